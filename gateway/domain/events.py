@@ -1,0 +1,104 @@
+"""Everything that can come into the decider, as one closed union."""
+
+from dataclasses import dataclass
+
+from gateway.domain.errors import ReadFailure
+from gateway.domain.readings import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRead:
+    """One block came back decoded, or failed (`failure`; then the readings carry bad quality)."""
+
+    bus: str
+    device: str
+    readings: tuple[Reading, ...]
+    failure: ReadFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """消音: stops the sound of what sounds now; needs no person."""
+
+    by: str  # `panel`, or a staff code
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """确认: a named person has seen it. `alarm` is a rule id, an occurrence, or None for all."""
+
+    by: str
+    alarm: str | None = None
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """复位: ends acknowledged latched alarms whose value is normal again."""
+
+    by: str
+    alarm: str | None = None
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRaised:
+    """Something of the gateway itself is wrong: `code` from `core.faults`, about `subject`."""
+
+    code: str
+    subject: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultCleared:
+    code: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """The broker connection; `why` tells dns, tcp, tls_time, tls_trust, auth, refused ... apart."""
+
+    is_up: bool
+    broker: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformChanged:
+    """The platform said hello, or did not when it should have."""
+
+    is_present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An audience got (`sent`) or saw (`seen`) an alarm."""
+
+    occurrence: str
+    level: str
+    audience: str
+    at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """First event after start: the lamp test runs, open alarms sound again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """A deadline of the state was reached and nothing else came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """Last event: what is in the inbox before it is still decided."""
+
+
+Event = (
+    BlockRead | Silence | Acknowledge | Reset | FaultRaised | FaultCleared | LinkChanged
+    | PlatformChanged | Receipt | Restarted | Ticked | Stopping
+)  # fmt: skip

@@ -1,0 +1,33 @@
+"""When something happened: monotonic time for judging, best known UTC for the record."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Clk(StrEnum):
+    """How far the wall clock can be trusted, as carried in every record."""
+
+    SYNC = "sync"
+    HOLD = "hold"
+    EST = "est"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """One moment. Only `drivers.clock` makes one from the real clocks.
+
+    `mono_ms` is CLOCK_BOOTTIME in ms: it never jumps and is the only time that delays,
+    ages and deadlines use. `utc_ms` is the wall clock (None when nothing is known).
+    `boot` is the kernel's boot id, shortened: it says which run of the kernel `mono_ms` counts.
+    """
+
+    mono_ms: int
+    utc_ms: int | None
+    clk: Clk
+    err_ms: int | None
+    boot: str
+
+    def utc_of(self, mono_ms: int) -> int | None:
+        """UTC ms of an earlier or later monotonic moment of the same boot, as known now."""
+        return None if self.utc_ms is None else self.utc_ms + (mono_ms - self.mono_ms)

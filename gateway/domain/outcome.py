@@ -1,0 +1,31 @@
+"""What one step decided, as plain data: what to show, what to keep, whom to answer."""
+
+from dataclasses import dataclass
+
+from gateway.domain.alarms import Alarm
+from gateway.domain.records import Batch, Record
+from gateway.domain.signals import Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer to a command; `to` is the command's `reply_to`."""
+
+    to: int
+    ok: bool
+    code: str  # `done`, `nothing_to_do`, `unknown_alarm`, `not_normal_yet` ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`alarms` are the changed ones: the store keeps them in the transaction of `records`.
+
+    `nudges` are point ids whose block shall be read within a second, because an alarm is pending.
+    """
+
+    signal: Signal
+    records: tuple[Record, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    batch: Batch | None = None
+    nudges: tuple[str, ...] = ()
+    replies: tuple[Reply, ...] = ()

@@ -1,0 +1,149 @@
+"""The house as the daemon sees it, after YAML, profiles and default rules were put together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from gateway.domain.points import Point
+from gateway.domain.rules import Rule
+
+
+class Parity(StrEnum):
+    NONE = "none"
+    EVEN = "even"
+    ODD = "odd"
+
+
+@dataclass(frozen=True, slots=True)
+class SerialLine:
+    """An RS-485 line behind a serial adapter."""
+
+    port: str
+    baud: int = 9600
+    parity: Parity = Parity.NONE
+    stop_bits: int = 1
+
+    @property
+    def char_ms(self) -> float:
+        """Time of one character on the wire: start + 8 data + parity + stop bits."""
+        bits = 9 + (self.parity is not Parity.NONE) + self.stop_bits
+        return 1000.0 * bits / self.baud
+
+    @property
+    def t35_ms(self) -> float:
+        """Silence that ends a frame: 3.5 characters, 1.75 ms above 19,200 baud."""
+        return 1.75 if self.baud > 19200 else 3.5 * self.char_ms
+
+
+@dataclass(frozen=True, slots=True)
+class TcpLink:
+    """A Modbus TCP device or a TCP/RTU bridge."""
+
+    host: str
+    port: int = 502
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """One physical bus: one owner, one request in flight."""
+
+    id: str
+    link: SerialLine | TcpLink
+    timeout_ms: int = 500
+    gap_ms: float | None = None  # None = automatic (t3.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    id: str
+    profile: str
+    bus: str
+    unit: int
+    place: str
+    owner: str
+    points: tuple[Point, ...]
+    name: str = ""
+    maker: str = ""
+    model: str = ""
+    max_registers: int = 125
+    barriers: tuple[int, ...] = ()  # wire addresses that no block may read across
+
+
+@dataclass(frozen=True, slots=True)
+class PanelPins:
+    """BCM numbers; None = not wired. `active_high` False is for relay boards that switch on low."""
+
+    red: int | None = None
+    amber: int | None = None
+    yellow: int | None = None
+    green: int | None = None
+    buzzer: int | None = None
+    silence: int | None = None
+    relay: int | None = None
+    active_high: bool = True
+
+
+class Delivery(StrEnum):
+    ACK = "ack"
+    BROKER = "broker"
+
+
+class Reconnect(StrEnum):
+    FLEET = "fleet"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where to connect: `mqtt://host:port` or `mqtts://`; `unix` sockets as `mqtt+unix:///path`."""
+
+    host: str
+    port: int
+    tls: bool = False
+    unix_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    gateway: str  # id in topics and records, equal to the certificate's CN
+    brokers: tuple[Broker, ...]
+    delivery: Delivery = Delivery.ACK
+    reconnect: Reconnect = Reconnect.FLEET
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    keepalive_s: int = 20
+    probe_ms: int = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    directory: Path
+    commit_every_ms: int = 10_000
+    batch_readings: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    id: str
+    name: str
+    institution: str
+    timezone: str
+    buses: tuple[Bus, ...]
+    devices: tuple[Device, ...]
+    rules: tuple[Rule, ...]
+    panel: PanelPins
+    uplink: Uplink | None
+    store: StoreSpec
+    silence_ms: int = 600_000
+    escalate_after_ms: int = 60_000
+    offline_after_misses: int = 3
+    words: Mapping[str, str] = field(default_factory=dict)  # free codes of the institution, sent upstream
+    sha: str = ""  # of all files it was made from
+
+    @property
+    def points(self) -> dict[str, Point]:
+        return {point.id: point for device in self.devices for point in device.points}
