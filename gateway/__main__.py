@@ -1,0 +1,20 @@
+"""The command `care-gateway`, also `python -m gateway`."""
+
+import sys
+
+
+def main() -> int:
+    """Run one verb and return its exit code: 0 fine, 1 the outside world, 2 your input."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["run"]:
+        # The daemon lives for months on a small board: it must not load what only people need.
+        from gateway.cli.run import main as run
+
+        return run(arguments[1:])
+    from gateway.cli.main import main as command_line
+
+    return command_line(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
