@@ -30,6 +30,7 @@ class Transition(StrEnum):
     """What a record says happened; `tr` on the wire."""
 
     RAISE = "raise"
+    AGAIN = "again"  # the same occurrence is active again within its off-delay
     CLEAR = "clear"
     ACK = "ack"
     SILENCE = "silence"
@@ -49,7 +50,9 @@ class Alarm:
     over_since_ms: int | None = None  # mono; on-delay runs from here
     over_samples: int = 0
     clear_since_ms: int | None = None  # mono; off-delay runs from here
+    cleared_ms: int | None = None  # mono; when it last returned to normal
     silenced_until_ms: int | None = None  # mono
+    silenced_at: Now | None = None  # lets a silence keep its expiry over a reboot
     is_stale: bool = False  # the point cannot be read: frozen
     detail: str = ""  # for faults: what exactly
 

@@ -43,6 +43,14 @@ class Reset:
 
 
 @dataclass(frozen=True, slots=True)
+class LampTest:
+    """Light every lamp and sound the buzzer shortly."""
+
+    by: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FaultRaised:
     """Something of the gateway itself is wrong: `code` from `core.faults`, about `subject`."""
 
@@ -99,6 +107,6 @@ class Stopping:
 
 
 Event = (
-    BlockRead | Silence | Acknowledge | Reset | FaultRaised | FaultCleared | LinkChanged
+    BlockRead | Silence | Acknowledge | Reset | LampTest | FaultRaised | FaultCleared | LinkChanged
     | PlatformChanged | Receipt | Restarted | Ticked | Stopping
 )  # fmt: skip

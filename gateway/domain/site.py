@@ -141,7 +141,7 @@ class Site:
     silence_ms: int = 600_000
     escalate_after_ms: int = 60_000
     offline_after_misses: int = 3
-    words: Mapping[str, str] = field(default_factory=dict)  # free codes of the institution, sent upstream
+    words: Mapping[str, str] = field(default_factory=dict)  # the institution's codes, sent upstream
     sha: str = ""  # of all files it was made from
 
     @property

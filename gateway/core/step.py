@@ -1,0 +1,436 @@
+"""The heart: one event in, the next state and what is to be done out. Pure.
+
+    state, outcome = step(state, event, now)
+
+Nothing here waits, reads a clock or touches the world; delays run on `now.mono_ms` and end at
+`state.next_deadline_ms`, when the decider comes back with `Ticked`.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import assert_never
+
+from gateway.core import alarms
+from gateway.core.faults import fault_id, fault_rule
+from gateway.core.judge import Verdict, judge
+from gateway.core.panel import BOOT_TEST_MS, PanelAlarm, PanelView, signal_for
+from gateway.core.report import is_worth_reporting
+from gateway.core.state import DeviceState, PointState, RuleTrouble, State, open_alarms
+from gateway.core.turn import LINK_DOWN_FAULT_MS, Turn, begin, end, sounding_since
+from gateway.domain import events
+from gateway.domain.alarms import Alarm, AlarmState, Transition
+from gateway.domain.errors import BusDown, DeviceRefused
+from gateway.domain.moments import Clk, Now
+from gateway.domain.outcome import Outcome, Reply
+from gateway.domain.points import Point
+from gateway.domain.readings import Quality, Reading
+from gateway.domain.rules import Rule, Severity
+from gateway.domain.signals import Signal
+
+Judge = Callable[[Rule, Reading], Verdict]
+
+FROZEN = frozenset({Quality.OFFLINE, Quality.FAULT})  # freeze an alarm; others are passed over
+FAULT_SILENCE_MS = 12 * 3_600_000  # field/patrol-and-alarms 5, pattern F
+TROUBLE_WINDOW_MS = 60_000
+TROUBLES_ALLOWED = 2  # one more within the window and the rule is out of service
+
+
+def step(
+    state: State, event: events.Event, now: Now, *, judge: Judge = judge
+) -> tuple[State, Outcome]:
+    """Decide one event. `judge` can be replaced, to show that a rule that fails does no harm."""
+    turn = begin(state, now)
+    _note_clock(turn)
+    match event:
+        case events.BlockRead():
+            _take_block(turn, event, judge)
+        case events.Silence():
+            _silence(turn, event)
+        case events.Acknowledge():
+            _acknowledge(turn, event)
+        case events.Reset():
+            _reset(turn, event)
+        case events.LampTest():
+            _test_panel(turn, event)
+        case events.FaultRaised(code, subject, detail):
+            raise_fault(turn, code, subject, detail)
+        case events.FaultCleared(code, subject):
+            clear_fault(turn, code, subject)
+        case events.LinkChanged():
+            _change_link(turn, event)
+        case events.PlatformChanged(is_present):
+            _change_platform(turn, is_present=is_present)
+        case events.Receipt():
+            _keep_receipt(turn, event)
+        case events.Restarted():
+            _restart(turn)
+        case events.Stopping():
+            turn.record_fact("stop", {})
+        case events.Ticked():
+            pass
+        case _:
+            assert_never(event)
+    _pass_time(turn)
+    return end(turn, _signal(turn), is_last=isinstance(event, events.Stopping))
+
+
+# --- readings -------------------------------------------------------------------------------
+
+
+def _take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
+    device = turn.devices.get(event.device, DeviceState())
+    device = _note_reply(turn, event, device)
+    points = dict(device.points)
+    reported = []
+    for raw in event.readings:
+        point = turn.house.points.get(raw.point)
+        if point is None:
+            continue
+        known = points.get(raw.point)
+        reading = _believed(raw, point, known, device, points, turn)
+        points[raw.point], is_new = _remember(turn, point, known, reading)
+        if is_new:
+            reported.append(reading)
+        _judge_reading(turn, reading, judge)
+    if device.is_offline:
+        reported.extend(_all_offline(turn, event, points))
+    turn.devices = {**turn.devices, event.device: replace(device, points=points)}
+    turn.reported = tuple(reported)
+
+
+def _note_reply(turn: Turn, event: events.BlockRead, device: DeviceState) -> DeviceState:
+    """Count missed replies, and raise or clear the device's and the bus's own faults."""
+    failure, subject = event.failure, event.device
+    if failure is None or isinstance(failure, DeviceRefused):
+        clear_fault(turn, "device_silent", subject)
+        clear_fault(turn, "bus_down", event.bus)
+        if isinstance(failure, DeviceRefused) and failure.code in (1, 2, 3, 4):
+            raise_fault(turn, "device_refuses", subject, f"Modbus exception {failure.code}")
+        elif failure is None:
+            clear_fault(turn, "device_refuses", subject)
+        return replace(device, misses=0, missing_since_ms=None, is_offline=False)
+    since = turn.now.mono_ms if device.missing_since_ms is None else device.missing_since_ms
+    misses = device.misses + 1
+    if isinstance(failure, BusDown):
+        # one fault for the bus: its devices are silent because of it
+        clear_fault(turn, "device_silent", subject)
+        raise_fault(turn, "bus_down", event.bus, failure.why)
+        return replace(device, misses=misses, missing_since_ms=since, is_offline=True)
+    clear_fault(turn, "bus_down", event.bus)
+    # the first miss ended one period: after `n` misses at least (n - 1) periods have passed
+    enough = turn.house.offline_after_misses
+    waited = turn.now.mono_ms - since >= (enough - 1) * turn.house.fastest_ms.get(subject, 0)
+    is_offline = device.is_offline or (misses >= enough and waited)
+    if is_offline:
+        raise_fault(turn, "device_silent", subject, failure.why)
+    return replace(device, misses=misses, missing_since_ms=since, is_offline=is_offline)
+
+
+def _believed(
+    raw: Reading,
+    point: Point,
+    known: PointState | None,
+    device: DeviceState,
+    points: dict[str, PointState],
+    turn: Turn,
+) -> Reading:
+    """The reading with the quality it deserves, given what else is known of the device."""
+    if raw.quality is Quality.OFFLINE:
+        # one missed reply is no lost device yet; the number is gone either way
+        quality = Quality.OFFLINE if device.is_offline or known is None else Quality.SUSPECT
+        return replace(raw, quality=quality)
+    if raw.quality is not Quality.GOOD:
+        if raw.reason == "sentinel" and (known is None or known.reading.reason != "sentinel"):
+            return replace(raw, quality=Quality.SUSPECT)  # F2: one is suspect, more are a fault
+        return raw
+    if point.gate is not None:
+        gate = points.get(f"{point.device}.{point.gate.point}")
+        quality = point.gate.otherwise
+        if gate is not None and isinstance(gate.reading.value, int | float):
+            quality = point.gate.qualities.get(int(gate.reading.value), quality)
+        if quality is not Quality.GOOD:
+            return replace(raw, quality=quality, reason=f"gate:{point.gate.point}")
+    if (
+        point.stuck_after_ms is not None
+        and known is not None
+        and known.reading.value == raw.value
+        and turn.now.mono_ms - known.changed_ms > point.stuck_after_ms
+    ):
+        return replace(raw, quality=Quality.SUSPECT, reason="stuck")
+    return raw
+
+
+def _remember(
+    turn: Turn, point: Point, known: PointState | None, reading: Reading
+) -> tuple[PointState, bool]:
+    """The point's next state, and whether the reading is worth reporting."""
+    sent = known.sent if known else None
+    is_new = is_worth_reporting(point, sent, reading, turn.house.limits_of.get(point.id, ()))
+    changed = reading.mono_ms
+    if known is not None and (reading.value is None or known.reading.value == reading.value):
+        changed = known.changed_ms
+    mark = known.high_mark if known else None
+    if point.is_counter and isinstance(reading.value, int | float):
+        if mark is not None and reading.value < mark and reading.quality is Quality.GOOD:
+            fields = {"point": point.id, "from": mark, "to": reading.value}
+            turn.record_fact("counter_reset", fields)
+        mark = float(reading.value)
+    return PointState(reading, reading if is_new else sent, changed, mark), is_new
+
+
+def _all_offline(
+    turn: Turn, event: events.BlockRead, points: dict[str, PointState]
+) -> Iterable[Reading]:
+    """A device that is offline is offline whole: also the points that this block did not hold."""
+    seen = {reading.point for reading in event.readings}
+    reason = "bus_down" if isinstance(event.failure, BusDown) else "silent"
+    device = turn.house.devices.get(event.device)
+    for point in device.points if device else ():
+        known = points.get(point.id)
+        if point.id in seen or (known and known.reading.quality is Quality.OFFLINE):
+            continue
+        reading = Reading(point.id, None, Quality.OFFLINE, turn.now.mono_ms, reason)
+        points[point.id], _ = _remember(turn, point, known, reading)
+        _freeze(turn, point.id)
+        yield reading
+
+
+# --- rules ----------------------------------------------------------------------------------
+
+
+def _judge_reading(turn: Turn, reading: Reading, judge: Judge) -> None:
+    rules = turn.house.rules_of.get(reading.point)
+    if not rules:
+        return
+    if reading.quality in FROZEN:
+        _freeze(turn, reading.point)
+    for rule in rules:
+        trouble = turn.troubles.get(rule.id)
+        if trouble is not None and trouble.is_out_of_service:
+            continue
+        try:
+            _judge_by(turn, rule, reading, judge)
+        except Exception as error:  # noqa: BLE001 - design 2: one bad rule must not stop the others
+            _note_trouble(turn, rule, error)
+        else:
+            if trouble is not None:
+                _end_trouble(turn, rule, trouble)
+
+
+def _judge_by(turn: Turn, rule: Rule, reading: Reading, judge: Judge) -> None:
+    verdict = judge(rule, reading)
+    alarm = turn.alarms.get(rule.id)
+    if alarm is None:
+        if verdict is not Verdict.OVER:
+            return
+        alarm = Alarm(rule.id)
+    alarm, transition = alarms.take_sample(rule, alarm, verdict, reading, turn.now.mono_ms)
+    turn.record_transition(rule, alarm, transition)
+
+
+def _freeze(turn: Turn, point: str) -> None:
+    for rule in turn.house.rules_of.get(point, ()):
+        alarm = turn.alarms.get(rule.id)
+        if alarm is not None and not alarm.is_stale:
+            turn.put_alarm(alarms.freeze(alarm))
+
+
+def _note_trouble(turn: Turn, rule: Rule, error: Exception) -> None:
+    """The rule keeps its old state and is a fault; three failures in a minute put it out."""
+    before = turn.troubles.get(rule.id, RuleTrouble(()))
+    since = turn.now.mono_ms - TROUBLE_WINDOW_MS
+    failed = (*(moment for moment in before.failed_ms if moment > since), turn.now.mono_ms)
+    is_out = len(failed) > TROUBLES_ALLOWED
+    turn.troubles = {**turn.troubles, rule.id: RuleTrouble(failed, is_out)}
+    raise_fault(turn, "rule_failed", rule.id, f"{type(error).__name__}: {error}")
+    if is_out:
+        raise_fault(turn, "rule_out_of_service", rule.id, f"{len(failed)} failures in a minute")
+
+
+def _end_trouble(turn: Turn, rule: Rule, trouble: RuleTrouble) -> None:
+    """A rule that has worked for a minute again is no longer a fault."""
+    if turn.now.mono_ms - trouble.failed_ms[-1] >= TROUBLE_WINDOW_MS:
+        turn.troubles = {key: kept for key, kept in turn.troubles.items() if key != rule.id}
+        clear_fault(turn, "rule_failed", rule.id)
+
+
+def _pass_time(turn: Turn) -> None:
+    """Let every on-delay and off-delay run out that is due, and a long outage become a fault."""
+    mono_ms = turn.now.mono_ms
+    for alarm in list(turn.alarms.values()):
+        rule = turn.house.rule(alarm.rule)
+        if rule is not None:
+            moved, transition = alarms.pass_time(rule, alarm, mono_ms)
+            if moved is not alarm:
+                turn.record_transition(rule, moved, transition)
+    down = turn.state.link_down_since_ms
+    if down is not None and mono_ms - down >= LINK_DOWN_FAULT_MS:
+        raise_fault(turn, "uplink_down", turn.state.link_broker, turn.state.link_why)
+    test = turn.state.lamp_test_until_ms
+    if test is not None and mono_ms >= test:
+        turn.state = replace(turn.state, lamp_test_until_ms=None)
+
+
+# --- faults of the gateway ------------------------------------------------------------------
+
+
+def raise_fault(turn: Turn, code: str, subject: str, detail: str = "") -> None:
+    """A fault that is open already is not raised again."""
+    rule = fault_rule(code, subject)
+    alarm = turn.alarms.get(rule.id, Alarm(rule.id))
+    if alarm.state in (AlarmState.UA, AlarmState.AA):
+        return
+    alarm = replace(alarm, detail=detail, silenced_until_ms=None, cleared_ms=None)
+    turn.record_transition(rule, *alarms.advance(rule, alarm, alarms.HELD))
+
+
+def clear_fault(turn: Turn, code: str, subject: str) -> None:
+    alarm = turn.alarms.get(fault_id(code, subject))
+    if alarm is None:
+        return
+    rule = fault_rule(code, subject)
+    turn.record_transition(rule, *alarms.advance(rule, alarm, alarms.CLEARED))
+
+
+# --- people ---------------------------------------------------------------------------------
+
+
+def _silence(turn: Turn, event: events.Silence) -> None:
+    silenced = 0
+    for alarm in list(turn.alarms.values()):
+        rule = turn.house.rule(alarm.rule)
+        if rule is None or not alarm.is_sounding(turn.now.mono_ms):
+            continue
+        length = turn.house.silence_ms if rule.severity is Severity.ALARM else FAULT_SILENCE_MS
+        quiet = alarms.silence(alarm, turn.now.mono_ms + length)
+        quiet = replace(quiet, silenced_at=turn.now)
+        turn.record_transition(rule, quiet, Transition.SILENCE, event.by)
+        silenced += 1
+    _answer(turn, event.reply_to, done=silenced)
+
+
+def _acknowledge(turn: Turn, event: events.Acknowledge) -> None:
+    _on_alarms(turn, event, alarms.acknowledge)
+
+
+def _reset(turn: Turn, event: events.Reset) -> None:
+    _on_alarms(turn, event, alarms.reset)
+
+
+def _on_alarms(
+    turn: Turn,
+    event: events.Acknowledge | events.Reset,
+    act: Callable[[Rule, Alarm], tuple[Alarm, Transition | None]],
+) -> None:
+    """Apply a person's verb to one alarm (by rule or occurrence) or to all it fits."""
+    done, found = 0, 0
+    for alarm in list(turn.alarms.values()):
+        rule = turn.house.rule(alarm.rule)
+        if rule is None or event.alarm not in (None, alarm.rule, alarm.occurrence):
+            continue
+        found += 1
+        moved, transition = act(rule, alarm)
+        if transition is not None:
+            turn.record_transition(rule, moved, transition, event.by)
+            done += 1
+    _answer(turn, event.reply_to, done=done, is_unknown=event.alarm is not None and not found)
+
+
+def _answer(turn: Turn, to: int | None, *, done: int, is_unknown: bool = False) -> None:
+    if to is None:
+        return
+    code = "unknown_alarm" if is_unknown else "done" if done else "nothing_to_do"
+    turn.replies.append(Reply(to, ok=done > 0, code=code))
+
+
+def _test_panel(turn: Turn, event: events.LampTest) -> None:
+    """Light and sound everything for two seconds; a sounding alarm is not interrupted."""
+    is_sounding = any(alarm.is_sounding(turn.now.mono_ms) for alarm in turn.alarms.values())
+    if not is_sounding:
+        turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)
+        turn.record_fact("panel_test", {"by": event.by})
+    if event.reply_to is not None:
+        code = "alarm_sounding" if is_sounding else "done"
+        turn.replies.append(Reply(event.reply_to, ok=not is_sounding, code=code))
+
+
+# --- link, clock, start ---------------------------------------------------------------------
+
+
+def _change_link(turn: Turn, event: events.LinkChanged) -> None:
+    since = None
+    if event.is_up:
+        for alarm in list(turn.alarms.values()):
+            if alarm.rule.startswith(fault_id("uplink_down", "")):
+                clear_fault(turn, "uplink_down", alarm.rule.split("/", 2)[2])
+    else:
+        before = turn.state.link_down_since_ms
+        since = turn.now.mono_ms if before is None else before
+    turn.state = replace(
+        turn.state,
+        is_link_up=event.is_up,
+        link_down_since_ms=since,
+        link_broker=event.broker,
+        link_why=event.why,
+        is_platform_present=turn.state.is_platform_present and event.is_up,
+    )
+
+
+def _change_platform(turn: Turn, *, is_present: bool) -> None:
+    turn.state = replace(turn.state, is_platform_present=is_present)
+    if is_present:
+        clear_fault(turn, "platform_absent", turn.house.sender.gateway)
+    else:
+        raise_fault(turn, "platform_absent", turn.house.sender.gateway)
+
+
+def _keep_receipt(turn: Turn, event: events.Receipt) -> None:
+    fields = {"alarm": event.occurrence, "lvl": event.level, "aud": event.audience}
+    turn.record_fact("receipt", {"at": event.at_ms, **fields})
+
+
+def _note_clock(turn: Turn) -> None:
+    """When the clock becomes synchronised, an anchor lets readers correct this boot's records."""
+    now = turn.now
+    if now.clk is Clk.SYNC and turn.state.clk is not Clk.SYNC:
+        turn.record_fact("anchor", {"utc": now.utc_ms, "err": now.err_ms, "mono": now.mono_ms})
+
+
+def _restart(turn: Turn) -> None:
+    """Record the start, test the lamps, and let go of open alarms whose rule is no longer there."""
+    house = turn.house
+    turn.record_fact("boot", {"sw": house.software, "cfg": house.site_sha})
+    if turn.now.clk is Clk.SYNC:
+        fields = {"utc": turn.now.utc_ms, "err": turn.now.err_ms, "mono": turn.now.mono_ms}
+        turn.record_fact("anchor", fields)
+    turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)
+    for alarm in list(turn.alarms.values()):
+        if house.rule(alarm.rule) is None:
+            fields = {"rule": alarm.rule, "alarm": alarm.occurrence, "state": alarm.state.value}
+            turn.record_fact("alarm_dropped", fields)
+            turn.changed[alarm.rule] = replace(alarm, state=AlarmState.N)
+            turn.alarms.pop(alarm.rule)
+
+
+# --- panel ----------------------------------------------------------------------------------
+
+
+def _signal(turn: Turn) -> Signal:
+    """What the panel shows after this turn."""
+    state = replace(turn.state, alarms=turn.alarms, devices=turn.devices)
+    shown = []
+    for alarm in open_alarms(state):
+        rule = turn.house.rule(alarm.rule)
+        if rule is not None:
+            is_sounding = alarm.is_sounding(turn.now.mono_ms)
+            since = sounding_since(state, alarm)
+            shown.append(PanelAlarm(rule.severity, rule.sound, alarm.state, is_sounding, since))
+    test = state.lamp_test_until_ms
+    view = PanelView(
+        alarms=tuple(shown),
+        is_boot_test=test is not None,
+        is_buffering=not (state.is_link_up and state.is_platform_present),
+        is_polling_ok=any(not device.is_offline for device in state.devices.values()),
+        escalate_after_ms=turn.house.escalate_after_ms,
+    )
+    return signal_for(view, turn.state.signal, turn.now.mono_ms)

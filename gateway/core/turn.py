@@ -1,0 +1,188 @@
+"""The notebook of one step: what it changes, numbered and collected as it goes.
+
+A turn starts from a state, is written on by the functions of `core.step` and ends as a new state
+and an outcome. It lives only inside one call of `step`, which is therefore pure from outside.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from gateway.core import alarms, messages
+from gateway.core.state import DeviceState, House, RuleTrouble, State
+from gateway.domain.alarms import Alarm, AlarmState, Transition
+from gateway.domain.moments import Now
+from gateway.domain.outcome import Outcome, Reply
+from gateway.domain.readings import Reading
+from gateway.domain.records import Batch, Lane, Record
+from gateway.domain.rules import Rule, Severity
+from gateway.domain.signals import Signal
+
+FIRST_BATCH_MS = 250  # the first sweep is reported at once: a technician waits for it
+LINK_DOWN_FAULT_MS = 300_000  # field/patrol-and-alarms 5, pattern U: uplink down > 5 min
+
+
+@dataclass(slots=True)
+class Turn:
+    state: State
+    now: Now
+    alarms: dict[str, Alarm]
+    seq: dict[Lane, int]
+    records: list[Record] = field(default_factory=list)
+    changed: dict[str, Alarm] = field(default_factory=dict)
+    replies: list[Reply] = field(default_factory=list)
+    troubles: Mapping[str, RuleTrouble] = field(default_factory=dict)
+    devices: Mapping[str, DeviceState] = field(default_factory=dict)
+    reported: tuple[Reading, ...] = ()
+
+    @property
+    def house(self) -> House:
+        return self.state.house
+
+    def put_alarm(self, alarm: Alarm) -> None:
+        """Remember an alarm; one in state N with no sound to keep is forgotten."""
+        if alarm.state is AlarmState.N:
+            self.alarms.pop(alarm.rule, None)
+        else:
+            self.alarms[alarm.rule] = alarm
+
+    def record_transition(
+        self, rule: Rule, alarm: Alarm, transition: Transition | None, by: str = ""
+    ) -> Alarm:
+        """Remember the alarm and, where something is to be recorded, number and write it."""
+        if transition is None:
+            self.put_alarm(alarm)
+            return alarm
+        lane = Lane.B if rule.severity is Severity.FAULT else Lane.A
+        seq = self._next(lane)
+        epoch = self.house.sender.epoch
+        if transition is Transition.RAISE:
+            occurrence = messages.occurrence_id(epoch, lane, seq)
+            alarm = replace(alarm, occurrence=occurrence, raised=self.now)
+        body = messages.alarm_body(
+            self.house.sender,
+            lane,
+            seq,
+            rule=rule,
+            place=self.place_of(rule),
+            unit=self.unit_of(rule),
+            alarm=alarm,
+            tr=transition,
+            at=self.now,
+            by=by,
+        )
+        self.records.append(Record(lane, epoch, seq, "alarm", self.now, body))
+        self.changed[alarm.rule] = alarm
+        self.put_alarm(alarm)
+        return alarm
+
+    def record_fact(self, kind: str, fields: Mapping[str, object]) -> None:
+        """Number and write a plain fact on lane B."""
+        seq = self._next(Lane.B)
+        sender = self.house.sender
+        body = messages.fact_body(sender, Lane.B, seq, kind=kind, at=self.now, fields=fields)
+        self.records.append(Record(Lane.B, sender.epoch, seq, kind, self.now, body))
+
+    def place_of(self, rule: Rule) -> str:
+        """Where people shall go: the device's place; for a fault of a device, that device's."""
+        point = self.house.points.get(rule.point)
+        name = point.device if point else rule.id.rsplit("/", 1)[-1]
+        device = self.house.devices.get(name)
+        return device.place if device else name
+
+    def unit_of(self, rule: Rule) -> str:
+        point = self.house.points.get(rule.point)
+        return point.unit if point else ""
+
+    def _next(self, lane: Lane) -> int:
+        self.seq[lane] += 1
+        return self.seq[lane]
+
+
+def begin(state: State, now: Now) -> Turn:
+    return Turn(
+        state=state,
+        now=now,
+        alarms=dict(state.alarms),
+        seq=dict(state.seq),
+        troubles=state.troubles,
+        devices=state.devices,
+    )
+
+
+def end(turn: Turn, signal: Signal, *, is_last: bool) -> tuple[State, Outcome]:
+    """Close the turn: number the batch that is due, and say when to wake up next."""
+    state = replace(
+        turn.state,
+        signal=signal,
+        alarms=turn.alarms,
+        troubles=turn.troubles,
+        devices=turn.devices,
+    )
+    state, batch = _close_batch(turn, state, is_last=is_last)
+    deadline = _next_deadline(state, turn.now.mono_ms)
+    state = replace(state, seq=turn.seq, clk=turn.now.clk, next_deadline_ms=deadline)
+    outcome = Outcome(
+        signal=signal,
+        records=tuple(turn.records),
+        alarms=tuple(turn.changed.values()),
+        batch=batch,
+        nudges=_nudges(state),
+        replies=tuple(turn.replies),
+    )
+    return state, outcome
+
+
+def _close_batch(turn: Turn, state: State, *, is_last: bool) -> tuple[State, Batch | None]:
+    """Collect reported readings; give out a numbered batch when it is full or its time has come."""
+    unsent, due = state.unsent, state.batch_due_ms
+    if turn.reported:
+        unsent = (*unsent, turn.reported)
+        if due is None:
+            is_first = turn.seq[Lane.R] == 0
+            wait = FIRST_BATCH_MS if is_first else state.house.commit_every_ms
+            due = turn.now.mono_ms + min(wait, state.house.commit_every_ms)
+    if due is None:
+        return state, None
+    count = sum(map(len, unsent))
+    if not (is_last or count >= state.house.batch_readings or turn.now.mono_ms >= due):
+        return replace(state, unsent=unsent, batch_due_ms=due), None
+    turn.seq[Lane.R] += 1
+    readings = tuple(reading for part in unsent for reading in part)
+    batch = Batch(state.house.sender.epoch, turn.seq[Lane.R], turn.now, readings)
+    return replace(state, unsent=(), batch_due_ms=None), batch
+
+
+def _next_deadline(state: State, mono_ms: int) -> int | None:
+    """The next moment at which something happens by itself; a delay already over is due at once."""
+    due = [state.batch_due_ms]
+    later = [state.lamp_test_until_ms]
+    if state.link_down_since_ms is not None:
+        later.append(state.link_down_since_ms + LINK_DOWN_FAULT_MS)
+    for alarm in state.alarms.values():
+        rule = state.house.rule(alarm.rule)
+        if rule is None:
+            continue
+        due.append(alarms.due_ms(rule, alarm))
+        later.append(alarm.silenced_until_ms)
+        if rule.severity is Severity.ALARM and alarm.state is AlarmState.UA:
+            later.append(sounding_since(state, alarm) + state.house.escalate_after_ms)
+    due.extend(moment for moment in later if moment is not None and moment > mono_ms)
+    return min((moment for moment in due if moment is not None), default=None)
+
+
+def sounding_since(state: State, alarm: Alarm) -> int:
+    """When the alarm was raised, on this boot's clock; restored alarms count from the start."""
+    if alarm.raised is None:
+        return state.started_ms
+    return max(alarm.raised.mono_ms, state.started_ms)
+
+
+def _nudges(state: State) -> tuple[str, ...]:
+    """Points with a pending alarm: the on-delay runs, so their block is wanted within a second."""
+    found = []
+    for alarm in state.alarms.values():
+        if alarm.over_since_ms is not None and not alarm.is_stale:
+            rule = state.house.rules.get(alarm.rule)
+            if rule is not None:
+                found.append(rule.point)
+    return tuple(found)
