@@ -1,0 +1,114 @@
+"""The one way into the decider: bounded, what people do goes first, deadlines are kept."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from gateway.domain.events import Event, LinkChanged, PlatformChanged, Receipt, Stopping, Ticked
+
+CAPACITY = 256  # decoded blocks: at 2,000 points/s in blocks of 40 this is five seconds of polling
+CAPACITY_FIRST = 10_000
+FAIR_EVERY = 16  # events: a decider that finds work without end still lets the loop run
+DROPPABLE = (Receipt, LinkChanged, PlatformChanged)  # a later one says the same, or it is asked for
+
+
+class Inbox:
+    """Events for one reader. All methods belong to the event loop's thread.
+
+    `dropped` counts priority events lost because 10,000 of them were waiting.
+    """
+
+    def __init__(
+        self,
+        mono: Callable[[], int],
+        capacity: int = CAPACITY,
+        capacity_first: int = CAPACITY_FIRST,
+    ) -> None:
+        self.dropped = 0
+        self._mono = mono
+        self._first: deque[Event] = deque()
+        self._capacity_first = capacity_first
+        self._readings: asyncio.Queue[Event] = asyncio.Queue(capacity)
+        self._reader: asyncio.Future[None] | None = None
+        self._is_stopping = False
+        self._was_tick = False
+        self._since_yield = 0
+
+    def __len__(self) -> int:
+        return len(self._first) + self._readings.qsize()
+
+    async def put(self, event: Event) -> None:
+        """Add behind everything else; wait while the inbox is full. For readings."""
+        await self._readings.put(event)
+        self._wake()
+
+    def put_first(self, event: Event) -> None:
+        """Add before all readings, never waiting. For commands, taps, faults, link and receipts.
+
+        `Stopping` is the exception: it comes out after everything that is already waiting.
+        """
+        if isinstance(event, Stopping):
+            self._is_stopping = True
+        else:
+            if len(self._first) >= self._capacity_first:
+                self._drop_oldest()
+            self._first.append(event)
+        self._wake()
+
+    async def get(self, until_ms: int | None = None) -> Event:
+        """Return the next event, or `Ticked` once `until_ms` (mono) has come.
+
+        Order: priority events, a deadline that has passed, readings, `Stopping`. Nothing is
+        taken out before the last await, so a cancelled call loses nothing.
+        """
+        while True:
+            await self._let_others_run()
+            event = self._take(until_ms)
+            if event is not None:
+                self._was_tick = isinstance(event, Ticked)
+                return event
+            await self._sleep(until_ms)
+
+    def _take(self, until_ms: int | None) -> Event | None:
+        if self._first:
+            return self._first.popleft()
+        is_due = until_ms is not None and self._mono() >= until_ms
+        # A deadline that stays in the past must not keep readings out: every other turn is theirs.
+        if is_due and (not self._was_tick or self._readings.empty()):
+            return Ticked()
+        if not self._readings.empty():
+            return self._readings.get_nowait()
+        return Stopping() if self._is_stopping else None
+
+    async def _let_others_run(self) -> None:
+        self._since_yield += 1
+        is_last = self._is_stopping and not len(self)  # producers still waiting in put() come first
+        if self._was_tick or is_last or self._since_yield >= FAIR_EVERY:
+            self._since_yield = 0
+            await asyncio.sleep(0)
+
+    async def _sleep(self, until_ms: int | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._reader = loop.create_future()
+        timer = None
+        if until_ms is not None:
+            timer = loop.call_later(max(0, until_ms - self._mono()) / 1000, self._wake)
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def _drop_oldest(self) -> None:
+        """Make room: the oldest event that can be missed, else the oldest."""
+        self.dropped += 1
+        for index, event in enumerate(self._first):
+            if isinstance(event, DROPPABLE):
+                del self._first[index]
+                return
+        self._first.popleft()
