@@ -1,0 +1,186 @@
+"""The verbs of `care-gateway`: names, options and help; each loads its module when it is called.
+
+Exit codes: 0 fine, 1 the outside world (a broker, a port, the daemon), 2 your input.
+stdout is data, stderr is talk; NO_COLOR is honoured.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.domain.text import Lang, Text
+
+SITE = Path("/etc/care-gateway/site.yaml")
+SOCKET = Path("/run/care-gateway/daemon.sock")
+
+_HELP = {
+    "app": Text(
+        "养老机构消防安全边缘网关：读 Modbus，响蜂鸣器，发 MQTT。"
+        "它是补充手段，不是火灾报警控制器。",
+        "Fire-safety edge gateway for care institutions: Modbus in, buzzer, lamps and MQTT out. "
+        "A supplement; not a fire alarm control panel.",
+    ),
+    "run": Text("运行网关守护进程。", "Run the daemon."),
+    "check": Text(
+        "检查站点文件，一次列出全部问题及其位置。",
+        "Check a site file and show every problem at once, each under its line.",
+    ),
+    "status": Text(
+        "询问运行中的守护进程：报警、测点、总线、上行。",
+        "Ask the running daemon for alarms, points, buses and uplink.",
+    ),
+    "demo": Text(
+        "用模拟设备、模拟平台和真实的守护进程演示一段完整的故事。",
+        "Show the whole way with simulated devices, a simulated platform and the real daemon.",
+    ),
+    "panel": Text("面板：灯、蜂鸣器、消音按钮。", "The panel: lamps, buzzer, silence button."),
+    "panel_test": Text(
+        "逐一点亮面板的灯并鸣响蜂鸣器。", "Light each lamp in turn and sound the buzzer."
+    ),
+    "platform": Text("平台一侧的工具。", "Tools for the platform's side."),
+    "platform_sim": Text(
+        "运行模拟平台：应答、打印并保存收到的内容。",
+        "Run a simulated platform that acknowledges, prints and keeps what it gets.",
+    ),
+    "site": Text("站点文件。", "The site file."),
+    "socket": Text("守护进程的套接字。", "The daemon's socket."),
+    "json": Text("输出 JSON。", "Print JSON."),
+    "lang": Text("语言，默认取自 LANG。", "Language; LANG decides if not given."),
+    "for": Text(
+        "运行多久后自行结束，如 60s、5m；不给则到 Ctrl-C 为止。",
+        "End after this time, e.g. 60s or 5m; without it, on Ctrl-C.",
+    ),
+    "broker": Text("代理地址 mqtt://主机:端口。", "The broker, mqtt://host:port."),
+    "history": Text(
+        "把收到的每条消息追加到这个文件。", "Append every message received to this file."
+    ),
+}
+
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def language(arguments: Sequence[str], environment: Mapping[str, str]) -> Lang:
+    """Return the language to speak: `--lang` if given, else the locale's, else English.
+
+    Looks before the arguments are parsed, because the help itself is in that language.
+    """
+    for at, argument in enumerate(arguments):
+        if argument.startswith("--lang"):
+            _, _, value = argument.partition("=")
+            value = value or "".join(arguments[at + 1 : at + 2])
+            if value in set(Lang):
+                return Lang(value)
+    locale = next(
+        (environment[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(name)),
+        "",
+    )
+    return Lang.ZH if locale.lower().startswith("zh") else Lang.EN
+
+
+def duration(text: str) -> float:
+    """Return seconds from `60`, `60s`, `500ms`, `5m` or `1h`; BadParameter for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r}: 60s, 5m, 1h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def build(lang: Lang) -> typer.Typer:
+    """Return the command line with its help in `lang`."""
+
+    def words(key: str) -> str:
+        return _HELP[key].in_(lang)
+
+    app = typer.Typer(
+        help=words("app"),
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,  # its traceback prints local variables: passwords too
+    )
+    panel = typer.Typer(help=words("panel"), no_args_is_help=True)
+    platform = typer.Typer(help=words("platform"), no_args_is_help=True)
+    app.add_typer(panel, name="panel")
+    app.add_typer(platform, name="platform")
+
+    site_argument = typer.Argument(help=words("site"))
+    lang_option = typer.Option("--lang", help=words("lang"))
+    json_option = typer.Option("--json", help=words("json"))
+
+    @app.command(
+        help=words("run"),
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def run(context: typer.Context) -> None:
+        from gateway.cli.run import main as run_daemon
+
+        raise typer.Exit(run_daemon(list(context.args)))
+
+    @app.command(help=words("check"))
+    def check(
+        path: Annotated[Path, site_argument] = SITE,
+        as_json: Annotated[bool, json_option] = False,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.check import check as check_site
+
+        raise typer.Exit(check_site(path, lang=lang, as_json=as_json))
+
+    @app.command(help=words("status"))
+    def status(
+        socket: Annotated[Path, typer.Option("--socket", help=words("socket"))] = SOCKET,
+        as_json: Annotated[bool, json_option] = False,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.status import status as show_status
+
+        raise typer.Exit(show_status(socket, as_json=as_json, lang=lang))
+
+    @app.command(help=words("demo"))
+    def demo(
+        seconds: Annotated[
+            float | None,
+            typer.Option("--for", help=words("for"), parser=duration, metavar="TIME"),
+        ] = None,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.demo import demo as show_demo
+
+        raise typer.Exit(show_demo(seconds, lang=lang))
+
+    @panel.command("test", help=words("panel_test"))
+    def panel_test(
+        path: Annotated[Path, site_argument] = SITE,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.panel import panel_test as test_panel
+
+        raise typer.Exit(test_panel(path, lang=lang))
+
+    @platform.command("sim", help=words("platform_sim"))
+    def platform_sim(
+        broker: Annotated[str, typer.Option("--broker", help=words("broker"))] = (
+            "mqtt://127.0.0.1:1883"
+        ),
+        history: Annotated[Path | None, typer.Option("--history", help=words("history"))] = None,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.platform import platform_sim as simulate_platform
+
+        raise typer.Exit(simulate_platform(broker, history=history, lang=lang))
+
+    return app
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one verb and return its exit code."""
+    app = build(language(arguments, os.environ))
+    try:
+        app(args=list(arguments), prog_name="care-gateway")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
