@@ -154,7 +154,7 @@ def alarm_body(
 ) -> bytes:
     """Return one transition of an alarm, warning or fault; `by` is a staff code or `panel`.
 
-    `alarm` is the alarm after the transition; a raise that has no occurrence yet gets this record's.
+    `alarm` is the alarm after the transition; a raise without occurrence gets this record's.
     """
     raised = alarm.raised or (at if tr is Transition.RAISE else None)
     return _dump(
@@ -190,7 +190,7 @@ def alarm_body(
 def fact_body(
     sender: Sender, lane: Lane, seq: int, *, kind: str, at: Now, fields: Mapping[str, object]
 ) -> bytes:
-    """Return a plain fact (boot, audit, anchor, gap ...): `kind` says which, `data` holds `fields`."""
+    """Return a plain fact of `kind` (boot, audit, anchor, gap ...); `data` holds `fields`."""
     data = _plain(fields)
     return pack(
         _dump({**_head(sender, "fact", lane, seq), "kind": kind, **_moment(at), "data": data})

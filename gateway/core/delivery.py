@@ -1,0 +1,491 @@
+"""Which message goes on the link next, and when a record counts as delivered.
+
+Sans I/O: the outbox is told what happened (`offer`, `link_up`, `puback`, `ack` ...) with the time,
+and says what to send (`next_message`) and what is settled. One record goes
+
+    NEW --admitted--> SENT --PUBACK 0x00--> AT_BROKER --application ack--> settled
+    NEW <-------- link lost; PUBACK 0x10, 0x97, 0x88 .. (backoff); ack timer; nack for now
+    parked <----- nack for good; PUBACK 0x87, 0x90, 0x99 after 3 tries on 2 connections
+
+Lanes: A before everything, then B, then R (live before backlog). No R goes out while an A that
+is not parked is unsettled, so after an outage no reading is settled before the last alarm; an A
+whose ack timer has run out once, or that was denied 3 times, no longer holds R back.
+
+Two windows. On the link: at most 16 messages (or the broker's receive maximum) and 16 kB, of
+which 4 places and 4 kB are kept for A; a message larger than the window goes when nothing else is
+under way. Unsettled: at most 512 messages and 1 MB are held here, the rest stays in the store.
+
+Without the platform's hello (or any ack of it) the outbox holds: one probe message at a time,
+every `probe_ms`. With `Delivery.BROKER` the PUBACK settles and nobody is waited for.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from heapq import heappop, heappush
+
+from gateway.core.messages import Ack, Nack
+from gateway.domain.records import Lane, Range
+from gateway.domain.site import Delivery
+
+LINK_MESSAGES = 16
+LINK_BYTES = 16 * 1024
+KEPT_FOR_A_MESSAGES = 4
+KEPT_FOR_A_BYTES = 4 * 1024
+HELD_MESSAGES = 512
+HELD_BYTES = 1_000_000
+FIRST_PROBE_MS = 2_000
+
+_SHARE = {Lane.A: 1.0, Lane.B: 0.875, Lane.R: 0.75}  # of what is held: alarms always find room
+_ACK_MS = {Lane.A: (10_000, 60_000), Lane.B: (30_000, 60_000), Lane.R: (60_000, 600_000)}
+_RETRY_MS = {Lane.A: (1_000, 60_000), Lane.B: (2_000, 60_000), Lane.R: (5_000, 600_000)}
+_DENIED = frozenset({0x87, 0x90, 0x99})  # not authorized, topic name invalid, payload invalid
+_DENIED_TRIES = 3
+_DENIED_CONNECTIONS = 2
+
+Key = tuple[Lane, str, int]  # lane, epoch, seq
+
+
+class Stage(StrEnum):
+    NEW = "new"
+    SENT = "sent"
+    AT_BROKER = "at_broker"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes on the link now; `is_history` asks for the mark `hist: true`."""
+
+    key: Key
+    body: bytes
+    is_history: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformCame:
+    """Hello or an ack after the platform was missed, or for the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformWent:
+    """Nothing heard of it for `probe_ms` though it should have spoken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """This record is not tried again in this run; `why` is `denied 0x87` or the nack's code."""
+
+    key: Key
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The broker does not take this lane now: `code` is its PUBACK reason code."""
+
+    lane: Lane
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The broker takes this lane again."""
+
+    lane: Lane
+
+
+Change = PlatformCame | PlatformWent | Parked | Refused | Accepted
+
+
+@dataclass(slots=True)
+class _Entry:
+    key: Key
+    body: bytes
+    rank: tuple[int, int]
+    is_live: bool
+    stage: Stage = Stage.NEW
+    ack_ms: int = 0  # the next wait for the application ack
+    retry_ms: int = 0  # the next wait after a refusal
+    wakes_ms: int | None = None  # AT_BROKER: ack timer; NEW: not before
+    tries: int = 0
+    denials: int = 0
+    denied_on: set[int] = field(default_factory=set)
+    holds_readings: bool = False
+
+
+class Outbox:
+    """All that is under way to the platform. Every method is told the monotonic time in ms."""
+
+    def __init__(self, *, epoch: str, delivery: Delivery, probe_ms: int) -> None:
+        self.has_more_alarms = (
+            False  # A records that are not here yet (in the store, or on the way)
+        )
+        self._epoch = epoch
+        self._delivery = delivery
+        self._probe_ms = probe_ms
+        self._entries: dict[Key, _Entry] = {}
+        self._parked: dict[Key, str] = {}
+        self._ready: dict[tuple[Lane, bool], list[tuple[tuple[int, int], Key]]] = {
+            (lane, is_live): [] for lane in Lane for is_live in (False, True)
+        }
+        self._timers: list[tuple[int, Key]] = []
+        self._held_bytes = 0
+        self._held = dict.fromkeys(Lane, 0)
+        self._on_link: dict[Lane, list[int]] = {lane: [0, 0] for lane in Lane}
+        self._holding: set[Key] = set()  # A records that hold R back
+        self._refused: set[Lane] = set()
+        self._changes: list[Change] = []
+        self._counter = 0
+        self._connection = 0
+        self._window = 0  # messages; 0 = no link
+        self._is_present = False
+        self._was_reported_absent: bool | None = None
+        self._heard_ms = 0
+        self._next_probe_ms = 0
+
+    # -- what is here ---------------------------------------------------------------------------
+
+    @property
+    def is_link_up(self) -> bool:
+        return self._window > 0
+
+    @property
+    def is_open(self) -> bool:
+        """The link is up and the platform is known to listen: messages flow."""
+        return self.is_link_up and (self._is_present or self._delivery is Delivery.BROKER)
+
+    @property
+    def held(self) -> int:
+        """Records here: waiting, on the link or waiting for their ack."""
+        return len(self._entries)
+
+    @property
+    def held_bytes(self) -> int:
+        return self._held_bytes
+
+    @property
+    def on_link(self) -> tuple[int, int]:
+        """Messages and bytes that wait for their PUBACK."""
+        used = self._on_link.values()
+        return sum(count for count, _ in used), sum(size for _, size in used)
+
+    @property
+    def parked(self) -> dict[Key, str]:
+        """Records that were given up for this run, and why."""
+        return dict(self._parked)
+
+    def count(self, lane: Lane) -> int:
+        """Return how many records of a lane are here."""
+        return self._held[lane]
+
+    def knows(self, key: Key) -> bool:
+        """True when the record is here or parked: it need not be offered again."""
+        return key in self._entries or key in self._parked
+
+    def take_changes(self) -> list[Change]:
+        """Return what people should know, once."""
+        changes, self._changes = self._changes, []
+        return changes
+
+    # -- records come in ------------------------------------------------------------------------
+
+    def has_room(self, lane: Lane, size: int = 0) -> bool:
+        """True when one more record of `size` bytes may be held."""
+        share = _SHARE[lane]
+        return (
+            len(self._entries) < HELD_MESSAGES * share
+            and self._held_bytes + size <= HELD_BYTES * share
+        ) or (not self._entries)
+
+    def offer(self, key: Key, body: bytes, *, is_live: bool = True) -> bool:
+        """Take a record; False when there is no room (it stays in the store)."""
+        if self.knows(key):
+            return True
+        if not self.has_room(key[0], len(body)):
+            return False
+        self._counter += 1
+        lane, epoch, seq = key
+        rank = (1, seq) if epoch == self._epoch else (0, self._counter)
+        entry = _Entry(key, body, rank, is_live and lane is Lane.R)
+        entry.ack_ms, entry.retry_ms = _ACK_MS[lane][0], _RETRY_MS[lane][0]
+        self._entries[key] = entry
+        self._held[lane] += 1
+        self._held_bytes += len(body)
+        if lane is Lane.A:
+            entry.holds_readings = True
+            self._holding.add(key)
+        self._make_ready(entry)
+        return True
+
+    # -- the link -------------------------------------------------------------------------------
+
+    def link_up(self, now_ms: int, *, receive_maximum: int = 65535, has_session: bool) -> None:
+        """A connection is there. Without the old session the broker forgot what it had."""
+        self._connection += 1
+        self._window = max(1, min(LINK_MESSAGES, receive_maximum))
+        self._is_present = False
+        self._heard_ms = now_ms
+        self._next_probe_ms = now_ms + min(FIRST_PROBE_MS, self._probe_ms)
+        if not has_session and self._delivery is Delivery.ACK:
+            for entry in list(self._entries.values()):
+                if entry.stage is Stage.AT_BROKER:
+                    self._to_new(entry)
+
+    def link_down(self) -> None:
+        """The connection is gone: what was on it is new again, and no longer live."""
+        self._window = 0
+        self._is_present = False
+        for entry in list(self._entries.values()):
+            entry.is_live = False
+            if entry.stage is Stage.SENT:
+                self._to_new(entry)
+        live = self._ready[Lane.R, True]
+        for item in live:
+            heappush(self._ready[Lane.R, False], item)
+        live.clear()
+
+    def heard(self, now_ms: int) -> None:
+        """The platform spoke: hello or any ack."""
+        self._heard_ms = now_ms
+        if not self._is_present:
+            self._is_present = True
+            if self._was_reported_absent is not False:
+                self._was_reported_absent = False
+                self._changes.append(PlatformCame())
+
+    # -- what goes out --------------------------------------------------------------------------
+
+    def next_message(self, now_ms: int, lanes: Iterable[Lane] = tuple(Lane)) -> Message | None:
+        """Return what to send now and count it as on the link; None when nothing may go."""
+        self._run_timers(now_ms)
+        if not self.is_link_up:
+            return None
+        is_probe = not self.is_open
+        if is_probe and (now_ms < self._next_probe_ms or self.on_link[0]):
+            return None
+        for lane in lanes:
+            if lane is Lane.R and (self._holding or self.has_more_alarms):
+                return None
+            entry = self._first_ready(lane)
+            if entry is not None:
+                if not self._fits(lane, len(entry.body)):
+                    return None
+                if is_probe:
+                    self._next_probe_ms = now_ms + self._probe_ms
+                return self._send(entry)
+        return None
+
+    def wake_ms(self) -> int | None:
+        """Return when the passing of time alone may change something; None = never."""
+        times = [self._timers[0][0]] if self._timers else []
+        if self.is_link_up and not self.is_open:
+            if self._has_ready() and not self.on_link[0]:
+                times.append(self._next_probe_ms)
+            if self._was_reported_absent is not True:
+                times.append(self._heard_ms + self._probe_ms)
+        return min(times, default=None)
+
+    # -- what comes back ------------------------------------------------------------------------
+
+    def puback(self, key: Key, code: int, now_ms: int) -> Range | None:
+        """The broker answered; return the settled record, when PUBACK is what settles."""
+        entry = self._entries.get(key)
+        if entry is None or entry.stage is not Stage.SENT:
+            return None
+        self._leave_link(entry)
+        lane = key[0]
+        if code == 0:
+            if lane in self._refused:
+                self._refused.discard(lane)
+                self._changes.append(Accepted(lane))
+            entry.stage = Stage.AT_BROKER
+            if self._delivery is Delivery.BROKER:
+                self._drop(entry)
+                return Range(lane, key[1], key[2], key[2])
+            self._wake_at(entry, now_ms + entry.ack_ms)
+            return None
+        says_something_new = code != 0x10 or self._delivery is Delivery.BROKER
+        if lane not in self._refused and says_something_new:
+            self._refused.add(lane)
+            self._changes.append(Refused(lane, code))
+        if code in _DENIED:
+            self._deny(entry, code)
+        if entry.key in self._entries:
+            self._back_off(entry, now_ms)
+        return None
+
+    def ack(self, ack: Ack, now_ms: int) -> tuple[Range, ...]:
+        """Return the records that are settled now, as ranges.
+
+        Only what was sent in this run can be settled: a range that says more than the platform
+        can know settles no record it never saw.
+        """
+        self.heard(now_ms)
+        settled: list[Key] = []
+        for range_ in ack.ranges:
+            settled.extend(self._settle_range(range_))
+        for nack in ack.nacks:
+            self._nack(nack, now_ms)
+        return as_ranges(settled)
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _settle_range(self, range_: Range) -> list[Key]:
+        if range_.hi - range_.lo < HELD_MESSAGES:
+            keys = [(range_.lane, range_.epoch, seq) for seq in range(range_.lo, range_.hi + 1)]
+        else:
+            keys = [
+                key
+                for key in self._entries
+                if key[:2] == (range_.lane, range_.epoch) and range_.lo <= key[2] <= range_.hi
+            ]
+        settled = []
+        for key in keys:
+            entry = self._entries.get(key)
+            if entry is not None and entry.tries:
+                self._drop(entry)
+                settled.append(key)
+            elif self._parked.pop(key, None) is not None:
+                settled.append(key)
+        return settled
+
+    def _nack(self, nack: Nack, now_ms: int) -> None:
+        entry = self._entries.get((nack.lane, nack.epoch, nack.seq))
+        if entry is None or not entry.tries:
+            return
+        if nack.is_transient:
+            self._back_off(entry, now_ms)
+        else:
+            self._park(entry, nack.code)
+
+    def _deny(self, entry: _Entry, code: int) -> None:
+        entry.denials += 1
+        entry.denied_on.add(self._connection)
+        if entry.denials < _DENIED_TRIES:
+            return
+        self._release_readings(entry)
+        if len(entry.denied_on) >= _DENIED_CONNECTIONS:
+            self._park(entry, f"denied 0x{code:02x}")
+
+    def _park(self, entry: _Entry, why: str) -> None:
+        self._drop(entry)
+        self._parked[entry.key] = why
+        self._changes.append(Parked(entry.key, why))
+
+    def _back_off(self, entry: _Entry, now_ms: int) -> None:
+        if entry.stage is Stage.SENT:
+            self._leave_link(entry)
+        entry.stage = Stage.NEW
+        self._wake_at(entry, now_ms + entry.retry_ms)
+        entry.retry_ms = min(2 * entry.retry_ms, _RETRY_MS[entry.key[0]][1])
+
+    def _to_new(self, entry: _Entry) -> None:
+        if entry.stage is Stage.SENT:
+            self._leave_link(entry)
+        entry.stage = Stage.NEW
+        entry.wakes_ms = None
+        self._make_ready(entry)
+
+    def _make_ready(self, entry: _Entry) -> None:
+        heappush(self._ready[entry.key[0], entry.is_live], (entry.rank, entry.key))
+
+    def _first_ready(self, lane: Lane) -> _Entry | None:
+        """Return the first record that may go now; forget queue places that are no longer true."""
+        for is_live in (True, False):
+            queue = self._ready[lane, is_live]
+            while queue:
+                entry = self._entries.get(queue[0][1])
+                if entry is not None and entry.stage is Stage.NEW and entry.wakes_ms is None:
+                    return entry
+                heappop(queue)
+        return None
+
+    def _has_ready(self) -> bool:
+        return any(
+            self._first_ready(lane) is not None
+            for lane in Lane
+            if lane is not Lane.R or not (self._holding or self.has_more_alarms)
+        )
+
+    def _fits(self, lane: Lane, size: int) -> bool:
+        count, used = self.on_link
+        if count == 0:
+            return True
+        if lane is Lane.A:
+            alarm_bytes = self._on_link[Lane.A][1]
+            return count < self._window and (
+                used + size <= LINK_BYTES or alarm_bytes + size <= KEPT_FOR_A_BYTES
+            )
+        places = max(1, self._window - KEPT_FOR_A_MESSAGES)
+        return count < places and used + size <= LINK_BYTES - KEPT_FOR_A_BYTES
+
+    def _send(self, entry: _Entry) -> Message:
+        entry.stage = Stage.SENT
+        entry.tries += 1
+        used = self._on_link[entry.key[0]]
+        used[0] += 1
+        used[1] += len(entry.body)
+        is_history = entry.key[0] is Lane.R and not entry.is_live
+        return Message(entry.key, entry.body, is_history)
+
+    def _leave_link(self, entry: _Entry) -> None:
+        used = self._on_link[entry.key[0]]
+        used[0] -= 1
+        used[1] -= len(entry.body)
+
+    def _drop(self, entry: _Entry) -> None:
+        if entry.stage is Stage.SENT:
+            self._leave_link(entry)
+        del self._entries[entry.key]
+        self._held[entry.key[0]] -= 1
+        self._held_bytes -= len(entry.body)
+        self._release_readings(entry)
+
+    def _release_readings(self, entry: _Entry) -> None:
+        self._holding.discard(entry.key)
+
+    def _wake_at(self, entry: _Entry, at_ms: int) -> None:
+        entry.wakes_ms = at_ms
+        heappush(self._timers, (at_ms, entry.key))
+        if len(self._timers) > 4 * HELD_MESSAGES:  # settled records leave their timers behind
+            self._timers = sorted(
+                (waiting.wakes_ms, key)
+                for key, waiting in self._entries.items()
+                if waiting.wakes_ms is not None
+            )
+
+    def _run_timers(self, now_ms: int) -> None:
+        while self._timers and self._timers[0][0] <= now_ms:
+            at_ms, key = heappop(self._timers)
+            entry = self._entries.get(key)
+            if entry is None or entry.wakes_ms != at_ms:
+                continue
+            if entry.stage is Stage.AT_BROKER:
+                entry.ack_ms = min(2 * entry.ack_ms, _ACK_MS[key[0]][1])
+                entry.is_live = False
+                self._release_readings(entry)
+                self._miss_platform(now_ms)
+            self._to_new(entry)
+        if self.is_link_up and not self.is_open:
+            self._miss_platform(now_ms)
+
+    def _miss_platform(self, now_ms: int) -> None:
+        """The platform is absent when it should have spoken and did not for `probe_ms`."""
+        if not self.is_link_up or now_ms < self._heard_ms + self._probe_ms:
+            return
+        self._is_present = False
+        if self._was_reported_absent is not True and self._delivery is Delivery.ACK:
+            self._was_reported_absent = True
+            self._changes.append(PlatformWent())
+
+
+def as_ranges(keys: Iterable[Key]) -> tuple[Range, ...]:
+    """Return the fewest closed ranges that hold exactly these records."""
+    ranges: list[Range] = []
+    for lane, epoch, seq in sorted(keys):
+        last = ranges[-1] if ranges else None
+        if last and (last.lane, last.epoch) == (lane, epoch) and seq <= last.hi + 1:
+            ranges[-1] = Range(lane, epoch, last.lo, max(last.hi, seq))
+        else:
+            ranges.append(Range(lane, epoch, seq, seq))
+    return tuple(ranges)
