@@ -385,8 +385,15 @@ def _change_platform(turn: Turn, *, is_present: bool) -> None:
 
 
 def _keep_receipt(turn: Turn, event: events.Receipt) -> None:
-    fields = {"alarm": event.occurrence, "lvl": event.level, "aud": event.audience}
-    turn.record_fact("receipt", {"at": event.at_ms, **fields})
+    turn.record_fact(
+        "receipt",
+        {
+            "alarm": event.occurrence,
+            "lvl": event.level,
+            "aud": event.audience,
+            "at": event.at_ms,
+        },
+    )
 
 
 def _note_clock(turn: Turn) -> None:
