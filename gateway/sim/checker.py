@@ -1,0 +1,250 @@
+"""The judge outside the daemon: were all planted alarms seen, heard, kept and delivered once?
+
+It knows what was planted, and looks at four things that the daemon leaves behind: the log of the
+panel's pins, core.db and readings.db (opened read-only with plain sqlite3), and the platform's
+history. It imports nothing that the daemon judges or shows with: the sound table below is its own.
+"""
+
+import json
+import sqlite3
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from gateway.domain.rules import Severity, Sound
+from gateway.sim.story import Plant
+
+Key = tuple[str, str, int]  # epoch, lane, seq
+
+LAMP_OF = {Severity.ALARM: "red", Severity.WARNING: "amber", Severity.FAULT: "yellow"}
+HALF_PERIOD_MS = {"red": (60, 400), "amber": (330, 800), "yellow": (330, 800)}  # blinking, not lit
+BEATS_MS = {  # field/patrol-and-alarms 5: on, off ... from the onset, for as long as is compared
+    Sound.A1: (250, 250) * 4,
+    Sound.A2: (100, 100) * 4 + (700,),
+    Sound.W: (300, 300, 300, 8300),
+    Sound.F: (500, 19_500),
+}
+HEARD_MS = 1400  # so much of a sound is compared; people wait longer than that before they act
+STEP_MS = 10
+SEEN_WITHIN_MS = 12_000  # after its scene began: drift, period, on-delay, two samples
+MERGED_MS = 1500  # a blinking lamp may stumble once when the pattern changes
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One output changed its level; `t_ms` on CLOCK_BOOTTIME."""
+
+    t_ms: float
+    role: str  # red, amber, yellow, green, buzzer
+    is_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """A lamp began to blink; `sound` is what the buzzer began with it, None when nothing known."""
+
+    t_ms: float
+    severity: Severity
+    sound: Sound | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sown:
+    """A planted condition and the moment its scene began."""
+
+    plant: Plant
+    t_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """A raise record of the record log."""
+
+    key: Key
+    rule: str
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the daemon left behind and what the platform says it applied."""
+
+    onsets: tuple[Onset, ...]
+    raises: tuple[Raise, ...]
+    committed: frozenset[Key]
+    readings: Mapping[Key, int]  # committed batches of lane R -> readings in each
+    applied: Mapping[Key, int]  # how often each record took effect at the platform
+    received: int  # messages with a record that the platform got, repeats included
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One planted condition and what became of it."""
+
+    sown: Sown
+    onset: Onset | None
+    raised: Raise | None
+    applied: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The comparison; it holds when `problems` is empty."""
+
+    matches: tuple[Match, ...]
+    onsets: int
+    raises: int
+    raises_applied_once: int
+    records: int
+    records_applied_once: int
+    lost: int
+    duplicates: int
+    repeats: int
+    readings: int
+    readings_applied: int
+    problems: tuple[str, ...]
+
+
+def judge(sown: Sequence[Sown], evidence: Evidence) -> Verdict:
+    """Match each planted condition to one onset, one raise record and one applied record."""
+    matches, left_onsets, left_raises = _matched(sown, evidence)
+    applied = evidence.applied
+    committed = evidence.committed | evidence.readings.keys()
+    lost = sorted(key for key in committed if not applied.get(key))
+    doubled = sorted(key for key, times in applied.items() if times > 1)
+    strangers = sorted(key for key in applied if key not in committed)
+    problems = [
+        *(problem for match in matches for problem in _problems_of(match)),
+        *(f"extra onset at the pins: {_told(onset)}" for onset in left_onsets),
+        *(f"raise record nobody planted: {_id(r.key)} {r.rule}" for r in left_raises),
+        *(f"lost: {_id(key)} is committed, the platform never applied it" for key in lost),
+        *(f"duplicate: {_id(key)} took effect {applied[key]} times" for key in doubled),
+        *(f"the platform applied {_id(key)}, which is not in the record log" for key in strangers),
+    ]
+    return Verdict(
+        matches=tuple(matches),
+        onsets=len(evidence.onsets),
+        raises=len(evidence.raises),
+        raises_applied_once=sum(applied.get(r.key) == 1 for r in evidence.raises),
+        records=len(evidence.committed),
+        records_applied_once=sum(applied.get(key) == 1 for key in evidence.committed),
+        lost=len(lost),
+        duplicates=len(doubled),
+        repeats=evidence.received - len(applied),
+        readings=sum(evidence.readings.values()),
+        readings_applied=sum(n for key, n in evidence.readings.items() if applied.get(key)),
+        problems=tuple(problems),
+    )
+
+
+def _matched(
+    sown: Sequence[Sown], evidence: Evidence
+) -> tuple[list[Match], list[Onset], list[Raise]]:
+    """The matches, then the onsets and raises that nobody planted."""
+    onsets = sorted(evidence.onsets, key=lambda onset: onset.t_ms)
+    raises = list(evidence.raises)
+    matches = []
+    for one in sorted(sown, key=lambda planted: planted.t_ms):
+        onset = next((o for o in onsets if _is_onset_of(o, one)), None)
+        raised = next((r for r in raises if r.rule == one.plant.rule), None)
+        if onset is not None:
+            onsets.remove(onset)
+        if raised is not None:
+            raises.remove(raised)
+        applied = evidence.applied.get(raised.key, 0) if raised else 0
+        matches.append(Match(one, onset, raised, applied))
+    return matches, onsets, raises
+
+
+def _is_onset_of(onset: Onset, sown: Sown) -> bool:
+    delay = onset.t_ms - sown.t_ms
+    return onset.severity is sown.plant.severity and 0 <= delay <= SEEN_WITHIN_MS
+
+
+def _problems_of(match: Match) -> Iterator[str]:
+    plant = match.sown.plant
+    if match.onset is None:
+        yield f"planted, but not seen at the pins: {plant.rule} ({LAMP_OF[plant.severity]} lamp)"
+    elif match.onset.sound is not plant.sound:
+        heard = match.onset.sound or "no known pattern"
+        yield f"planted with sound {plant.sound}, heard {heard}: {plant.rule}"
+    if match.raised is None:
+        yield f"planted, but no raise record: {plant.rule}"
+    elif match.raised.severity is not plant.severity:
+        yield f"planted as {plant.severity}, recorded as {match.raised.severity}: {plant.rule}"
+
+
+def _id(key: Key) -> str:
+    return f"{key[0]}-{key[1]}-{key[2]}"
+
+
+def _told(onset: Onset) -> str:
+    return f"{LAMP_OF[onset.severity]} lamp, sound {onset.sound or 'none'}, at {onset.t_ms:.0f} ms"
+
+
+# --- pins -----------------------------------------------------------------------------------
+
+
+def onsets_of(edges: Iterable[Edge]) -> tuple[Onset, ...]:
+    """Return when each lamp began to blink and what the buzzer began with it, in order of time."""
+    by_role: dict[str, list[Edge]] = defaultdict(list)
+    for edge in sorted(edges, key=lambda edge: edge.t_ms):
+        log = by_role[edge.role]
+        if not log or log[-1].is_on is not edge.is_on:  # a level written twice is no edge
+            log.append(edge)
+    buzzer = by_role["buzzer"]
+    onsets = [
+        Onset(start, severity, sound_at(buzzer, start))
+        for severity, lamp in LAMP_OF.items()
+        for start in blink_starts(by_role[lamp], *HALF_PERIOD_MS[lamp])
+    ]
+    return tuple(sorted(onsets, key=lambda onset: onset.t_ms))
+
+
+def blink_starts(edges: Sequence[Edge], shortest_ms: float, longest_ms: float) -> list[float]:
+    """Return where each run of at least two half periods begins; one stumble does not end a run."""
+    starts: list[float] = []
+    beats, start, last_end = 0, 0.0, float("-inf")
+    for before, after in pairwise(edges):
+        if not shortest_ms <= after.t_ms - before.t_ms <= longest_ms:
+            continue
+        if before.t_ms - last_end > MERGED_MS:
+            beats, start = 0, before.t_ms
+        beats += 1
+        last_end = after.t_ms
+        if beats == 2:
+            starts.append(start)
+    return starts
+
+
+def sound_at(buzzer: Sequence[Edge], onset_ms: float) -> Sound | None:
+    """Return the pattern that begins at `onset_ms`: the one that fits best, if one fits well."""
+    fits = {
+        sound: min(_misfit(buzzer, onset_ms + shift, beats) for shift in range(-50, 151, 10))
+        for sound, beats in BEATS_MS.items()
+    }
+    best = min(fits, key=lambda sound: fits[sound])
+    return best if fits[best] <= 0.2 else None
+
+
+def _misfit(buzzer: Sequence[Edge], start_ms: float, beats: Sequence[int]) -> float:
+    """Share of the compared time in which the buzzer is not as the pattern says."""
+    moments = range(0, HEARD_MS, STEP_MS)
+    wrong = sum(_is_on(buzzer, start_ms + at) is not _is_beat(beats, at) for at in moments)
+    return wrong / len(moments)
+
+
+def _is_on(edges: Sequence[Edge], t_ms: float) -> bool:
+    return next((edge.is_on for edge in reversed(edges) if edge.t_ms <= t_ms), False)
+
+
+def _is_beat(beats: Sequence[int], at_ms: int) -> bool:
+    for index, length in enumerate(beats):
+        if at_ms < length:
+            return index % 2 == 0
+        at_ms -= length
+    return False

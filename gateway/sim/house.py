@@ -1,0 +1,114 @@
+"""The simulated house: which devices hang on which bus, and how a scene changes them over time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.sim.bus import Units
+from gateway.sim.checker import Sown
+from gateway.sim.devices import (
+    SimDevice,
+    by_unit,
+    jxbs_co,
+    lx47le,
+    mpd380,
+    pzem016,
+    qdy30a,
+    sdm630,
+    xgardiq,
+)
+from gateway.sim.story import (
+    BOARD,
+    CALM,
+    GAS,
+    HYDRANT,
+    METER,
+    BrokerSwitch,
+    Drift,
+    Hush,
+    Scene,
+)
+
+DRIFT_STEP_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Units of the RTU line `plant-room` and of the TCP device server `pump-house`."""
+
+    plant_room: Units
+    pump_house: Units
+
+    @property
+    def devices(self) -> dict[str, SimDevice]:
+        return {d.name: d for d in (*self.plant_room.values(), *self.pump_house.values())}
+
+
+def build_house() -> House:
+    """The devices of config/site.demo.yaml, all calm."""
+    return House(
+        plant_room=by_unit(
+            [
+                sdm630(METER, 1),
+                lx47le(BOARD, 3, **CALM[BOARD]),
+                xgardiq(GAS, 7, **CALM[GAS]),
+            ]
+        ),
+        pump_house=by_unit(
+            [
+                qdy30a(HYDRANT, 1, **CALM[HYDRANT]),
+                mpd380("roof-hydrant", 2, pressure=2.4),
+                jxbs_co("boiler-co", 4),
+                pzem016("gas-room-socket", 5),
+            ]
+        ),
+    )
+
+
+def boot_ms() -> float:
+    """Now on CLOCK_BOOTTIME: the time base of the daemon's pin log."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e6
+
+
+async def play(
+    scenes: Sequence[Scene],
+    devices: Mapping[str, SimDevice],
+    *,
+    switch_broker: Callable[[bool], Awaitable[None]],
+    tell: Callable[[Scene], None],
+    sown: list[Sown],
+) -> None:
+    """Act the scenes out at their seconds from now; what is planted is added to `sown` as it is."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    async with asyncio.TaskGroup() as acts:
+        for scene in scenes:
+            await asyncio.sleep(max(start + scene.at_s - loop.time(), 0))
+            tell(scene)
+            sown.extend(Sown(plant, boot_ms()) for plant in scene.plants)
+            for act in scene.acts:
+                match act:
+                    case Drift():
+                        acts.create_task(drift(devices[act.device], act))
+                    case Hush():
+                        devices[act.device].is_silent = act.is_silent
+                    case BrokerSwitch():
+                        acts.create_task(_switch(switch_broker, is_up=act.is_up))
+
+
+async def drift(device: SimDevice, act: Drift) -> None:
+    """Move one quantity of a device to its new value, in even steps."""
+    for value in steps_of(device.truth[act.quantity], act):
+        device.truth[act.quantity] = value
+        await asyncio.sleep(DRIFT_STEP_S)
+
+
+def steps_of(now: float, act: Drift) -> Iterator[float]:
+    count = max(1, round(act.within_s / DRIFT_STEP_S))
+    for step in range(1, count + 1):
+        yield now + (act.to - now) * step / count
+
+
+async def _switch(switch_broker: Callable[[bool], Awaitable[None]], *, is_up: bool) -> None:
+    await switch_broker(is_up)
