@@ -62,7 +62,7 @@ as_root() {
 # would be a surprise. While apt runs, policy-rc.d (the switch Debian has for this) says no;
 # on systemd the new unit is also disabled, so that it stays quiet after the next boot.
 install_packages() {
-    local policy=/usr/sbin/policy-rc.d forbid=no brings_mosquitto=no status=0
+    local policy=/usr/sbin/policy-rc.d forbid=no brings_mosquitto=no status=0 output
     case " $* " in *" mosquitto "*) brings_mosquitto=yes ;; esac
     if [ ! -e "$policy" ]; then
         forbid=yes
@@ -70,8 +70,11 @@ install_packages() {
         as_root chmod 755 "$policy"
     fi
     export DEBIAN_FRONTEND=noninteractive
-    { as_root apt-get -qq update && as_root apt-get -qq install --yes --no-install-recommends "$@"; } \
-        </dev/null >&2 || status=$?
+    output=$({ as_root apt-get -qq update &&
+        as_root apt-get -qq install --yes --no-install-recommends "$@"; } 2>&1 </dev/null) || {
+        status=$?
+        printf '%s\n' "$output" >&2
+    }
     [ "$forbid" = no ] || as_root rm -f "$policy"
     if [ "$status" = 0 ] && [ "$brings_mosquitto" = yes ] && [ -d /run/systemd/system ]; then
         as_root systemctl --quiet disable mosquitto.service || true # already disabled is as good
