@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from gateway.domain.alarms import AlarmState
 from gateway.domain.rules import Severity, Sound
 from gateway.domain.signals import Lamp, Levels, Pattern, Signal
+from gateway.domain.text import Lang, Text
 
 ESCALATE_AFTER_MS = 60_000
 BOOT_TEST_MS = 2_000
@@ -213,3 +214,19 @@ def _beat_at(beats: tuple[int, ...], elapsed: int) -> tuple[bool, int]:
             return index % 2 == 0, length - rest
         rest -= length
     raise AssertionError("the rest of a division is less than the divisor")
+
+
+WORDS = {  # colour never stands alone: each lamp has a printed word
+    "red": Text("报警", "ALARM"),
+    "amber": Text("预警", "WARNING"),
+    "yellow": Text("故障", "FAULT"),
+    "green": Text("正常", "NORMAL"),
+    "buzzer": Text("蜂鸣", "BUZZER"),
+}
+
+
+def picture(levels: Levels, pattern: Pattern, lang: Lang) -> str:
+    """Return the panel as one line of text, for terminals: a word and a mark per output."""
+    marks = {True: "●", False: "○"}
+    lamps = [f"{marks[getattr(levels, name)]} {WORDS[name].in_(lang)}" for name in WORDS]
+    return "  ".join([*lamps[:-1], f"{lamps[-1]} {pattern.value}"])

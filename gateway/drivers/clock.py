@@ -95,7 +95,7 @@ class Clock:
     async def sleep_until(self, mono_ms: int) -> None:
         """Return at `mono_ms` or, when that is past, after one turn of the loop."""
         await asyncio.sleep(0)
-        # noqa reason: it waits for a clock, and no event announces a moment
+        # it waits for a clock: no event announces a moment
         while (wait_ms := mono_ms - self.mono()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(wait_ms / 1000)
 

@@ -20,8 +20,10 @@ def touch(path: Path, utc_ms: int) -> Path:
 def test_the_real_clock_gives_a_whole_moment() -> None:
     first, second = clock.now(), clock.now()
     assert second.mono_ms >= first.mono_ms > 0
-    assert len(first.boot) == 12 and int(first.boot, 16) >= 0
-    assert first.utc_ms is not None and first.utc_ms >= clock.FLOOR_MS
+    assert len(first.boot) == 12
+    assert int(first.boot, 16) >= 0
+    assert first.utc_ms is not None
+    assert first.utc_ms >= clock.FLOOR_MS
 
 
 def test_without_a_flag_a_plausible_clock_is_an_estimate(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-from gateway.drivers.clock import mono
 from gateway.domain.events import (
     BlockRead,
     Event,
@@ -12,6 +11,7 @@ from gateway.domain.events import (
     Stopping,
     Ticked,
 )
+from gateway.drivers.clock import mono
 from gateway.tasks.inbox import Inbox
 
 
@@ -21,7 +21,7 @@ def block(number: int) -> BlockRead:
 
 async def until(is_true: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not is_true():
+        while not is_true():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0)
 
 
