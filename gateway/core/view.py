@@ -1,0 +1,83 @@
+"""The state as plain data for the status screen: what a person wants to know of this moment."""
+
+from gateway.core.state import State, open_alarms, quality_now
+from gateway.core.turn import Turn, begin
+from gateway.domain.alarms import Alarm
+from gateway.domain.moments import Now
+from gateway.domain.rules import Rule
+
+View = dict[str, object]
+
+
+def points_view(state: State, now: Now) -> list[View]:
+    """Every point with value, unit, quality and age in ms, in the order of the site."""
+    rows: list[View] = []
+    for device in state.house.devices.values():
+        known = state.devices.get(device.id)
+        for point in device.points:
+            last = known.points.get(point.id) if known else None
+            reading = quality_now(point, last, now.mono_ms)
+            rows.append(
+                {
+                    "id": point.id,
+                    "label": point.label,
+                    "place": device.place,
+                    "value": reading.value,
+                    "unit": point.unit,
+                    "quality": reading.quality.value,
+                    "reason": reading.reason,
+                    "age_ms": now.mono_ms - last.reading.mono_ms if last else None,
+                }
+            )
+    return rows
+
+
+def alarms_view(state: State, now: Now) -> list[View]:
+    """Every open alarm, warning and fault: what, where, what to do, since when."""
+    turn = begin(state, now)
+    return [
+        _alarm_view(turn, alarm, rule)
+        for alarm in open_alarms(state)
+        if (rule := state.house.rule(alarm.rule)) is not None
+    ]
+
+
+def _alarm_view(turn: Turn, alarm: Alarm, rule: Rule) -> View:
+    raised = alarm.raised
+    is_same_boot = raised is not None and raised.boot == turn.now.boot
+    return {
+        "rule": alarm.rule,
+        "state": alarm.state.value,
+        "severity": rule.severity.value,
+        "say": {"zh": rule.say.zh, "en": rule.say.en},
+        "do": [{"zh": words.zh, "en": words.en} for words in rule.do],
+        "place": turn.place_of(rule),
+        "owner": rule.owner,
+        "value": alarm.last if alarm.last is not None else alarm.value,
+        "limit": rule.limit,
+        "unit": turn.unit_of(rule),
+        "detail": alarm.detail,
+        "since_ms": turn.now.mono_ms - raised.mono_ms if is_same_boot and raised else None,
+        "raised_at": raised.utc_ms if raised else None,
+        "occurrence": alarm.occurrence,
+        "is_stale": alarm.is_stale,
+        "is_sounding": alarm.is_sounding(turn.now.mono_ms),
+    }
+
+
+def devices_view(state: State) -> list[View]:
+    """Every device with its bus, unit and whether it answers."""
+    rows: list[View] = []
+    for device in state.house.devices.values():
+        known = state.devices.get(device.id)
+        rows.append(
+            {
+                "id": device.id,
+                "bus": device.bus,
+                "unit": device.unit,
+                "place": device.place,
+                "is_offline": known.is_offline if known else None,
+                "misses": known.misses if known else 0,
+            }
+        )
+    return rows
