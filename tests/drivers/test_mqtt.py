@@ -1,0 +1,330 @@
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from gateway.domain.site import Broker, Uplink
+from gateway.drivers import mqtt
+from gateway.drivers.mqtt import Link, LinkLost, LinkRefused
+from tests.partners.broker import Mosquitto, free_port
+
+GATEWAY = "wh-0152-01"
+WILL = (f"care/1/{GATEWAY}/up/state", b'{"on":false}')
+
+
+def uplink(**fields) -> Uplink:
+    return Uplink(gateway=GATEWAY, brokers=(), **fields)
+
+
+def nothing(topic: str, payload: bytes) -> None:
+    return None
+
+
+def connect(broker: Broker, *, client_id=GATEWAY, on_message=nothing, protocol=mqtt.V5, **fields):
+    return mqtt.connect(
+        uplink(**fields),
+        broker,
+        client_id=client_id,
+        will=WILL,
+        on_message=on_message,
+        protocol=protocol,
+    )
+
+
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        await asyncio.sleep(0.01)
+
+
+def mqtt_threads() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name.startswith(f"paho-mqtt-client-{GATEWAY}")]
+
+
+async def test_publish_returns_zero_when_somebody_subscribes_and_16_when_nobody_does():
+    with Mosquitto() as mosquitto:
+        async with connect(mosquitto.broker) as link:
+            assert await link.publish(f"care/1/{GATEWAY}/up/a", b"{}", 1) == 0x10
+            assert await link.publish(f"care/1/{GATEWAY}/dn/ack", b"{}", 1) == 0
+            assert link.protocol == "5"
+    assert mqtt_threads() == []
+
+
+async def test_a_denied_publish_returns_the_reason_code_of_the_broker():
+    acl = "topic read care/1/#\ntopic write care/1/other/#\n"
+    with Mosquitto(acl=acl) as mosquitto:
+        async with connect(mosquitto.broker) as link:
+            assert await link.publish(f"care/1/{GATEWAY}/up/a", b"{}", 1) == 0x87
+
+
+async def test_messages_for_this_gateway_arrive_even_when_they_are_no_json():
+    got: list[tuple[str, bytes]] = []
+    with Mosquitto() as mosquitto:
+        async with (
+            connect(mosquitto.broker, on_message=lambda *message: got.append(message)),
+            connect(mosquitto.broker, client_id="platform") as platform,
+        ):
+            await platform.publish(f"care/1/{GATEWAY}/dn/ack", b"\xff no json", 1)
+            await platform.publish("care/1/another/dn/ack", b"not for us", 1)
+            await platform.publish(f"care/1/{GATEWAY}/dn/hello", b"{}", 1)
+            await until(lambda: len(got) == 2)
+    assert got == [
+        (f"care/1/{GATEWAY}/dn/ack", b"\xff no json"),
+        (f"care/1/{GATEWAY}/dn/hello", b"{}"),
+    ]
+
+
+async def test_what_was_queued_while_away_arrives_with_the_next_connection():
+    got: list[bytes] = []
+    with Mosquitto() as mosquitto:
+        async with connect(mosquitto.broker) as link:
+            assert not link.has_session
+        async with connect(mosquitto.broker, client_id="platform") as platform:
+            assert await platform.publish(f"care/1/{GATEWAY}/dn/ack", b"later", 1) == 0
+        async with connect(mosquitto.broker, on_message=lambda _, b: got.append(b)) as link:
+            assert link.has_session
+            await until(lambda: got == [b"later"])
+
+
+async def test_an_acknowledged_message_does_not_come_again():
+    got: list[bytes] = []
+    with Mosquitto() as mosquitto:
+        async with connect(mosquitto.broker, on_message=lambda _, b: got.append(b)) as link:
+            await link.publish(f"care/1/{GATEWAY}/dn/ack", b"once", 1)
+            await until(lambda: got == [b"once"])
+            await link.publish(f"care/1/{GATEWAY}/up/x", b"the ack is on the wire before", 1)
+        async with connect(mosquitto.broker, on_message=lambda _, b: got.append(b)) as link:
+            await link.publish(f"care/1/{GATEWAY}/dn/ack", b"last", 1)
+            await until(lambda: b"last" in got)
+    assert got == [b"once", b"last"]
+
+
+async def test_receive_maximum_of_the_broker_is_told():
+    with Mosquitto(config="max_inflight_messages 5") as mosquitto:
+        async with connect(mosquitto.broker) as link:
+            assert link.receive_maximum == 5
+
+
+async def test_a_killed_broker_ends_the_link_and_what_waits_for_an_answer():
+    with Mosquitto() as mosquitto:
+        async with connect(mosquitto.broker) as link:
+            mosquitto.kill()
+            assert await asyncio.wait_for(link.lost(), 30) == "lost"
+            with pytest.raises(LinkLost):
+                await link.publish("x", b"", 1)
+        mosquitto.start()
+        async with connect(mosquitto.broker) as link:
+            assert await link.publish(f"care/1/{GATEWAY}/dn/x", b"", 1) == 0
+    assert mqtt_threads() == []
+
+
+async def test_a_second_client_with_the_same_id_ends_the_first_link():
+    with Mosquitto() as mosquitto:  # 2.0.11 closes without saying why
+        async with connect(mosquitto.broker) as first, connect(mosquitto.broker) as second:
+            assert await asyncio.wait_for(first.lost(), 30) in ("lost", "identity_in_use")
+            assert await second.publish(f"care/1/{GATEWAY}/dn/x", b"", 1) == 0
+
+
+async def test_a_broker_that_names_the_take_over_is_understood():
+    async def take_over(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)  # CONNECT
+        writer.write(bytes([0x20, 3, 0, 0, 0]))
+        subscribe = await reader.read(4096)
+        writer.write(bytes([0x90, 4, *subscribe[2:4], 0, 1]))
+        writer.write(bytes([0xE0, 2, 0x8E, 0]))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(take_over, "127.0.0.1", 0)
+    broker = Broker("127.0.0.1", server.sockets[0].getsockname()[1])
+    try:
+        async with connect(broker) as link:
+            assert await asyncio.wait_for(link.lost(), 30) == "identity_in_use"
+    except LinkRefused as refused:  # the two answers were read in one go
+        assert refused.why == "identity_in_use"
+    finally:
+        server.close()
+
+
+async def test_a_broker_that_wants_a_password_refuses_with_auth():
+    with Mosquitto(config="allow_anonymous false") as mosquitto:
+        for protocol in (mqtt.V5, mqtt.V311):
+            with pytest.raises(LinkRefused) as refused:
+                async with connect(mosquitto.broker, protocol=protocol):
+                    pass
+            assert refused.value.why == "auth"
+
+
+async def test_a_password_file_that_is_missing_is_an_auth_refusal(tmp_path):
+    with pytest.raises(LinkRefused) as refused:
+        async with connect(
+            Broker("localhost", 1), username="me", password_file=tmp_path / "missing"
+        ):
+            pass
+    assert refused.value.why == "auth"
+
+
+async def test_a_wrong_port_is_told_apart_from_a_wrong_name():
+    with pytest.raises(LinkRefused) as refused:
+        async with connect(Broker("127.0.0.1", free_port())):
+            pass
+    assert refused.value.why == "tcp"
+    with pytest.raises(LinkRefused) as refused:
+        async with connect(Broker("no-such-host.invalid", 1883)):
+            pass
+    assert refused.value.why == "dns"
+
+
+async def test_a_certificate_authority_that_cannot_be_read_is_a_trust_failure(tmp_path):
+    with pytest.raises(LinkRefused) as refused:
+        async with connect(Broker("127.0.0.1", 1, tls=True), ca_file=tmp_path / "missing"):
+            pass
+    assert refused.value.why == "tls_trust"
+
+
+@contextlib.contextmanager
+def black_hole():
+    """A socket that accepts and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held: list[socket.socket] = []
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(server.accept()[0])
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield Broker("127.0.0.1", server.getsockname()[1])
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for sock in held:
+            sock.close()
+
+
+async def test_a_black_holed_broker_is_a_timeout_and_the_event_loop_goes_on(monkeypatch):
+    monkeypatch.setattr(mqtt, "CONNECT_S", 0.5)
+    beats = 0
+
+    async def beat() -> None:
+        nonlocal beats
+        while True:
+            await asyncio.sleep(0.01)
+            beats += 1
+
+    task = asyncio.create_task(beat())
+    with black_hole() as broker, pytest.raises(LinkRefused) as refused:
+        async with connect(broker, protocol=None):
+            pass
+    task.cancel()
+    assert refused.value.why == "timeout"
+    assert beats > 10
+    assert mqtt_threads() == []
+
+
+async def test_without_puback_for_a_while_the_link_is_given_up(monkeypatch):
+    monkeypatch.setattr(mqtt, "PUBACK_S", 0.3)
+    with Mosquitto() as mosquitto:
+        relay = await Relay.start(mosquitto.broker)
+        async with connect(relay.broker) as link:
+            assert await link.publish(f"care/1/{GATEWAY}/dn/x", b"", 1) == 0
+            relay.swallows = True
+            with pytest.raises(LinkLost):
+                await asyncio.wait_for(link.publish(f"care/1/{GATEWAY}/dn/x", b"", 1), 30)
+            assert await link.lost() == "no_puback"
+        await relay.stop()
+    assert mqtt_threads() == []
+
+
+class Relay:
+    """A TCP relay to the broker that can go silent without closing."""
+
+    def __init__(self, target: Broker) -> None:
+        self.swallows = False
+        self._target = target
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def start(cls, target: Broker) -> "Relay":
+        relay = cls(target)
+        relay._server = await asyncio.start_server(relay._accept, "127.0.0.1", 0)
+        relay.broker = Broker("127.0.0.1", relay._server.sockets[0].getsockname()[1])
+        return relay
+
+    async def _accept(self, reader, writer) -> None:
+        far_reader, far_writer = await asyncio.open_unix_connection(self._target.unix_path)
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(self._pump(source, sink))
+            self._tasks.add(task)
+
+    async def _pump(self, source, sink) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65536):
+                if not self.swallows:
+                    sink.write(data)
+        sink.close()
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._server.close()
+
+
+async def test_an_error_in_paho_s_own_thread_is_a_lost_link(monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    with Mosquitto() as mosquitto:
+        async with connect(mosquitto.broker) as link:
+
+            def explode(*args) -> None:
+                raise RuntimeError("planted")
+
+            link._client.on_publish = explode
+            with pytest.raises(LinkLost):
+                await asyncio.wait_for(link.publish(f"care/1/{GATEWAY}/dn/x", b"", 1), 30)
+
+
+async def test_hundreds_of_publishes_over_a_small_window_all_come_back():
+    with Mosquitto() as mosquitto:
+        async with connect(mosquitto.broker) as link:
+            window = asyncio.Semaphore(16)
+
+            async def one(number: int) -> int:
+                async with window:
+                    return await link.publish(f"care/1/{GATEWAY}/dn/x", b"%d" % number, 1)
+
+            assert set(await asyncio.gather(*(one(n) for n in range(500)))) == {0}
+
+
+async def speaks_311(link: Link) -> None:
+    assert link.protocol == "3.1.1"
+    assert await link.publish(f"care/1/{GATEWAY}/dn/ack", b"hello", 1) == 0
+
+
+async def test_the_embedded_broker_is_used_in_3_1_1_and_that_is_remembered(monkeypatch):
+    from amqtt.broker import Broker as Embedded
+
+    monkeypatch.setattr(mqtt, "CONNECT_S", 2.0)
+    port = free_port()
+    embedded = Embedded(
+        {
+            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
+            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {}},
+        }
+    )
+    await embedded.start()
+    got: list[bytes] = []
+    try:
+        broker = Broker("127.0.0.1", port)
+        async with connect(broker, protocol=None, on_message=lambda _, b: got.append(b)) as link:
+            await speaks_311(link)
+            await until(lambda: got == [b"hello"])
+        assert broker in mqtt._SPEAKS_311
+        async with connect(broker, protocol=None) as link:
+            await speaks_311(link)
+    finally:
+        await embedded.shutdown()
