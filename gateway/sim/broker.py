@@ -52,8 +52,7 @@ async def open_broker(folder: Path, *, embedded: bool = False) -> AsyncIterator[
 
 async def start(broker: SimBroker) -> None:
     """Start it and return when it accepts connections."""
-    if broker.url.startswith("mqtt+unix://"):
-        Path(broker.url.removeprefix("mqtt+unix://")).unlink(missing_ok=True)
+    _forget_socket(broker.url)
     with broker.log.open("ab") as log:
         broker.process = await asyncio.create_subprocess_exec(
             *broker.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -81,6 +80,12 @@ async def stop(broker: SimBroker) -> None:
         except TimeoutError:
             process.kill()
     await process.wait()
+
+
+def _forget_socket(url: str) -> None:
+    """A socket file that a killed broker left behind would keep the next one from binding."""
+    if url.startswith("mqtt+unix://"):
+        Path(url.removeprefix("mqtt+unix://")).unlink(missing_ok=True)
 
 
 def find_mosquitto() -> str | None:
@@ -146,7 +151,8 @@ def _tail(log: Path) -> str:
 
 
 async def _run_embedded(port: int) -> None:
-    from amqtt.broker import Broker  # noqa: PLC0415 - an extra, needed only in this process
+    # An extra, untyped and needed only in this process.
+    from amqtt.broker import Broker  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415
 
     config = {
         "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},

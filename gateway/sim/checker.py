@@ -1,4 +1,4 @@
-"""The judge outside the daemon: were all planted alarms seen, heard, kept and delivered once?
+"""The judge outside the daemon: each planted alarm must be seen, heard, kept and delivered once.
 
 It knows what was planted, and looks at four things that the daemon leaves behind: the log of the
 panel's pins, core.db and readings.db (opened read-only with plain sqlite3), and the platform's
@@ -8,12 +8,13 @@ history. It imports nothing that the daemon judges or shows with: the sound tabl
 import json
 import sqlite3
 import zlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from gateway.domain.rules import Severity, Sound
 from gateway.sim.story import Plant
@@ -184,6 +185,60 @@ def _id(key: Key) -> str:
 
 def _told(onset: Onset) -> str:
     return f"{LAMP_OF[onset.severity]} lamp, sound {onset.sound or 'none'}, at {onset.t_ms:.0f} ms"
+
+
+# --- what the daemon left behind ------------------------------------------------------------
+
+
+def read_pins(log: Path) -> list[Edge]:
+    """Return the edges of the panel's pin log: JSON lines of t, pin and level."""
+    lines = (json.loads(line) for line in log.read_text(encoding="utf-8").splitlines())
+    return [Edge(line["t"], line["pin"], bool(line["level"])) for line in lines]
+
+
+def read_records(database: Path) -> dict[Key, dict[str, Any]]:
+    """Return every message of core.db or readings.db by its identity; the file stays untouched."""
+    address = f"{database.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True)) as db:
+        rows = db.execute("SELECT lane, epoch, seq, body FROM records ORDER BY id").fetchall()
+    return {(epoch, lane, seq): _message(body) for lane, epoch, seq, body in rows}
+
+
+def count_waiting(database: Path) -> int:
+    """Return how many records the platform has not settled yet."""
+    address = f"{database.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True)) as db:
+        return int(db.execute("SELECT count(*) FROM pending").fetchone()[0])
+
+
+def _message(body: bytes) -> dict[str, Any]:
+    text = body if body[:1] == b"{" else zlib.decompress(body)
+    message = json.loads(text)
+    if not isinstance(message, dict):
+        raise TypeError("a record that is no object")
+    return message
+
+
+def gather(
+    core: Mapping[Key, Mapping[str, Any]],
+    readings: Mapping[Key, Mapping[str, Any]],
+    edges: Iterable[Edge],
+    applied: Mapping[Key, int],
+    received: int,
+) -> Evidence:
+    """Put the pieces together; a raise is what a message says with `tr: raise`."""
+    return Evidence(
+        onsets=onsets_of(edges),
+        raises=tuple(
+            Raise(key, message["rule"], Severity(message["sev"]))
+            for key, message in core.items()
+            if message["t"] == "alarm" and message["tr"] == "raise"
+        ),
+        committed=frozenset(core),
+        readings={key: len(message["r"]) for key, message in readings.items()},
+        applied=applied,
+        received=received,
+    )
 
 
 # --- pins -----------------------------------------------------------------------------------

@@ -106,8 +106,9 @@ async def drift(device: SimDevice, act: Drift) -> None:
 
 def steps_of(now: float, act: Drift) -> Iterator[float]:
     count = max(1, round(act.within_s / DRIFT_STEP_S))
-    for step in range(1, count + 1):
+    for step in range(1, count):
         yield now + (act.to - now) * step / count
+    yield act.to
 
 
 async def _switch(switch_broker: Callable[[bool], Awaitable[None]], *, is_up: bool) -> None:

@@ -1,0 +1,226 @@
+"""The checker can fail: every planted lie is found and named, and the truth passes."""
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.rules import Severity, Sound
+from gateway.sim.checker import (
+    BEATS_MS,
+    LAMP_OF,
+    Edge,
+    Evidence,
+    Key,
+    Sown,
+    gather,
+    judge,
+    onsets_of,
+    read_pins,
+    read_records,
+)
+from gateway.sim.story import SCENES, Plant
+
+ALARM = Plant("board.residual_current/residual_alarm", Severity.ALARM, Sound.A1)
+GAS = Plant("gas.gas/gas_alarm", Severity.ALARM, Sound.A2)
+WARNING = Plant("hydrant.pressure/hydrant_warning", Severity.WARNING, Sound.W)
+FAULT = Plant("gateway/device_silent/meter", Severity.FAULT, Sound.F)
+HALF_MS = {Severity.ALARM: 250, Severity.WARNING: 500, Severity.FAULT: 500}
+READINGS: Key = ("e1", "R", 1)
+
+
+def wave(role: str, start: float, beats: Sequence[int], until: float) -> list[Edge]:
+    """Edges of on, off, on ... from `start` until `until`, then off."""
+    edges, t, is_on = [], start, True
+    for length in beats * 100:
+        if t >= until:
+            break
+        edges.append(Edge(t, role, is_on))
+        t, is_on = t + length, not is_on
+    return [*edges, Edge(until, role, is_on=False)]
+
+
+def episode(plant: Plant, start: float, *, lasts: float = 2000.0) -> list[Edge]:
+    """What the pins do while an alarm waits for a person; then the lamp stands and goes out."""
+    half = HALF_MS[plant.severity]
+    lamp = LAMP_OF[plant.severity]
+    blinking = wave(lamp, start, (half, half), start + lasts)[:-1]
+    steady = [Edge(start + lasts, lamp, True), Edge(start + lasts + 3000, lamp, False)]
+    return [*blinking, *steady, *wave("buzzer", start, BEATS_MS[plant.sound], start + lasts)]
+
+
+def raise_message(plant: Plant) -> dict[str, object]:
+    return {"t": "alarm", "tr": "raise", "rule": plant.rule, "sev": plant.severity.value}
+
+
+def truth() -> tuple[list[Sown], Evidence]:
+    """A run in which everything went right: four plants, four raises, four clears, one batch."""
+    plants = (ALARM, GAS, WARNING, FAULT)
+    sown = [Sown(plant, 10_000.0 * n) for n, plant in enumerate(plants, 1)]
+    edges = [edge for one in sown for edge in episode(one.plant, one.t_ms + 2100)]
+    core: dict[Key, dict[str, object]] = {}
+    for seq, plant in enumerate(plants, 1):
+        lane = "B" if plant.severity is Severity.FAULT else "A"
+        core["e1", lane, seq] = raise_message(plant)
+        core["e1", lane, 100 + seq] = {**raise_message(plant), "tr": "clear"}
+    core["e1", "B", 200] = {"t": "fact", "kind": "boot"}
+    readings = {READINGS: {"t": "read", "r": [[0, 0, 1.0]] * 40}}
+    applied = dict.fromkeys([*core, *readings], 1)
+    return sown, gather(core, readings, edges, applied, received=len(applied) + 3)
+
+
+def problems(change: Callable[[Evidence], Evidence]) -> list[str]:
+    sown, evidence = truth()
+    return list(judge(sown, change(evidence)).problems)
+
+
+def test_the_truth_has_no_problems_and_adds_up() -> None:
+    sown, evidence = truth()
+    verdict = judge(sown, evidence)
+    assert verdict.problems == ()
+    assert verdict.onsets == verdict.raises == verdict.raises_applied_once == len(sown) == 4
+    assert verdict.records == verdict.records_applied_once == 9
+    assert (verdict.lost, verdict.duplicates, verdict.repeats) == (0, 0, 3)
+    assert verdict.readings == verdict.readings_applied == 40
+
+
+def test_a_missing_raise_is_named() -> None:
+    lie = problems(lambda e: replace(e, raises=tuple(r for r in e.raises if r.rule != GAS.rule)))
+    assert lie == [f"planted, but no raise record: {GAS.rule}"]
+
+
+def test_a_double_raise_is_named() -> None:
+    again = ("e1", "A", 77)
+    lie = problems(
+        lambda e: replace(
+            e,
+            raises=(*e.raises, replace(e.raises[0], key=again)),
+            committed=e.committed | {again},
+            applied={**e.applied, again: 1},
+        )
+    )
+    assert lie == [f"raise record nobody planted: e1-A-77 {ALARM.rule}"]
+
+
+def test_a_raise_of_the_wrong_severity_is_named() -> None:
+    def milder(e: Evidence) -> Evidence:
+        first, *others = e.raises
+        return replace(e, raises=(replace(first, severity=Severity.WARNING), *others))
+
+    assert problems(milder) == [f"planted as alarm, recorded as warning: {ALARM.rule}"]
+
+
+def test_a_lost_record_is_named() -> None:
+    def lose(e: Evidence) -> Evidence:
+        return replace(e, applied={k: n for k, n in e.applied.items() if k != ("e1", "A", 2)})
+
+    assert problems(lose) == ["lost: e1-A-2 is committed, the platform never applied it"]
+
+
+def test_lost_readings_are_named_and_counted() -> None:
+    sown, evidence = truth()
+    applied = {key: n for key, n in evidence.applied.items() if key != READINGS}
+    verdict = judge(sown, replace(evidence, applied=applied))
+    assert verdict.readings_applied == 0
+    assert verdict.lost == 1
+    assert verdict.problems == ("lost: e1-R-1 is committed, the platform never applied it",)
+
+
+def test_a_record_that_took_effect_twice_is_named() -> None:
+    lie = problems(lambda e: replace(e, applied={**e.applied, ("e1", "A", 1): 2}))
+    assert lie == ["duplicate: e1-A-1 took effect 2 times"]
+
+
+def test_a_record_that_only_the_platform_knows_is_named() -> None:
+    lie = problems(lambda e: replace(e, applied={**e.applied, ("e9", "A", 1): 1}))
+    assert lie == ["the platform applied e9-A-1, which is not in the record log"]
+
+
+def test_an_alarm_that_stayed_dark_is_named() -> None:
+    lie = problems(
+        lambda e: replace(e, onsets=tuple(o for o in e.onsets if o.severity is not Severity.FAULT))
+    )
+    assert lie == [f"planted, but not seen at the pins: {FAULT.rule} (yellow lamp)"]
+
+
+def test_an_onset_that_nobody_planted_is_named() -> None:
+    extra = onsets_of(episode(WARNING, 90_000))
+    lie = problems(lambda e: replace(e, onsets=(*e.onsets, *extra)))
+    assert lie == ["extra onset at the pins: amber lamp, sound W, at 90000 ms"]
+
+
+def test_an_onset_before_its_cause_or_long_after_it_does_not_count() -> None:
+    sown, evidence = truth()
+    late = [replace(one, t_ms=one.t_ms + 5000) for one in sown[:1]] + sown[1:]
+    told = judge(late, evidence).problems
+    assert any("not seen at the pins" in problem for problem in told)
+    assert any("extra onset" in problem for problem in told)
+
+
+def test_the_wrong_sound_is_named() -> None:
+    sown, evidence = truth()
+    mixed = replace(
+        evidence,
+        onsets=tuple(
+            replace(onset, sound=Sound.A1) if onset.sound is Sound.A2 else onset
+            for onset in evidence.onsets
+        ),
+    )
+    assert judge(sown, mixed).problems == (f"planted with sound A2, heard A1: {GAS.rule}",)
+
+
+@pytest.mark.parametrize("plant", [ALARM, GAS, WARNING, FAULT])
+@pytest.mark.parametrize("wobble_ms", [0, 30])
+def test_an_episode_is_one_onset_with_its_sound(plant: Plant, wobble_ms: int) -> None:
+    edges = [
+        replace(edge, t_ms=edge.t_ms + (wobble_ms if index % 2 else 0))
+        for index, edge in enumerate(episode(plant, 5000))
+    ]
+    (onset,) = onsets_of(edges)
+    assert abs(onset.t_ms - 5000) <= wobble_ms
+    assert (onset.severity, onset.sound) == (plant.severity, plant.sound)
+
+
+def test_a_lamp_that_blinks_without_its_buzzer_has_no_sound() -> None:
+    mute = [edge for edge in episode(ALARM, 5000) if edge.role != "buzzer"]
+    assert [onset.sound for onset in onsets_of(mute)] == [None]
+
+
+def test_the_lamp_test_and_steady_lamps_are_no_onsets() -> None:
+    lamps = ("red", "amber", "yellow", "green")
+    boot = [edge for lamp in lamps for edge in wave(lamp, 0, (2000, 500), 2000)]
+    steady = [Edge(9000, "red", True), Edge(15_000, "red", False)]
+    assert onsets_of([*boot, *wave("buzzer", 0, (80, 9000), 80), *steady]) == ()
+
+
+def test_two_episodes_apart_are_two_onsets_and_a_stumble_is_none() -> None:
+    apart = [*episode(ALARM, 0), *episode(ALARM, 20_000)]
+    assert [onset.t_ms for onset in onsets_of(apart)] == [0, 20_000]
+    stumble = wave("red", 0, (250, 250), 1500) + wave("red", 2100, (250, 250), 4000)
+    assert len(onsets_of(stumble)) == 1
+
+
+def test_every_plant_of_the_story_can_be_told_from_the_others_at_the_pins() -> None:
+    for scene in SCENES:
+        for plant in scene.plants:
+            (onset,) = onsets_of(episode(plant, 1000))
+            assert (onset.severity, onset.sound) == (plant.severity, plant.sound)
+
+
+def test_the_files_are_read_as_the_daemon_writes_them(tmp_path: Path) -> None:
+    log = tmp_path / "panel.jsonl"
+    log.write_text('{"t": 12.5, "pin": "red", "level": 1}\n{"t": 20.0, "pin": "red", "level": 0}\n')
+    assert read_pins(log) == [Edge(12.5, "red", True), Edge(20.0, "red", False)]
+    core = tmp_path / "core.db"
+    plain = json.dumps(raise_message(ALARM)).encode()
+    with sqlite3.connect(core) as db:
+        db.execute("CREATE TABLE records (id INTEGER, lane TEXT, epoch TEXT, seq INT, body BLOB)")
+        db.execute("INSERT INTO records VALUES (1, 'A', 'e1', 1, ?)", (plain,))
+        db.execute("INSERT INTO records VALUES (2, 'A', 'e1', 2, ?)", (zlib.compress(plain),))
+    records = read_records(core)
+    assert list(records) == [("e1", "A", 1), ("e1", "A", 2)]
+    assert records["e1", "A", 1] == records["e1", "A", 2] == raise_message(ALARM)
