@@ -15,9 +15,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from gateway.sim.processes import Process, end, spawn, tail
 
 START_S = 15.0
 MOSQUITTO_ELSEWHERE = "/usr/sbin:/usr/local/sbin"  # Debian puts it where users' PATH does not look
@@ -35,7 +37,7 @@ class SimBroker:
     url: str
     argv: tuple[str, ...]
     log: Path
-    process: asyncio.subprocess.Process | None = None
+    process: Process | None = None
 
 
 @asynccontextmanager
@@ -53,33 +55,22 @@ async def open_broker(folder: Path, *, embedded: bool = False) -> AsyncIterator[
 async def start(broker: SimBroker) -> None:
     """Start it and return when it accepts connections."""
     _forget_socket(broker.url)
-    with broker.log.open("ab") as log:
-        broker.process = await asyncio.create_subprocess_exec(
-            *broker.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+    broker.process = await spawn(broker.argv, broker.log)
     try:
         async with asyncio.timeout(START_S):
             while not await _accepts(broker.url):
                 if broker.process.returncode is not None:
-                    raise BrokerMissing(f"{broker.name} ended at once: {_tail(broker.log)}")
+                    raise BrokerMissing(f"{broker.name} ended at once: {tail(broker.log, 3)}")
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise BrokerMissing(f"{broker.name} does not listen: {_tail(broker.log)}") from None
+        raise BrokerMissing(f"{broker.name} does not listen: {tail(broker.log, 3)}") from None
 
 
 async def stop(broker: SimBroker) -> None:
     """Stop it, kindly first; return when the process is gone."""
     process, broker.process = broker.process, None
-    if process is None or process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(3):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-    await process.wait()
+    if process is not None:
+        await end(process)
 
 
 def _forget_socket(url: str) -> None:
@@ -143,11 +134,6 @@ async def _accepts(url: str) -> bool:
         return False
     writer.close()
     return True
-
-
-def _tail(log: Path) -> str:
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    return " / ".join(text.strip().splitlines()[-3:]) or "no word"
 
 
 async def _run_embedded(port: int) -> None:
