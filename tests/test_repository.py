@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -159,3 +160,39 @@ def test_wheel_brings_its_profiles_and_rules_along(tmp_path: Path) -> None:
         ours = {path.name for path in (ROOT / "config" / kind).glob("*.yaml")}
         assert ours
         assert {path.name for path in (folder / kind).glob("*.yaml")} == ours
+
+
+PLANTED = {
+    "domain/points.py": "import gateway.core.step",
+    "core/decode.py": "import asyncio",
+    "tasks/inbox.py": "import gateway.drivers.clock",
+    "store/rows.py": "import gateway.drivers.clock\nimport pydantic\nimport systemd",
+    "drivers/clock.py": "import gpiozero\nimport sqlite_utils\nimport nfc\nimport paho.mqtt.client",
+    "config/schema.py": "import typer\nimport pymodbus",
+    "app.py": "import amqtt",
+    "cli/run.py": "import gateway.sim.bus",
+}
+
+
+def test_floors_and_doors_refuse_what_is_planted_against_them(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "gateway", tmp_path / "gateway")
+    for name, line in PLANTED.items():
+        file = tmp_path / "gateway" / name
+        file.write_text(f"{file.read_text()}\n{line}\n")
+    linted = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    verdicts = dict(re.findall(r"^(\S.*\S) (KEPT|BROKEN)\b", linted.stdout, re.MULTILINE))
+    contracts = [
+        contract["name"]
+        for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
+            "importlinter"
+        ]["contracts"]
+    ]
+    assert verdicts == dict.fromkeys(contracts, "BROKEN"), linted.stdout
