@@ -1,0 +1,195 @@
+"""One database file: opened with its pragmas, checked, migrated, set aside when it is damaged."""
+
+import fcntl
+import os
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlite_utils import Database, Migrations
+
+CHECK_BUDGET_S = 0.1
+CHECK_BYTES = 64 * 2**20  # a larger file may take seconds from a card: its rows are read when idle
+KEPT_BAD_FILES = 2
+WAL_BYTES = 2 * 2**20  # a checkpoint writes a page once, however often the log has it
+BUSY_TIMEOUT_S = 5.0
+
+
+class StoreBusy(Exception):
+    """Another daemon works on this directory."""
+
+
+class FileDamaged(Exception):
+    """The file is no database, is cut off, or fails its check."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSpec:
+    """`settle_after_s`: how long an ack may wait for a commit to ride with."""
+
+    path: Path
+    page_bytes: int
+    max_bytes: int
+    migrations: Migrations
+    settle_after_s: float
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+class DirectoryLock:
+    """One daemon a directory: an flock that the kernel drops when the process ends."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "lock"
+        self._fd: int | None = None
+        self._guard = threading.Lock()  # both writers may come at once, and flock is per open file
+
+    def take(self) -> None:
+        """Make the directory (0700) and lock it; StoreBusy, or OSError when it cannot be used."""
+        with self._guard:
+            if self._fd is None:
+                self._fd = _locked(self._path)
+
+    def release(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def _locked(path: Path) -> int:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        if isinstance(error, BlockingIOError):
+            raise StoreBusy(f"another care-gateway uses {path.parent}") from error
+        raise
+    return fd
+
+
+def open_file(spec: FileSpec) -> tuple[sqlite3.Connection, bool]:
+    """An open connection, and whether the whole file was checked.
+
+    FileDamaged when the file has to be set aside, sqlite3.Error or OSError when it cannot be used.
+    """
+    is_new = not spec.path.exists()
+    if not is_new and spec.path.stat().st_size == 0:
+        raise FileDamaged("file is empty")
+    if is_new and spec.path.with_name(f"{spec.name}-wal").exists():
+        raise FileDamaged("file is gone, its log is there")
+    with _damage_told_apart():
+        connection = connect(spec)
+        try:
+            is_checked = is_new or quick_check(connection, spec.path)
+            spec.migrations.apply(
+                Database(connection, execute_plugins=False, recursive_triggers=False)
+            )
+        except BaseException:
+            connection.close()
+            raise
+    return connection, is_checked
+
+
+@contextmanager
+def _damage_told_apart() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            raise FileDamaged(str(error)) from error
+        raise
+
+
+def connect(spec: FileSpec) -> sqlite3.Connection:
+    """A connection in which every pragma is set.
+
+    On a new file page_size and auto_vacuum count only when they come before WAL;
+    max_page_count is a property of the connection, not of the file.
+    """
+    connection = sqlite3.connect(spec.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    try:
+        for pragma in (
+            f"page_size={spec.page_bytes}",
+            "auto_vacuum=INCREMENTAL",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "cell_size_check=ON",
+            "trusted_schema=OFF",
+            "temp_store=MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute(f"PRAGMA max_page_count={spec.max_bytes // page_bytes}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={WAL_BYTES // page_bytes}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def quick_check(connection: sqlite3.Connection, path: Path) -> bool:
+    """True when the file is sound, False when there was no time to tell; FileDamaged."""
+    if path.stat().st_size > CHECK_BYTES:
+        return False
+    deadline = time.monotonic() + CHECK_BUDGET_S
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, 1_000)
+    try:
+        ((verdict,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            return False
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
+    if verdict != "ok":
+        raise FileDamaged(verdict)
+    return True
+
+
+def is_damage(error: BaseException) -> bool:
+    """True for an error that says the file itself is bad, not the disk or the moment."""
+    primary = _code(error) & 0xFF
+    return isinstance(error, FileDamaged) or primary in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    )
+
+
+def is_full(error: BaseException) -> bool:
+    return _code(error) & 0xFF == sqlite3.SQLITE_FULL
+
+
+def _code(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0) or 0)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename the file with its -wal and -shm to `.bad-N`, keep the newest two; the new name."""
+    numbers = sorted(_bad_numbers(path))
+    bad = path.with_name(f"{path.name}.bad-{max(numbers, default=0) + 1}")
+    for old in numbers[: max(0, len(numbers) - KEPT_BAD_FILES + 1)]:
+        _each(path.with_name(f"{path.name}.bad-{old}"), Path.unlink)
+    _each(path, lambda part: part.rename(part.with_name(part.name.replace(path.name, bad.name, 1))))
+    return bad
+
+
+def _each(path: Path, do: Callable[[Path], object]) -> None:
+    """The log before the file: a log left alone would be replayed into the next file."""
+    for suffix in ("-shm", "-wal", ""):
+        with suppress(FileNotFoundError):
+            do(path.with_name(f"{path.name}{suffix}"))
+
+
+def _bad_numbers(path: Path) -> set[int]:
+    form = re.compile(re.escape(path.name) + r"\.bad-(\d+)(-wal|-shm)?")
+    found = (form.fullmatch(entry.name) for entry in path.parent.iterdir())
+    return {int(match[1]) for match in found if match}

@@ -1,0 +1,72 @@
+"""The tables of both files as named, ordered migrations, each recorded in its own transaction.
+
+core.db holds lanes A and B and the alarms' state, readings.db holds lane R. Both have the same
+three tables; a row of `pending` says that the platform has not settled the record of that id, so
+settling rewrites one small page instead of the record's.
+
+A migration that was released is never changed: add one (and its dump under tests/store/schemas).
+"""
+
+from sqlite_utils import Database, Migrations
+
+core = Migrations("core")
+readings = Migrations("readings")
+
+_RECORD = """
+CREATE TABLE record (
+  id INTEGER PRIMARY KEY,  -- (lane << 24 | ordinal of the epoch) << 36 | seq; lanes A 0, B 1, R 2
+  kind TEXT NOT NULL,
+  boot TEXT NOT NULL,
+  mono INTEGER NOT NULL,  -- ms since that boot
+  utc INTEGER,  -- ms, best known
+  clk TEXT NOT NULL,
+  err INTEGER,  -- ms
+  body BLOB NOT NULL,  -- the message as sent
+  crc INTEGER NOT NULL  -- CRC-32 of "lane/epoch/seq/" and body
+) STRICT
+"""
+_PENDING = "CREATE TABLE pending (id INTEGER PRIMARY KEY) STRICT  -- records not settled yet"
+_DAMAGED = """
+CREATE TABLE damaged (
+  id INTEGER PRIMARY KEY,  -- records that failed their CRC: never sent
+  why TEXT NOT NULL
+) STRICT
+"""
+_EPOCH = """
+CREATE TABLE epoch (
+  ordinal INTEGER PRIMARY KEY,  -- order of creation in this file
+  epoch TEXT NOT NULL UNIQUE,
+  boot TEXT NOT NULL,  -- the kernel's boot id at its start
+  utc INTEGER NOT NULL  -- wall clock at its start, ms: for people, never for order
+) STRICT
+"""
+_READABLE = """
+CREATE VIEW records AS  -- for people: the identity written out
+SELECT substr('ABR', (record.id >> 60) + 1, 1) AS lane, epoch.epoch, record.id & 68719476735 AS seq,
+  pending.id IS NULL AS is_settled, record.*
+FROM record
+LEFT JOIN epoch ON epoch.ordinal = (record.id >> 36 & 16777215)
+LEFT JOIN pending ON pending.id = record.id
+"""
+_ALARM_STATE = """
+CREATE TABLE alarm_state (
+  rule TEXT PRIMARY KEY,
+  state TEXT NOT NULL,
+  body TEXT NOT NULL  -- JSON of the whole alarm
+) STRICT, WITHOUT ROWID
+"""
+
+
+def _create(db: Database, *statements: str) -> None:
+    for statement in statements:
+        db.execute(statement.strip())
+
+
+@core()
+def records_and_alarm_state(db: Database) -> None:
+    _create(db, _RECORD, _PENDING, _DAMAGED, _EPOCH, _READABLE, _ALARM_STATE)
+
+
+@readings()
+def batches(db: Database) -> None:
+    _create(db, _RECORD, _PENDING, _DAMAGED, _EPOCH, _READABLE)
