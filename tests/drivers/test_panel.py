@@ -195,7 +195,7 @@ async def test_the_silence_button_is_heard_in_the_loop_once_a_press() -> None:
 
     with open_panel(PINS, factory="mock", on_button=on_button, on_fault=print) as panel:
         async with asyncio.timeout(30):
-            while "silence" not in panel.wires._devices:
+            while "silence" not in panel.wires._devices:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
             pin = panel.wires.factory.pin(25)
             for _ in range(3):  # a bouncing contact

@@ -1,0 +1,227 @@
+"""Unix sockets on which one JSON object a line is asked and one is answered."""
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import socket
+import stat
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+log = logging.getLogger(__name__)
+
+MAX_REQUEST = 64 * 1024
+MAX_REPLY = 16 * 1024 * 1024
+MAX_PEERS = 32
+_PEERCRED = struct.Struct("3i")
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who asks, as the kernel knows it."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+class NoAnswer(Exception):
+    """Nobody listens, or what came back is no answer; the text is for people."""
+
+
+Handle = Callable[[Message, Peer], Awaitable[Message]]
+
+
+@asynccontextmanager
+async def serve(path: Path, handle: Handle, *, mode: int = 0o660) -> AsyncIterator[None]:
+    """Answer on `path` while the block runs. Requests of one connection are answered in order.
+
+    A left-over socket file is replaced. Raises OSError: EADDRINUSE when somebody listens there,
+    EEXIST when the path is something else than a socket.
+    """
+    _claim(path)
+    tasks: set[asyncio.Task[Any]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        tasks.add(task)
+        try:
+            await _converse(reader, writer, handle, is_full=len(tasks) > MAX_PEERS)
+        except OSError as error:  # the peer went away in the middle
+            log.debug("connection ended: %s", error)
+        finally:
+            tasks.discard(task)
+            writer.close()
+
+    listener, inode = _listen(path, mode)
+    server = await asyncio.start_unix_server(connected, sock=listener, limit=MAX_REQUEST)
+    try:
+        yield
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        _release(path, inode)
+
+
+async def request(path: Path, message: Mapping[str, object], timeout_s: float = 10.0) -> Message:
+    """Ask once and return the answer. Raises NoAnswer."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_REPLY)
+            try:
+                writer.write(_line(message))
+                await writer.drain()
+                line = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError; ValueError: over the limit
+        raise NoAnswer(_why(path, error)) from error
+    return _answer(path, line)
+
+
+def ask(path: Path, message: Mapping[str, object], timeout_s: float = 10.0) -> Message:
+    """Ask once, without an event loop, and return the answer. Raises NoAnswer.
+
+    `timeout_s` limits each step, not the whole.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(timeout_s)
+            client.connect(os.fspath(path))
+            client.sendall(_line(message))
+            with client.makefile("rb") as replies:
+                line = replies.readline(MAX_REPLY)
+    except OSError as error:
+        raise NoAnswer(_why(path, error)) from error
+    return _answer(path, line)
+
+
+async def _converse(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handle: Handle, *, is_full: bool
+) -> None:
+    peer = _peer(writer)
+    if is_full:
+        await _send(writer, _refusal("busy", f"more than {MAX_PEERS} connections; try again"))
+        return
+    while True:
+        try:
+            line = await reader.readline()
+        except ValueError:  # the rest of an endless line is not worth reading
+            await _send(writer, _refusal("too_long", f"a request is at most {MAX_REQUEST} bytes"))
+            return
+        if not line.endswith(b"\n"):  # the end, perhaps in the middle of a request
+            return
+        await _send(writer, await _reply(line, peer, handle))
+
+
+async def _reply(line: bytes, peer: Peer, handle: Handle) -> Message:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return _refusal("bad_request", f"not JSON: {error}")
+    if not isinstance(message, dict):
+        return _refusal("bad_request", 'send one JSON object a line, e.g. {"verb": "status"}')
+    try:
+        return await handle(message, peer)
+    except Exception as error:
+        log.exception("request failed verb=%s", str(message.get("verb"))[:40])
+        return _refusal("failed", f"{type(error).__name__}: {error}")
+
+
+async def _send(writer: asyncio.StreamWriter, message: Message) -> None:
+    writer.write(_line(message))
+    await writer.drain()
+
+
+def _refusal(code: str, error: str) -> Message:
+    return {"ok": False, "code": code, "error": error}
+
+
+def _line(message: Mapping[str, object]) -> bytes:
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _peer(writer: asyncio.StreamWriter) -> Peer:
+    peer_socket = writer.get_extra_info("socket")
+    raw = peer_socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
+    return Peer(*_PEERCRED.unpack(raw))
+
+
+def _claim(path: Path) -> None:
+    """Make sure that nobody listens at `path`."""
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(kind):
+        raise FileExistsError(errno.EEXIST, "is there and is no socket", str(path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(2)
+        try:
+            probe.connect(os.fspath(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return
+        except TimeoutError:  # its queue is full: somebody is there, only slow
+            pass
+    raise OSError(errno.EADDRINUSE, "another daemon listens here", str(path))
+
+
+def _listen(path: Path, mode: int) -> tuple[socket.socket, int]:
+    """Return the listener and the inode of its file.
+
+    It is bound under a name of its own and renamed: nobody meets it with the wrong mode.
+    """
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        fresh.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(os.fspath(fresh))
+        fresh.chmod(mode)
+        listener.listen(MAX_PEERS)
+        inode = fresh.stat().st_ino
+        fresh.rename(path)
+    except OSError:
+        listener.close()
+        with suppress(FileNotFoundError):
+            fresh.unlink()
+        raise
+    return listener, inode
+
+
+def _release(path: Path, inode: int) -> None:
+    with suppress(FileNotFoundError):
+        if path.stat().st_ino == inode:  # not the socket of a daemon that came after us
+            path.unlink()
+
+
+def _answer(path: Path, line: bytes) -> Message:
+    try:
+        message = json.loads(line)
+    except ValueError as error:
+        raise NoAnswer(f"{path}: the daemon closed without a whole answer") from error
+    if not isinstance(message, dict):
+        raise NoAnswer(f"{path}: the answer is no JSON object")
+    return message
+
+
+def _why(path: Path, error: Exception) -> str:
+    match error:
+        case FileNotFoundError() | ConnectionRefusedError():
+            return f"{path}: no daemon listens here"
+        case PermissionError():
+            return f"{path}: this user may not talk to the daemon"
+        case TimeoutError():
+            return f"{path}: the daemon does not answer"
+        case _:
+            return f"{path}: {error}"

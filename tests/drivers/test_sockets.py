@@ -1,0 +1,182 @@
+"""Asking over a Unix socket: one line in, one line out, and nothing that a caller sends hurts."""
+
+import asyncio
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.drivers.sockets import (
+    MAX_PEERS,
+    MAX_REQUEST,
+    Message,
+    NoAnswer,
+    Peer,
+    ask,
+    request,
+    serve,
+)
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="gw") as directory:  # a socket's path is at most 107
+        yield Path(directory) / "daemon.sock"
+
+
+async def echo(message: Message, peer: Peer) -> Message:
+    return {"ok": True, "got": message, "uid": peer.uid, "pid": peer.pid}
+
+
+async def raw(path: Path, sent: bytes, lines: int = 1) -> list[bytes]:
+    reader, writer = await asyncio.open_unix_connection(path)
+    async with asyncio.timeout(20):
+        writer.write(sent)
+        got = [await reader.readline() for _ in range(lines)]
+    writer.close()
+    return got
+
+
+async def test_a_request_is_answered_and_the_caller_known(path: Path) -> None:
+    async with serve(path, echo):
+        answer = await request(path, {"verb": "状态"})
+    assert answer == {
+        "ok": True,
+        "got": {"verb": "状态"},
+        "uid": os.getuid(),
+        "pid": os.getpid(),
+    }
+
+
+async def test_the_command_line_asks_without_a_loop(path: Path) -> None:
+    async with serve(path, echo):
+        answer = await asyncio.to_thread(ask, path, {"verb": "status"})
+    assert answer["got"] == {"verb": "status"}
+
+
+async def test_one_connection_may_ask_again_and_again(path: Path) -> None:
+    async with serve(path, echo):
+        got = await raw(path, b'{"n":1}\n{"n":2}\n', lines=2)
+    assert [b'"n":1' in got[0], b'"n":2' in got[1]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"status\n", b"[1]\n", b"null\n", b"\n", b"\xff\xfe\n", b"[" * 60_000 + b"\n", b'{"a":\n'],
+)
+async def test_what_is_no_request_gets_one_clear_error_and_the_next_is_heard(
+    path: Path, sent: bytes
+) -> None:
+    async with serve(path, echo):
+        refusal, answer = await raw(path, sent + b'{"n":1}\n', lines=2)
+    assert b'"code":"bad_request"' in refusal
+    assert b'"n":1' in answer
+
+
+async def test_an_endless_line_is_refused_and_others_go_on(path: Path) -> None:
+    async with serve(path, echo):
+        (refusal,) = await raw(path, b"x" * (MAX_REQUEST * 3))
+        assert b'"code":"too_long"' in refusal
+        assert (await request(path, {}))["ok"]
+
+
+async def test_an_error_in_a_verb_is_an_answer_and_not_an_end(path: Path) -> None:
+    async def fail(message: Message, peer: Peer) -> Message:
+        if message:
+            raise KeyError("rule")
+        return {"ok": True}
+
+    async with serve(path, fail):
+        assert await request(path, {"verb": "x"}) == {
+            "ok": False,
+            "code": "failed",
+            "error": "KeyError: 'rule'",
+        }
+        assert await request(path, {}) == {"ok": True}
+
+
+async def test_a_caller_that_leaves_in_the_middle_disturbs_nobody(path: Path) -> None:
+    async with serve(path, echo):
+        _, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"verb": "sta')
+        writer.close()
+        assert (await request(path, {}))["ok"]
+
+
+async def test_only_owner_and_group_may_connect(path: Path) -> None:
+    async with serve(path, echo):
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o660  # noqa: PTH116
+        assert os.listdir(path.parent) == ["daemon.sock"]  # noqa: PTH208
+    assert os.listdir(path.parent) == []  # noqa: PTH208
+
+
+async def test_a_left_over_socket_is_replaced(path: Path) -> None:
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()
+    async with serve(path, echo):
+        assert (await request(path, {}))["ok"]
+
+
+async def test_a_living_daemon_is_not_pushed_aside(path: Path) -> None:
+    async with serve(path, echo):
+        with pytest.raises(OSError, match="another daemon listens here"):
+            async with serve(path, echo):
+                pass
+        assert (await request(path, {}))["ok"]
+
+
+def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
+    async def start() -> None:
+        async with serve(path, echo):
+            pass
+
+    path.write_text("notes")
+    with pytest.raises(FileExistsError):
+        asyncio.run(start())
+    assert path.read_text() == "notes"
+
+
+async def test_too_many_connections_are_told_so(path: Path) -> None:
+    async with serve(path, echo):
+        held = [await asyncio.open_unix_connection(path) for _ in range(MAX_PEERS)]
+        for reader, writer in held:  # each has been accepted
+            writer.write(b"{}\n")
+            await reader.readline()
+        (refusal,) = await raw(path, b"")
+        assert b'"code":"busy"' in refusal
+        for _, writer in held:
+            writer.close()
+
+
+async def test_leaving_ends_open_connections(path: Path) -> None:
+    async with serve(path, echo):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"{}\n")
+        await reader.readline()
+    async with asyncio.timeout(20):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_no_daemon_is_said_plainly(path: Path) -> None:
+    with pytest.raises(NoAnswer, match="no daemon listens here"):
+        await request(path, {})
+    with pytest.raises(NoAnswer, match="no daemon listens here"):
+        ask(path, {})
+
+
+async def test_a_daemon_that_hangs_is_given_up(path: Path) -> None:
+    async def hang(message: Message, peer: Peer) -> Message:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    async with serve(path, hang):
+        with pytest.raises(NoAnswer, match="does not answer"):
+            await request(path, {}, timeout_s=0.05)
+        with pytest.raises(NoAnswer, match="does not answer"):
+            await asyncio.to_thread(ask, path, {}, 0.05)
