@@ -8,6 +8,7 @@ a value times ten.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 
 from gateway.domain.points import Point, Table
 from gateway.domain.site import Bus, Device, SerialLine
@@ -66,6 +67,21 @@ def read_cost(bus: Bus, table: Table, turnaround_ms: float = 50) -> ReadCost:
     return ReadCost(
         RTU_OVERHEAD_BYTES * char_ms + gap_ms + turnaround_ms, bytes_per_address * char_ms
     )
+
+
+def wire_ms(block: ReadBlock, bus: Bus) -> float:
+    """How long request and reply of this block take on the wire, without the device's turnaround.
+
+    0 on TCP. What a time-out must allow on top of the time that the device may think.
+    """
+    if not isinstance(bus.link, SerialLine):
+        return 0.0
+    return (RTU_OVERHEAD_BYTES + _data_bytes(block)) * bus.link.char_ms
+
+
+def timeout_ms(block: ReadBlock, bus: Bus) -> int:
+    """How long an answer to this block is waited for: `bus.timeout_ms` is the device's own part."""
+    return bus.timeout_ms + ceil(wire_ms(block, bus))
 
 
 def plan_blocks(device: Device, bus: Bus, turnaround_ms: float = 50) -> tuple[ReadBlock, ...]:

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.blocks import plan_blocks, read_cost, smallest_block, split_block
+from gateway.core.blocks import (
+    plan_blocks,
+    read_cost,
+    smallest_block,
+    split_block,
+    timeout_ms,
+    wire_ms,
+)
 from gateway.domain.points import Encoding, Point, Table, WordType
 from gateway.domain.site import Bus, Device, SerialLine, TcpLink
 
@@ -122,6 +129,15 @@ def test_the_smallest_block_is_counted_in_bytes_not_in_addresses():
     bits = [point(at, WordType.BIT, table=Table.DISCRETE) for at in range(8)]
     blocks = plan_blocks(device(point(0), *bits), LINE)
     assert smallest_block(blocks).table is Table.DISCRETE
+
+
+def test_a_slow_line_gets_the_time_that_its_bytes_take():
+    forty = [point(2 * n, WordType.FLOAT32) for n in range(40)]
+    slow = Bus("line", SerialLine("/dev/null", baud=2400), timeout_ms=500)
+    (block,) = plan_blocks(device(*forty), slow)
+    assert wire_ms(block, slow) == pytest.approx((8 + 5 + 160) * 10 / 2.4)
+    assert timeout_ms(block, slow) == 500 + 721
+    assert timeout_ms(block, NETWORK) == NETWORK.timeout_ms
 
 
 def test_a_block_can_be_a_key_although_its_points_hold_mappings():
