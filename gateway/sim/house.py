@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.sim.bus import Units
@@ -72,19 +73,25 @@ def boot_ms() -> float:
 
 
 async def play(
-    scenes: Sequence[Scene],
+    scenes: Iterable[Scene],
     devices: Mapping[str, SimDevice],
     *,
     switch_broker: Callable[[bool], Awaitable[None]],
     tell: Callable[[Scene], None],
     sown: list[Sown],
+    ended: asyncio.Event,
 ) -> None:
-    """Act the scenes out at their seconds from now; what is planted is added to `sown` as it is."""
+    """Act the scenes out at their seconds from now; what is planted is added to `sown` as it is.
+
+    Returns after the last scene, or before the next one once `ended` is set; what has begun is
+    brought to its end either way.
+    """
     loop = asyncio.get_running_loop()
     start = loop.time()
     async with asyncio.TaskGroup() as acts:
         for scene in scenes:
-            await asyncio.sleep(max(start + scene.at_s - loop.time(), 0))
+            if await is_set_within(ended, start + scene.at_s - loop.time()):
+                return
             tell(scene)
             sown.extend(Sown(plant, boot_ms()) for plant in scene.plants)
             for act in scene.acts:
@@ -95,6 +102,14 @@ async def play(
                         devices[act.device].is_silent = act.is_silent
                     case BrokerSwitch():
                         acts.create_task(_switch(switch_broker, is_up=act.is_up))
+
+
+async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for the event, at most so long; return whether it is set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(max(seconds, 0)):
+            await event.wait()
+    return event.is_set()
 
 
 async def drift(device: SimDevice, act: Drift) -> None:

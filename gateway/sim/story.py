@@ -5,7 +5,9 @@ planted condition has its lamp and its buzzer pattern to itself for long enough 
 be seen at the panel's pins: that is what the spacing of the scenes is for.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 from gateway.domain.rules import Severity, Sound
 from gateway.domain.text import Text
@@ -131,15 +133,13 @@ SCENES: tuple[Scene, ...] = (
 )
 
 
+def scenes_of(passes: int | None) -> Iterator[Scene]:
+    """The scenes of so many passes (None = without end), each at its second from the start."""
+    for n in count() if passes is None else range(passes):
+        for scene in SCENES:
+            yield Scene(scene.at_s + n * PASS_S, scene.say, scene.acts, scene.plants)
+
+
 def passes_in(seconds: float | None) -> int | None:
     """How many whole passes fit; None = without end."""
     return None if seconds is None else int(seconds // PASS_S)
-
-
-def scenes_of(passes: int) -> tuple[Scene, ...]:
-    """The scenes of so many passes one after the other, each at its second from the start."""
-    return tuple(
-        Scene(scene.at_s + n * PASS_S, scene.say, scene.acts, scene.plants)
-        for n in range(passes)
-        for scene in SCENES
-    )

@@ -85,7 +85,7 @@ def test_whole_passes_are_played(seconds: float | None, passes: int | None) -> N
 
 
 def test_a_second_pass_is_the_first_one_later() -> None:
-    twice = scenes_of(2)
+    twice = list(scenes_of(2))
     assert len(twice) == 2 * len(SCENES)
     assert twice[len(SCENES)].at_s == SCENES[0].at_s + PASS_S
 
@@ -113,9 +113,34 @@ async def test_playing_changes_the_devices_switches_the_broker_and_says_what_it_
         Scene(0.0, SCENES[1].say, (Hush("main-meter", True), BrokerSwitch(False))),
         Scene(0.05, SCENES[1].say, (BrokerSwitch(True),)),
     ]
-    await play(now, devices, switch_broker=switch, tell=told.append, sown=sown)
+    await play(
+        now, devices, switch_broker=switch, tell=told.append, sown=sown, ended=asyncio.Event()
+    )
     assert devices["hydrant"].truth["pressure"] == 0.05
     assert devices["main-meter"].is_silent
     assert switched == [False, True]
     assert told == now
     assert [one.plant for one in sown] == list(SCENES[0].plants)
+
+
+async def test_a_story_that_is_ended_finishes_what_has_begun_and_begins_nothing_more() -> None:
+    devices = build_house().devices
+    told: list[Scene] = []
+    ended = asyncio.Event()
+    scenes = [
+        Scene(0.0, SCENES[0].say, (Drift("hydrant", "pressure", 0.05, 0.3),)),
+        Scene(3600.0, SCENES[1].say, (Hush("main-meter", True),)),
+    ]
+
+    def tell(scene: Scene) -> None:
+        told.append(scene)
+        ended.set()
+
+    async def switch(is_up: bool) -> None:
+        raise AssertionError("no scene switches the broker")
+
+    async with asyncio.timeout(20):
+        await play(scenes, devices, switch_broker=switch, tell=tell, sown=[], ended=ended)
+    assert devices["hydrant"].truth["pressure"] == 0.05
+    assert not devices["main-meter"].is_silent
+    assert told == scenes[:1]
