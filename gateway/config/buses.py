@@ -1,0 +1,112 @@
+"""Buses of the site file."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.config.problems import Place, Problem
+from gateway.config.schema import BusPart
+from gateway.config.tree import Tree
+from gateway.config.validate import error, is_given, validate
+from gateway.domain.site import Bus, SerialLine, TcpLink
+from gateway.domain.text import Text
+
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SERIAL_KEYS = ("baud", "parity", "stop_bits")
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedBus:
+    """`bus` is None when the entry is wrong; its devices can then still be checked."""
+
+    bus: Bus | None
+    place: Place
+
+
+def read_buses(tree: Tree, found: list[Problem]) -> dict[str, PlacedBus]:
+    """Every bus by its id, also wrong ones; no two of them own the same port or address."""
+    buses = {}
+    owners: dict[str, Place] = {}
+    for name in _entries(tree):
+        place = tree.place(("buses", name), key=True)
+        check_id(name, place, found)
+        bus = _bus(name, tree, found)
+        buses[name] = PlacedBus(bus, place)
+        if bus is not None:
+            _claim(bus, tree, owners, found)
+    return buses
+
+
+def check_id(name: str, place: Place, found: list[Problem]) -> None:
+    """Ids stand in topics, records and rule names."""
+    if not ID.fullmatch(name):
+        fact = Text(f"`{name}` 不能作名字", f"`{name}` cannot be an id")
+        advice = Text(
+            "用字母、数字、- 和 _，最多 64 个；中文写在 name 或 place 里",
+            "letters, digits, - and _, at most 64; other words go into name or place",
+        )
+        found.append(error(place, "bad_id", fact, advice))
+
+
+def _entries(tree: Tree) -> Mapping[str, object]:
+    data = tree.at(("buses",))
+    return {str(name): part for name, part in data.items()} if isinstance(data, dict) else {}
+
+
+def _bus(name: str, tree: Tree, found: list[Problem]) -> Bus | None:
+    where = ("buses", name)
+    part = validate(BusPart, tree, where, found)
+    links = [key for key in ("serial", "tcp") if is_given(tree, where, key)]
+    place = tree.place(where, key=True)
+    if len(links) == 2:
+        fact = Text(
+            "一条总线不能既是 serial 又是 tcp", "a bus is either `serial` or `tcp`, not both"
+        )
+        advice = Text("分成两条总线", "make two buses of it")
+        found.append(error(tree.place((*where, "tcp"), key=True), "two_links", fact, advice))
+        return None
+    if not links:
+        fact = Text("总线没有 serial 也没有 tcp", "the bus has neither `serial` nor `tcp`")
+        advice = Text("加上 serial: /dev/… 或 tcp: 地址", "add serial: /dev/... or tcp: host")
+        if isinstance(tree.at(where), dict):
+            found.append(error(place, "missing_key", fact, advice))
+        return None
+    link = _link(part, tree, name, found)
+    gap = None if part.gap is None else float(part.gap)
+    return None if link is None else Bus(name, link, part.timeout, gap)
+
+
+def _link(
+    part: BusPart, tree: Tree, name: str, found: list[Problem]
+) -> SerialLine | TcpLink | None:
+    if part.serial:
+        return SerialLine(part.serial, part.baud, part.parity, part.stop_bits)
+    for key in SERIAL_KEYS:
+        if is_given(tree, ("buses", name), key):
+            fact = Text(f"tcp 总线没有 {key}", f"a tcp bus has no `{key}`")
+            advice = Text(
+                "删掉；串口侧在转换器里设置", "remove it; the bridge has its own settings"
+            )
+            place = tree.place(("buses", name, key), key=True)
+            found.append(error(place, "not_for_tcp", fact, advice))
+    return part.tcp
+
+
+def _claim(bus: Bus, tree: Tree, owners: dict[str, Place], found: list[Problem]) -> None:
+    link, key = bus.link, "serial" if isinstance(bus.link, SerialLine) else "tcp"
+    place = tree.place(("buses", bus.id, key))
+    if isinstance(link, SerialLine):
+        resource = os.path.realpath(link.port)  # two names of one adapter are one port
+        shown = Text(f"串口 {link.port}", f"the serial port {link.port}")
+    else:
+        resource = f"{link.host.lower()}:{link.port}"
+        shown = Text(f"地址 {resource}", f"the address {resource}")
+    if resource in owners:
+        fact = Text(f"{shown.zh} 已经属于另一条总线", f"{shown.en} already belongs to another bus")
+        advice = Text(
+            "一个口只能有一条总线：把设备移到那条总线下",
+            "one port is one bus: move the devices to the first one",
+        )
+        found.append(error(place, "port_twice", fact, advice, owners[resource]))
+    owners.setdefault(resource, place)

@@ -1,0 +1,189 @@
+"""Devices of the site file: profile, points and rules put together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from gateway.config.buses import PlacedBus, check_id
+from gateway.config.problems import Place, Problem
+from gateway.config.profiles import Profile, Shelf, check_kind, deadband, find_profile
+from gateway.config.rules import Owned, device_rules
+from gateway.config.schema import DevicePart, OwnPoint, RulePart
+from gateway.config.tree import Tree
+from gateway.config.validate import Settings, did_you_mean, error, settings, validate, warning
+from gateway.domain.points import Point
+from gateway.domain.rules import Rule
+from gateway.domain.site import Device, SerialLine
+from gateway.domain.text import Text
+
+OWN_NAME = "gateway"  # the gateway's own health is a device of this name
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedDevice:
+    device: Device
+    owned: Owned
+    rules: tuple[Rule, ...]
+
+
+def read_devices(
+    tree: Tree, buses: Mapping[str, PlacedBus], shelf: Shelf, found: list[Problem]
+) -> dict[str, PlacedDevice]:
+    """Every device of the site by its id, as far as it can be made."""
+    data = tree.at(("devices",))
+    devices = {}
+    units: dict[tuple[str, int], Place] = {}
+    advised: set[tuple[str, str]] = set()
+    for name in data if isinstance(data, dict) else ():
+        part = validate(DevicePart, tree, ("devices", name), found)
+        _check_name(str(name), tree, found)
+        _check_bus(part, str(name), tree, buses, units, found)
+        if not part.profile:
+            continue
+        asked = tree.place(("devices", name, "profile"))
+        profile = find_profile(part.profile, asked, shelf, found)
+        if profile is not None:
+            devices[str(name)] = _device(str(name), part, profile, tree, shelf, found)
+            if (profile.name, part.bus) not in advised and part.bus in buses:
+                advised.add((profile.name, part.bus))
+                _compare_serial(profile, buses[part.bus], asked, found)
+    return devices
+
+
+def _check_name(name: str, tree: Tree, found: list[Problem]) -> None:
+    place = tree.place(("devices", name), key=True)
+    check_id(name, place, found)
+    if name == OWN_NAME:
+        fact = Text("`gateway` 是网关自己的名字", "`gateway` is the gateway's own device")
+        found.append(error(place, "bad_id", fact, Text("换一个名字", "take another name")))
+
+
+def _check_bus(
+    part: DevicePart,
+    name: str,
+    tree: Tree,
+    buses: Mapping[str, PlacedBus],
+    units: dict[tuple[str, int], Place],
+    found: list[Problem],
+) -> None:
+    if not part.bus:
+        return
+    place = tree.place(("devices", name, "bus"))
+    if part.bus not in buses:
+        fact = Text(f"没有总线 `{part.bus}`", f"there is no bus `{part.bus}`")
+        found.append(error(place, "unknown_bus", fact, did_you_mean(part.bus, buses)))
+        return
+    unit: int | None = vars(part)["unit"]  # None after a wrong one
+    if unit is None:
+        return
+    place = tree.place(("devices", name, "unit"))
+    bus = buses[part.bus].bus
+    if bus is not None and isinstance(bus.link, SerialLine) and not 1 <= unit <= 247:
+        fact = Text(f"串口总线上没有站号 {unit}", f"unit {unit} is not a device on a serial bus")
+        found.append(error(place, "bad_unit", fact, Text("站号是 1 到 247", "units are 1 to 247")))
+    first = units.setdefault((part.bus, unit), place)
+    if first is not place:
+        fact = Text(
+            f"总线 {part.bus} 上两台设备用了同一个站号 {unit}",
+            f"two devices on bus {part.bus} have unit {unit}",
+        )
+        taken = {used for bus_name, used in units if bus_name == part.bus}
+        free = ", ".join(str(u) for u in [u for u in range(1, 248) if u not in taken][:3])
+        advice = Text(f"改成设备上真实的站号（还空着：{free} …）",
+                      f"write the unit that is set on the device (free: {free}, ...)")  # fmt: skip
+        found.append(error(place, "unit_twice", fact, advice, first))
+
+
+def _compare_serial(
+    profile: Profile, placed: PlacedBus, asked: Place, found: list[Problem]
+) -> None:
+    """The line's settings win; a profile that expects others is worth a word."""
+    said, link = profile.serial, placed.bus.link if placed.bus else None
+    if said is None or not isinstance(link, SerialLine):
+        return
+    line = f"{link.baud} {link.parity} {link.stop_bits}"
+    wanted = f"{said.baud} {said.parity} {said.stop_bits}"
+    if line != wanted:
+        fact = Text(
+            f"{profile.name} 出厂是 {wanted}，这条总线是 {line}",
+            f"{profile.name} leaves the factory with {wanted}, this line runs {line}",
+        )
+        advice = Text(
+            "总线的设置有效：确认设备已改成同样的参数",
+            "the line's settings are used: make sure the device was set to them",
+        )
+        found.append(warning(asked, "serial_differs", fact, advice, placed.place))
+
+
+def _device(
+    name: str, part: DevicePart, profile: Profile, tree: Tree, shelf: Shelf, found: list[Problem]
+) -> PlacedDevice:
+    changes = _point_changes(name, profile, part, tree, found)
+    points = {
+        point.name: _own_point(name, point, changes.get(point.name, {}), shelf, found)
+        for point in profile.points.values()
+    }
+    owned = Owned(name, part.owner or "", points, tree.place(("devices", name), key=True))
+    rules = device_rules(owned, shelf.kinds, _rule_changes(name, part, tree, found), found)
+    device = Device(
+        id=name,
+        profile=profile.name,
+        bus=part.bus or "",
+        unit=part.unit or 0,
+        place=part.place or "",
+        owner=part.owner or "",
+        points=tuple(points.values()),
+        name=part.name,
+        maker=profile.maker,
+        model=profile.model,
+        max_registers=profile.max_registers,
+        barriers=profile.barriers,
+    )
+    return PlacedDevice(device, owned, tuple(rules))
+
+
+def _point_changes(
+    name: str, profile: Profile, part: DevicePart, tree: Tree, found: list[Problem]
+) -> dict[str, Settings]:
+    changes: dict[str, Settings] = {}
+    for point in part.points:
+        where = ("devices", name, "points", point)
+        if point in profile.points:
+            changes[point] = settings(validate(OwnPoint, tree, where, found), tree, where)
+        elif profile.is_sound:
+            fact = Text(
+                f"{profile.name} 没有监测点 `{point}`", f"{profile.name} has no point `{point}`"
+            )
+            advice = did_you_mean(str(point), profile.points)
+            found.append(error(tree.place(where, key=True), "unknown_point", fact, advice))
+    return changes
+
+
+def _rule_changes(
+    name: str, part: DevicePart, tree: Tree, found: list[Problem]
+) -> dict[str, Settings]:
+    changes: dict[str, Settings] = {}
+    for rule in part.rules:
+        where = ("devices", name, "rules", rule)
+        changes[str(rule)] = settings(validate(RulePart, tree, where, found), tree, where)
+    return changes
+
+
+def _own_point(
+    device: str, point: Point, change: Settings, shelf: Shelf, found: list[Problem]
+) -> Point:
+    own = replace(point, id=f"{device}.{point.name}", device=device)
+    if "kind" in change:
+        kind = check_kind(change["kind"], point.unit, shelf.kinds, found)
+        band = deadband(None, kind, point.unit, found)
+        own = replace(own, kind=kind.name if kind else None, deadband=band)
+    if "deadband" in change:
+        own = replace(own, deadband=deadband(change["deadband"], None, point.unit, found))
+    if "period" in change:
+        period = change["period"].value
+        own = replace(own, period_ms=period, max_age_ms=max(own.max_age_ms, 5 * period))
+    if "label" in change:
+        own = replace(own, label=change["label"].value)
+    if "valid" in change:
+        low, high = change["valid"].value
+        own = replace(own, valid=(float(low), float(high)))
+    return own

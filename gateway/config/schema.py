@@ -1,0 +1,256 @@
+"""What may stand in site, profile and rules files, as pydantic models.
+
+Parts that are checked one by one (buses, devices, rules, points) are plain mappings here, so that
+one bad entry does not hide what is wrong with the others.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from gateway.config import quantities
+from gateway.config.quantities import Unreadable
+from gateway.domain.points import Table, WordOrder, WordType
+from gateway.domain.readings import Quality
+from gateway.domain.rules import Severity, Sound
+from gateway.domain.site import Broker, Delivery, Parity, Reconnect, TcpLink
+from gateway.domain.text import Text
+
+MAX_STEPS = 4
+MAX_TEXT = 200
+
+
+def _text(value: Any) -> Text:
+    if isinstance(value, str) and 0 < len(value.strip()) <= MAX_TEXT:
+        return Text(value.strip(), value.strip())
+    if isinstance(value, dict) and set(value) == {"zh", "en"}:
+        zh, en = (_text(value[lang]).zh for lang in ("zh", "en"))
+        return Text(zh, en)
+    fact = Text(
+        f"`{quantities.shown(value)}` 不是一句话", f"`{quantities.shown(value)}` is not a phrase"
+    )
+    advice = Text(
+        f"写一句话（不超过 {MAX_TEXT} 字），或 {{zh: 中文, en: English}}",
+        f"write one phrase of at most {MAX_TEXT} characters, or {{zh: 中文, en: English}}",
+    )
+    raise Unreadable("not_a_phrase", fact, advice)
+
+
+def _steps(value: Any) -> tuple[Text, ...]:
+    steps = value if isinstance(value, list) else [value]
+    if len(steps) > MAX_STEPS:
+        fact = Text(f"`do` 有 {len(steps)} 步", f"`do` has {len(steps)} steps")
+        advice = Text(
+            f"最多 {MAX_STEPS} 步：值班的人来不及看更多", f"at most {MAX_STEPS}: nobody reads more"
+        )
+        raise Unreadable("too_many_steps", fact, advice)
+    return tuple(_text(step) for step in steps)
+
+
+def _word(value: Any) -> Any:
+    """A short free text that may look like a number: an edition `2013`, a model `2630`."""
+    return str(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else value
+
+
+Name = Annotated[StrictStr, Field(min_length=1, max_length=MAX_TEXT)]
+Word = Annotated[StrictStr, BeforeValidator(_word), Field(min_length=1, max_length=MAX_TEXT)]
+Ident = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Phrase = Annotated[Any, BeforeValidator(_text)]
+Steps = Annotated[Any, BeforeValidator(_steps)]
+Ms = Annotated[int, BeforeValidator(quantities.duration_ms)]
+Number = Annotated[Decimal, BeforeValidator(quantities.finite)]
+Limit = Annotated[Any, BeforeValidator(quantities.quantity)]
+Span = Annotated[Any, BeforeValidator(quantities.span)]
+Wire = Annotated[StrictInt, Field(ge=0, le=65535)]
+Pin = Annotated[StrictInt, Field(ge=0, le=27)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+class HouseLimits(Part):
+    detect_within: Ms | None = None
+
+
+class House(Part):
+    id: Ident
+    name: Name
+    institution: Name
+    timezone: Name = "Asia/Shanghai"
+    limit: HouseLimits | None = None
+    words: dict[StrictStr, Word] = {}
+
+
+class StorePart(Part):
+    directory: Name | None = None
+    commit_every: Annotated[Ms, Field(ge=100, le=3_600_000)] = 10_000
+
+
+class SiteFile(Part):
+    site: House
+    buses: dict[Any, Any]
+    devices: dict[Any, Any]
+    rules: dict[Any, Any] = {}
+    panel: dict[Any, Any] = {}
+    uplink: dict[Any, Any] | None = None
+    store: StorePart | None = None
+    silence: Annotated[Ms, Field(ge=1000)] = 600_000
+    escalate_after: Annotated[Ms, Field(ge=1000)] = 60_000
+    offline_after_misses: Annotated[StrictInt, Field(ge=1, le=100)] = 3
+
+
+class BusPart(Part):
+    serial: Name | None = None
+    baud: Annotated[StrictInt, Field(ge=300, le=921_600)] = 9600
+    parity: Parity = Parity.NONE
+    stop_bits: Annotated[StrictInt, Field(ge=1, le=2)] = 1
+    tcp: Annotated[TcpLink | None, BeforeValidator(quantities.tcp_link)] = None
+    timeout: Annotated[Ms, Field(ge=10, le=60_000)] = 500
+    gap: Annotated[Decimal | None, BeforeValidator(quantities.exact_ms)] = None
+
+
+class DevicePart(Part):
+    profile: Name
+    bus: Ident
+    unit: Annotated[StrictInt, Field(ge=0, le=255)]
+    place: Name
+    owner: Name
+    name: Word = ""
+    rules: dict[Any, Any] = {}
+    points: dict[Any, Any] = {}
+
+
+class PanelPart(Part):
+    red: Pin | None = None
+    amber: Pin | None = None
+    yellow: Pin | None = None
+    green: Pin | None = None
+    buzzer: Pin | None = None
+    silence: Pin | None = None
+    relay: Pin | None = None
+    active_high: StrictBool = True
+
+
+class TlsPart(Part):
+    ca: Name | None = None
+    cert: Name | None = None
+    key: Name | None = None
+
+
+class UplinkPart(Part):
+    gateway: Ident
+    brokers: Annotated[
+        list[Annotated[Broker, BeforeValidator(quantities.broker)]],
+        Field(min_length=1, max_length=8),
+    ]
+    delivery: Delivery = Delivery.ACK
+    reconnect: Reconnect = Reconnect.FLEET
+    username: Word | None = None
+    password_file: Name | None = None
+    tls: TlsPart | None = None
+    keepalive: Annotated[Ms, Field(ge=5_000, le=3_600_000)] = 20_000
+    probe: Annotated[Ms, Field(ge=1_000, le=3_600_000)] = 30_000
+
+
+class RulePart(Part):
+    """A default rule, a device's override of one, or a rule of the site; all fields optional."""
+
+    point: Name | None = None
+    above: Limit = None
+    below: Limit = None
+    is_: Annotated[list[StrictInt | StrictStr] | None, Field(alias="is", min_length=1)] = None
+    clears: Limit = None
+    needs: Literal["above", "below"] | None = None
+    for_: Annotated[Ms | None, Field(alias="for")] = None
+    clear_for: Ms | None = None
+    severity: Severity | None = None
+    sound: Sound | None = None
+    latch: StrictBool | None = None
+    say: Phrase = None
+    do: Steps = None
+    owner: Name | None = None
+    basis: Word | None = None
+    edition: Word | None = None
+    judges: Annotated[list[Quality] | None, Field(min_length=1)] = None
+    min_samples: Annotated[StrictInt | None, Field(ge=1, le=100)] = None
+    off: StrictBool | None = None
+    all: Any = None
+    any: Any = None
+
+
+class KindPart(Part):
+    """What every point of a kind gets."""
+
+    unit: StrictStr
+    deadband: Limit = None
+    rules: dict[Any, Any] = {}
+
+
+class GatePart(Part):
+    point: Name
+    qualities: dict[StrictInt, Quality]
+    otherwise: Quality
+
+
+class PointPart(Part):
+    table: Table | None = None
+    at: Wire | None = None
+    type: WordType | None = None
+    order: WordOrder | None = None
+    scale: Number | None = None
+    offset: Number | None = None
+    bit: Annotated[StrictInt | None, Field(ge=0, le=15)] = None
+    length: Annotated[StrictInt | None, Field(ge=1, le=125)] = None
+    decimals_at: Wire | None = None
+    unit_at: Wire | None = None
+    units: dict[StrictInt, StrictStr] | None = None
+    unit: StrictStr | None = None
+    kind: StrictStr | None = None
+    label: Name | None = None
+    valid: Span = None
+    sentinels: list[StrictInt] | None = None
+    gate: GatePart | None = None
+    codes: dict[StrictInt, Word] | None = None
+    period: Annotated[Ms | None, Field(ge=50, le=86_400_000)] = None
+    deadband: Limit = None
+    heartbeat: Annotated[Ms | None, Field(ge=1_000, le=60_000)] = None
+    max_age: Annotated[Ms | None, Field(ge=100)] = None
+    stuck_after: Ms | None = None
+    counter: StrictBool | None = None
+    scale_unverified: StrictBool | None = None
+    confidence: Literal["A", "B", "C"] | None = None
+    source: Any = None
+    note: Any = None
+
+
+class OwnPoint(Part):
+    """What a site may say about a point of a profile."""
+
+    period: Annotated[Ms | None, Field(ge=50, le=86_400_000)] = None
+    deadband: Limit = None
+    label: Name | None = None
+    kind: StrictStr | None = None
+    valid: Span = None
+
+
+class SerialAdvice(Part):
+    baud: StrictInt
+    parity: Parity
+    stop_bits: StrictInt
+
+
+class ProfilePart(Part):
+    profile: Name
+    extends: Name | None = None
+    maker: Word | None = None
+    model: Word | None = None
+    confidence: Literal["A", "B", "C"] | None = None
+    source: Any = None
+    notes: list[Any] = []
+    serial: SerialAdvice | None = None
+    max_registers: Annotated[StrictInt | None, Field(ge=1, le=125)] = None
+    barriers: list[Wire] | None = None
+    all: dict[Any, Any] = {}
+    points: dict[Any, Any] = {}

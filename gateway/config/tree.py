@@ -1,0 +1,241 @@
+"""YAML text as plain data that remembers where each part of it was written."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from gateway.config.problems import Level, Place, Problem
+from gateway.domain.text import Text
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 24
+_TAG = "tag:yaml.org,2002:"
+_BASES = {"0x": 16, "0o": 8, "0b": 2}
+
+Where = tuple[Hashable, ...]  # keys and indexes from the top of a file down to one part of it
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One file. `data` holds dict, list, str, int, bool, None, and Decimal for other numbers."""
+
+    file: str
+    raw: bytes
+    lines: tuple[str, ...]
+    root: Node
+    data: Any
+
+    def at(self, where: Where) -> Any:
+        """The data at that spot, or None when there is none."""
+        found = self.data
+        for step in where:
+            found = _child(found, step)
+        return found
+
+    def place(self, where: Where, *, key: bool = False) -> Place:
+        """Where it is written: the value, or its key; the nearest thing above it if it is not."""
+        node, key_node = self.root, self.root
+        for step in where:
+            pair = _pair(node, step)
+            if pair is None:
+                return self.mark(key_node)
+            key_node, node = pair
+        return self.mark(key_node if key or not isinstance(node, ScalarNode) else node)
+
+    def mark(self, node: Node) -> Place:
+        start, end = node.start_mark, node.end_mark
+        text = self.lines[start.line] if start.line < len(self.lines) else ""
+        length = end.column - start.column if end.line == start.line else len(text) - start.column
+        return Place(self.file, start.line + 1, start.column + 1, text, max(1, length))
+
+
+def read_tree(path: Path, file: str, found: list[Problem]) -> Tree | None:
+    """The file at `path`, called `file` in messages; None when it cannot be read as YAML."""
+    raw = _read(path, file, found)
+    text = None if raw is None else _decode(raw, file, found)
+    if raw is None or text is None:
+        return None
+    lines = tuple(text.split("\n"))
+    root = _compose(text, lines, file, found)
+    if root is None:
+        return None
+    tree = Tree(file, raw, lines, root, None)
+    return Tree(file, raw, lines, root, _plain(root, tree, (), [], found))
+
+
+def _read(path: Path, file: str, found: list[Problem]) -> bytes | None:
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        why = error.strerror or str(error)
+        fact = Text(f"读不了这个文件：{why}", f"this file cannot be read: {why}")
+        advice = Text("检查路径和权限", "check the path and the permissions")
+        found.append(Problem(Place(file), Level.ERROR, "file_unreadable", fact, advice))
+        return None
+    if len(raw) > MAX_BYTES:
+        fact = Text("文件大于 1 MiB", "the file is larger than 1 MiB")
+        advice = Text("这不像配置文件", "this does not look like a configuration file")
+        found.append(Problem(Place(file), Level.ERROR, "file_too_large", fact, advice))
+        return None
+    return raw
+
+
+def _decode(raw: bytes, file: str, found: list[Problem]) -> str | None:
+    try:
+        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        good = raw[: error.start].decode("utf-8-sig", "replace")
+        line, column = good.count("\n") + 1, len(good) - good.rfind("\n")
+        bad = raw[error.start]
+        text = raw.split(b"\n")[line - 1].decode("utf-8", "replace").rstrip("\r")
+        fact = Text(f"不是 UTF-8：字节 0x{bad:02X}", f"not UTF-8: byte 0x{bad:02X}")
+        advice = Text(
+            "在编辑器里另存为 UTF-8（不是 GBK）", "save the file as UTF-8 (not GBK) in the editor"
+        )
+        place = Place(file, line, column, text)
+        found.append(Problem(place, Level.ERROR, "not_utf8", fact, advice))
+        return None
+
+
+def _compose(text: str, lines: tuple[str, ...], file: str, found: list[Problem]) -> Node | None:
+    try:
+        root = YAML(typ="safe", pure=True).compose(text)
+    except RecursionError:
+        found.append(_too_deep(Place(file)))
+        return None
+    except YAMLError as error:
+        found.append(_syntax(error, lines, file))
+        return None
+    if isinstance(root, MappingNode):
+        return root
+    fact = Text("文件里没有“键: 值”", "the file holds no `key: value` lines")
+    advice = Text("从 site.example.yaml 开始改", "start from site.example.yaml")
+    found.append(Problem(Place(file), Level.ERROR, "not_a_mapping", fact, advice))
+    return None
+
+
+def _syntax(error: YAMLError, lines: tuple[str, ...], file: str) -> Problem:
+    place, said = Place(file), str(error).split("\n", 1)[0]
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        text = lines[mark.line] if mark.line < len(lines) else ""
+        place = Place(file, mark.line + 1, mark.column + 1, text)
+        said = ", ".join(part for part in (error.problem, error.context) if part)
+    fact = Text(f"YAML 语法错误：{said}", f"YAML syntax: {said}")
+    advice = Text(
+        "看这一行和上一行：缩进用空格，冒号后留空格，引号和括号成对；改好后再检查其余部分",
+        "look at this line and the one above: indent with spaces, a space after each colon,"
+        " quotes and brackets in pairs; the rest is checked once this is right",
+    )
+    return Problem(place, Level.ERROR, "yaml_syntax", fact, advice)
+
+
+def _too_deep(place: Place) -> Problem:
+    fact = Text(f"嵌套超过 {MAX_DEPTH} 层", f"nested deeper than {MAX_DEPTH} levels")
+    advice = Text("检查括号和缩进", "check the brackets and the indentation")
+    return Problem(place, Level.ERROR, "too_deep", fact, advice)
+
+
+def _plain(node: Node, tree: Tree, where: Where, seen: list[Node], found: list[Problem]) -> Any:
+    if node.anchor is not None:
+        fact = Text("不支持锚点和别名（& 和 *）", "anchors and aliases (& and *) are not supported")
+        advice = Text("把内容写出来", "write the content out")
+        if not any(node is other for other in seen):
+            found.append(Problem(tree.mark(node), Level.ERROR, "yaml_alias", fact, advice))
+            seen.append(node)
+        return None
+    if len(where) > MAX_DEPTH:
+        found.append(_too_deep(tree.mark(node)))
+        return None
+    match node:
+        case MappingNode():
+            return _mapping(node, tree, where, seen, found)
+        case SequenceNode():
+            items = enumerate(node.value)
+            return [_plain(item, tree, (*where, i), seen, found) for i, item in items]
+        case ScalarNode():
+            return _scalar(node, tree, found)
+    return None
+
+
+def _mapping(
+    node: MappingNode, tree: Tree, where: Where, seen: list[Node], found: list[Problem]
+) -> dict[Hashable, Any]:
+    data: dict[Hashable, Any] = {}
+    first: dict[Hashable, Node] = {}
+    for key_node, value_node in node.value:
+        key = _scalar(key_node, tree, found) if isinstance(key_node, ScalarNode) else None
+        if not isinstance(key, str | int):
+            fact = Text("键必须是名字或整数", "a key must be a name or a whole number")
+            advice = Text("改成 名字: 值", "write it as name: value")
+            found.append(Problem(tree.mark(key_node), Level.ERROR, "bad_key", fact, advice))
+        elif key in data:
+            found.append(_duplicate(key, where, tree.mark(key_node), tree.mark(first[key])))
+        else:
+            first[key] = key_node
+            data[key] = _plain(value_node, tree, (*where, key), seen, found)
+    return data
+
+
+def _duplicate(key: Hashable, where: Where, again: Place, first: Place) -> Problem:
+    whats = {"devices": Text("设备", "device"), "buses": Text("总线", "bus")}
+    what = whats.get(str(where[0])) if len(where) == 1 else None
+    if what is None:
+        fact = Text(f"键 `{key}` 写了两次", f"the key `{key}` is given twice")
+        advice = Text("只留一个", "keep one of them")
+    else:
+        fact = Text(f"两个{what.zh}都叫 `{key}`", f"two entries name the same {what.en} `{key}`")
+        advice = Text("给其中一个改名", "give one of them another name")
+    return Problem(again, Level.ERROR, "duplicate_key", fact, advice, (first,))
+
+
+def _scalar(node: ScalarNode, tree: Tree, found: list[Problem]) -> Any:
+    tag, text = str(node.tag), str(node.value)
+    kind = tag.removeprefix(_TAG)
+    if kind == tag:
+        fact = Text(f"不认识的 YAML 标签 `{tag}`", f"unknown YAML tag `{tag}`")
+        advice = Text("去掉它", "remove it")
+        found.append(Problem(tree.mark(node), Level.ERROR, "yaml_tag", fact, advice))
+        return None
+    try:
+        match kind:
+            case "null":
+                return None
+            case "bool":
+                return text.lower() == "true"
+            case "int":
+                digits = text.replace("_", "")
+                return int(digits, _BASES.get(digits.lstrip("+-")[:2].lower(), 10))
+            case "float":
+                return Decimal(
+                    text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")
+                )
+    except (ValueError, InvalidOperation):
+        return text  # what is expected there then says what is wrong with it
+    return text
+
+
+def _child(data: Any, step: Hashable) -> Any:
+    if isinstance(data, dict):
+        return data.get(step)
+    if isinstance(data, list) and isinstance(step, int) and 0 <= step < len(data):
+        return data[step]
+    return None
+
+
+def _pair(node: Node, step: Hashable) -> tuple[Node, Node] | None:
+    """Key node and value node; for an item of a list, the item twice."""
+    if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step]
+    if isinstance(node, MappingNode):
+        for key_node, value_node in node.value:
+            if isinstance(key_node, ScalarNode) and key_node.value == str(step):
+                return key_node, value_node
+    return None
