@@ -142,6 +142,7 @@ class Outbox:
         self._was_reported_absent: bool | None = None
         self._heard_ms = 0
         self._next_probe_ms = 0
+        self._readings_at_ms = 0
 
     # -- what is here ---------------------------------------------------------------------------
 
@@ -189,11 +190,11 @@ class Outbox:
 
     # -- records come in ------------------------------------------------------------------------
 
-    def has_room(self, lane: Lane, size: int = 0) -> bool:
-        """True when one more record of `size` bytes may be held."""
+    def has_room(self, lane: Lane, size: int = 0, count: int = 1) -> bool:
+        """True when `count` more records of `size` bytes in all may be held."""
         share = _SHARE[lane]
         return (
-            len(self._entries) < HELD_MESSAGES * share
+            len(self._entries) + count <= HELD_MESSAGES * share
             and self._held_bytes + size <= HELD_BYTES * share
         ) or (not self._entries)
 
@@ -219,8 +220,16 @@ class Outbox:
 
     # -- the link -------------------------------------------------------------------------------
 
-    def link_up(self, now_ms: int, *, receive_maximum: int = 65535, has_session: bool) -> None:
+    def link_up(
+        self,
+        now_ms: int,
+        *,
+        receive_maximum: int = 65535,
+        has_session: bool,
+        readings_after_ms: int = 0,
+    ) -> None:
         """A connection is there. Without the old session the broker forgot what it had."""
+        self._readings_at_ms = now_ms + readings_after_ms
         self._connection += 1
         self._window = max(1, min(LINK_MESSAGES, receive_maximum))
         self._is_present = False
@@ -264,7 +273,7 @@ class Outbox:
         if is_probe and (now_ms < self._next_probe_ms or self.on_link[0]):
             return None
         for lane in lanes:
-            if lane is Lane.R and (self._holding or self.has_more_alarms):
+            if lane is Lane.R and not self._may_send_readings(now_ms):
                 return None
             entry = self._first_ready(lane)
             if entry is not None:
@@ -275,11 +284,13 @@ class Outbox:
                 return self._send(entry)
         return None
 
-    def wake_ms(self) -> int | None:
+    def wake_ms(self, now_ms: int) -> int | None:
         """Return when the passing of time alone may change something; None = never."""
         times = [self._timers[0][0]] if self._timers else []
+        if self.is_link_up and now_ms < self._readings_at_ms:
+            times.append(self._readings_at_ms)
         if self.is_link_up and not self.is_open:
-            if self._has_ready() and not self.on_link[0]:
+            if self._has_ready(now_ms) and not self.on_link[0]:
                 times.append(self._next_probe_ms)
             if self._was_reported_absent is not True:
                 times.append(self._heard_ms + self._probe_ms)
@@ -400,11 +411,15 @@ class Outbox:
                 heappop(queue)
         return None
 
-    def _has_ready(self) -> bool:
+    def _may_send_readings(self, now_ms: int) -> bool:
+        is_held_back = self._holding or self.has_more_alarms
+        return now_ms >= self._readings_at_ms and not is_held_back
+
+    def _has_ready(self, now_ms: int) -> bool:
         return any(
             self._first_ready(lane) is not None
             for lane in Lane
-            if lane is not Lane.R or not (self._holding or self.has_more_alarms)
+            if lane is not Lane.R or self._may_send_readings(now_ms)
         )
 
     def _fits(self, lane: Lane, size: int) -> bool:

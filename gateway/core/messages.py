@@ -27,7 +27,8 @@ VERSION = 1
 COMPRESS_ABOVE = 1024  # bytes
 MAX_DOWN = 64 * 1024  # bytes, on the wire and after inflating
 MAX_DEPTH = 8
-CAPABILITIES = ("ack1", "deflate", "replay1", "describe1")
+MAX_RANGES = 1024  # per lane in one ack; nobody has more than 512 records under way
+CAPABILITIES = ("ack1", "deflate", "describe1")
 
 _AUDIENCES = {  # hints only: the platform routes
     Severity.ALARM: ("inst", "civil", "fire"),
@@ -416,7 +417,9 @@ def _ack(data: Mapping[str, object]) -> Ack:
 
 
 def _rows(value: object) -> list[list[object]]:
-    if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+    if not isinstance(value, list) or len(value) > MAX_RANGES:
+        raise TypeError("not a short list")
+    if not all(isinstance(row, list) for row in value):
         raise TypeError("not a list of lists")
     return value
 

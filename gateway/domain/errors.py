@@ -27,3 +27,21 @@ class BusDown(Exception):
 
 
 ReadFailure = DeviceSilent | DeviceRefused | BusDown
+
+
+@dataclass(unsafe_hash=True)
+class LinkRefused(Exception):
+    """No connection to a broker; `detail` is for the log.
+
+    `why` is dns, tcp, tls_time, tls_trust, auth, refused, identity_in_use or timeout.
+    """
+
+    why: str
+    detail: str = ""
+
+
+@dataclass(unsafe_hash=True)
+class LinkLost(Exception):
+    """The connection ended before the broker answered."""
+
+    why: str

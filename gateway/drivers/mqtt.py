@@ -28,6 +28,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from gateway.domain.errors import LinkLost, LinkRefused
 from gateway.domain.site import Broker, Uplink
 
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
@@ -45,26 +46,6 @@ _VERSION = frozenset({0x84})  # unsupported protocol version
 _NOT_YET_VALID, _EXPIRED = 9, 10  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, _HAS_EXPIRED
 
 _log = logging.getLogger(__name__)
-
-
-class LinkRefused(Exception):
-    """No connection; `detail` is for the log.
-
-    `why` is dns, tcp, tls_time, tls_trust, auth, refused, identity_in_use or timeout.
-    """
-
-    def __init__(self, why: str, detail: str = "") -> None:
-        super().__init__(f"{why}: {detail}" if detail else why)
-        self.why = why
-        self.detail = detail
-
-
-class LinkLost(Exception):
-    """The connection ended before the broker answered."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
 
 
 class _VersionRefused(Exception):

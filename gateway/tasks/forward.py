@@ -1,0 +1,572 @@
+"""The way up: keep a link to a broker, send what the outbox says, settle what the platform has.
+
+The outbox (`core.delivery`) decides; this task moves bytes. What was committed since the start
+comes by `Incoming` and goes out without a trip to the disk; everything older, and all that found
+no room, is read from the store by position, a few hundred kB at a time. A restart of this task
+loses nothing: the store still has what is not settled.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, assert_never
+
+from gateway.core.delivery import (
+    Accepted,
+    Key,
+    Message,
+    Outbox,
+    Parked,
+    PlatformCame,
+    PlatformWent,
+    Refused,
+)
+from gateway.core.messages import (
+    Ack,
+    Command,
+    Hello,
+    Malformed,
+    ReceiptMessage,
+    Sender,
+    as_history,
+    as_not_durable,
+    lane_topic,
+    parse_down,
+    topic_of,
+)
+from gateway.domain.errors import LinkLost, LinkRefused
+from gateway.domain.events import (
+    Event,
+    FaultCleared,
+    FaultRaised,
+    LinkChanged,
+    PlatformChanged,
+    Receipt,
+)
+from gateway.domain.moments import Now
+from gateway.domain.records import Lane, Range, Record
+from gateway.domain.site import Broker, Reconnect, Uplink
+
+SHIP_UNDURABLE_MS = 2_000
+NOW_EVERY_MS = 60_000
+LOOK_EVERY_MS = 5_000  # a store that failed a moment ago may have something now
+DRAIN_MS = 5_000
+LOAD_RECORDS = 128
+LOAD_BYTES = 256 * 1024
+STABLE_MS = 30_000  # a link that lasted this long starts the back-off anew
+WAITING_RECORDS = 2_000
+LARGEST_ALARM = 8 * 1024  # bytes; a generous guess, only to know when a try is worth it
+
+_CONFIGURED_WRONG = frozenset({"auth", "tls_trust", "tls_time", "refused", "identity_in_use"})
+
+_log = logging.getLogger(__name__)
+
+
+class Link(Protocol):
+    """One live connection (`drivers.mqtt.Link`)."""
+
+    @property
+    def receive_maximum(self) -> int: ...
+    @property
+    def has_session(self) -> bool: ...
+    async def publish(
+        self, topic: str, payload: bytes, qos: int, *, retain: bool = False
+    ) -> int: ...
+    async def lost(self) -> str: ...
+
+
+class Load(Protocol):
+    """Durable, unsettled records of a lane, oldest first, after a position (`Store.unsettled`)."""
+
+    async def __call__(
+        self, lane: Lane, *, after: Any | None, limit: int, max_bytes: int
+    ) -> Sequence[Record]: ...
+
+
+class Describe(Protocol):
+    """The state message (`core.messages.state_body` with the site's part filled in)."""
+
+    def __call__(
+        self, *, on: bool, conn: int, at: Now, lanes: Mapping[Lane, tuple[int, int]]
+    ) -> bytes: ...
+
+
+Connect = Callable[
+    [Broker, tuple[str, bytes], Callable[[str, bytes], None]], AbstractAsyncContextManager[Link]
+]  # broker, will (topic and body), on_message(topic, body)
+
+
+class Incoming:
+    """What the decider submitted and the store committed, on its way to the forwarder.
+
+    Bounded: what finds no room is read from the store later. All methods belong to the event loop.
+    """
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+        self.has_overrun = False
+        self._durable: deque[Record] = deque()
+        self._submitted: OrderedDict[Key, Record] = OrderedDict()
+
+    def submitted(self, records: Sequence[Record]) -> None:
+        """Alarm records that went to the writer thread; other lanes wait for their commit."""
+        for record in records:
+            if record.lane is Lane.A:
+                self._submitted[_key(record)] = record
+                self.changed.set()
+
+    def durable(self, records: Sequence[Record]) -> None:
+        """Records that are committed, R batches encoded (`open_store(on_durable=...)`)."""
+        for record in records:
+            self._submitted.pop(_key(record), None)
+            if len(self._durable) < WAITING_RECORDS:
+                self._durable.append(record)
+            else:
+                self.has_overrun = True
+        self.changed.set()
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """True while an alarm record is submitted and not committed yet."""
+        return bool(self._submitted)
+
+    def take_durable(self) -> list[Record]:
+        records = list(self._durable)
+        self._durable.clear()
+        return records
+
+    def late(self, now_ms: int) -> list[Record]:
+        """Return the alarm records that the disk did not take within 2 s of their making."""
+        return [
+            record
+            for record in self._submitted.values()
+            if now_ms - record.at.mono_ms >= SHIP_UNDURABLE_MS
+        ]
+
+    def shipped(self, record: Record) -> None:
+        """A late record went out from memory: the disk is not waited for any more."""
+        del self._submitted[_key(record)]
+
+    def next_late_ms(self) -> int | None:
+        """Return when the oldest waiting alarm record is late."""
+        oldest = next(iter(self._submitted.values()), None)
+        return None if oldest is None else oldest.at.mono_ms + SHIP_UNDURABLE_MS
+
+
+@dataclass(slots=True)
+class _LaneView:
+    """How far a lane was read from the store."""
+
+    after: Any | None = None
+    has_more: bool = True
+    look_at_ms: int = 0
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the parts of the forwarder share."""
+
+    uplink: Uplink
+    sender: Sender
+    outbox: Outbox
+    incoming: Incoming
+    load: Load
+    position: Callable[[Record], Any]
+    settle: Callable[[Sequence[Range]], None]
+    bounds: Callable[[], Awaitable[Mapping[Lane, Sequence[Range]]]]
+    post: Callable[[Event], None]
+    clock: Callable[[], Now]
+    jitter: Callable[[float, float], float]
+    describe: Describe
+    points: bytes
+    now_snapshot: Callable[[], bytes | None]
+    connect: Connect
+    stopping: asyncio.Event
+    wake: asyncio.Event = field(default_factory=asyncio.Event)  # for who sends
+    lanes: dict[Lane, _LaneView] = field(
+        default_factory=lambda: {lane: _LaneView() for lane in Lane}
+    )
+    settled_early: OrderedDict[Key, None] = field(default_factory=OrderedDict)
+    connections: int = 0
+    describe_again: bool = False
+    said: Event | None = None
+
+    def now_ms(self) -> int:
+        return self.clock().mono_ms
+
+    def is_alarm_waiting(self) -> bool:
+        return self.incoming.waits_for_disk or self.outbox.count(Lane.A) > 0
+
+    def settled(self, ranges: Sequence[Range]) -> None:
+        """The platform has these: tell the store, and remember what it may still show."""
+        if not ranges:
+            return
+        for range_ in ranges:
+            for seq in range(range_.lo, range_.hi + 1):
+                self.settled_early[range_.lane, range_.epoch, seq] = None
+        while len(self.settled_early) > 5 * WAITING_RECORDS:
+            self.settled_early.popitem(last=False)
+        self.settle(ranges)
+        self.incoming.changed.set()  # there is room again
+
+    def tell_changes(self) -> None:
+        for change in self.outbox.take_changes():
+            match change:
+                case PlatformCame():
+                    self.post(PlatformChanged(is_present=True))
+                case PlatformWent():
+                    self.post(PlatformChanged(is_present=False))
+                case Parked((lane, epoch, seq), why):
+                    self.post(FaultRaised("record_parked", lane, f"{epoch}-{lane}-{seq}: {why}"))
+                case Refused(lane, code):
+                    self.post(FaultRaised("uplink_refused", lane, f"reason 0x{code:02x}"))
+                case Accepted(lane):
+                    self.post(FaultCleared("uplink_refused", lane))
+                case _:
+                    assert_never(change)
+
+    def tell_link(self, event: LinkChanged) -> None:
+        """Say it once, when it changes."""
+        if event == self.said:
+            return
+        was_wrong = isinstance(self.said, LinkChanged) and self.said.why in _CONFIGURED_WRONG
+        is_wrong = event.why in _CONFIGURED_WRONG
+        self.said = event
+        _log.info("event=link up=%s broker=%s why=%s", event.is_up, event.broker, event.why)
+        self.post(event)
+        if is_wrong:
+            self.post(FaultRaised("uplink_refused", "broker", event.why))
+        elif was_wrong and event.is_up:
+            self.post(FaultCleared("uplink_refused", "broker"))
+
+
+async def forward(
+    *,
+    uplink: Uplink,
+    sender: Sender,
+    connect: Connect,
+    load: Load,
+    position: Callable[[Record], Any],
+    settle: Callable[[Sequence[Range]], None],
+    bounds: Callable[[], Awaitable[Mapping[Lane, Sequence[Range]]]],
+    incoming: Incoming,
+    post: Callable[[Event], None],
+    clock: Callable[[], Now],
+    jitter: Callable[[float, float], float],
+    describe: Describe,
+    points: bytes,
+    now_snapshot: Callable[[], bytes | None],
+    stopping: asyncio.Event,
+) -> None:
+    """Deliver until `stopping` is set; then drain for at most 5 s, say goodbye and return.
+
+    `load`, `position`, `settle` and `bounds` are the store's, `post` puts an event into the inbox,
+    `jitter(low, high)` is a uniform random number, `points` the dictionary message.
+    """
+    run = _Run(
+        uplink=uplink,
+        sender=sender,
+        outbox=Outbox(epoch=sender.epoch, delivery=uplink.delivery, probe_ms=uplink.probe_ms),
+        incoming=incoming,
+        load=load,
+        position=position,
+        settle=settle,
+        bounds=bounds,
+        post=post,
+        clock=clock,
+        jitter=jitter,
+        describe=describe,
+        points=points,
+        now_snapshot=now_snapshot,
+        connect=connect,
+        stopping=stopping,
+    )
+    async with asyncio.TaskGroup() as parts:
+        feeding = parts.create_task(_feed_outbox(run), name="forward: feed")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None) as limit:
+                watching = parts.create_task(_limit_the_end(run, limit), name="forward: stop")
+                await _stay_connected(run)
+        feeding.cancel()
+        watching.cancel()
+
+
+async def _limit_the_end(run: _Run, limit: asyncio.Timeout) -> None:
+    """Wake who waits when the daemon stops; without a link there is nothing to wait for."""
+    await run.stopping.wait()
+    seconds = DRAIN_MS / 1000 + 1 if run.outbox.is_link_up else 0.0
+    limit.reschedule(asyncio.get_running_loop().time() + seconds)
+    run.wake.set()
+    run.incoming.changed.set()
+
+
+# -- records into the outbox --------------------------------------------------------------------
+
+
+async def _feed_outbox(run: _Run) -> None:
+    """Keep the outbox filled, newest from memory, older from the store."""
+    while True:
+        run.incoming.changed.clear()
+        _take_incoming(run)
+        for lane in Lane:
+            await _look_into_store(run, lane)
+        run.outbox.has_more_alarms = run.lanes[Lane.A].has_more or run.incoming.waits_for_disk
+        run.wake.set()
+        due = [view.look_at_ms for lane, view in run.lanes.items() if _has_room(run, lane)]
+        late_ms = run.incoming.next_late_ms()
+        if late_ms is not None and run.outbox.has_room(Lane.A, LARGEST_ALARM):
+            due.append(late_ms)
+        await _wait(run, min(due, default=run.now_ms() + LOOK_EVERY_MS), run.incoming.changed)
+
+
+def _take_incoming(run: _Run) -> None:
+    if run.incoming.has_overrun:
+        run.incoming.has_overrun = False
+        for view in run.lanes.values():
+            view.has_more = True
+    for record in run.incoming.take_durable():
+        key = _key(record)
+        view = run.lanes[record.lane]
+        if key in run.settled_early:  # it was shipped from memory before the disk had it
+            run.settle((Range(record.lane, record.epoch, record.seq, record.seq),))
+        elif record.lane is Lane.R and not run.outbox.is_open:
+            view.has_more = True  # not live any more when it goes
+        elif record.lane is not Lane.R and view.has_more:
+            pass  # older ones of its lane come first
+        elif not run.outbox.offer(key, record.body):
+            view.has_more = True
+    for record in run.incoming.late(run.now_ms()):
+        if run.outbox.offer(_key(record), as_not_durable(record.body)):
+            run.incoming.shipped(record)
+
+
+async def _look_into_store(run: _Run, lane: Lane) -> None:
+    """Read on in one lane while there is room and something may be there."""
+    view = run.lanes[lane]
+    while (view.has_more or run.now_ms() >= view.look_at_ms) and _has_room(run, lane):
+        records = await run.load(lane, after=view.after, limit=LOAD_RECORDS, max_bytes=LOAD_BYTES)
+        view.look_at_ms = run.now_ms() + LOOK_EVERY_MS
+        view.has_more = bool(records)
+        for record in records:
+            key = _key(record)
+            if key not in run.settled_early and not run.outbox.offer(
+                key, record.body, is_live=False
+            ):
+                return
+            view.after = run.position(record)
+        if lane is not Lane.A and run.incoming.changed.is_set():
+            return  # new alarms first
+
+
+def _has_room(run: _Run, lane: Lane) -> bool:
+    """Worth a trip to the disk: there is room for more than a few."""
+    return run.outbox.has_room(lane, LOAD_BYTES // 4, LOAD_RECORDS // 2)
+
+
+# -- the connection -----------------------------------------------------------------------------
+
+
+async def _stay_connected(run: _Run) -> None:
+    failures = 0
+    while not run.stopping.is_set():
+        broker = run.uplink.brokers[failures % len(run.uplink.brokers)]
+        began_ms = run.now_ms()
+        why = await _use_broker(run, broker)
+        run.outbox.link_down()
+        if run.stopping.is_set():
+            return
+        run.tell_link(LinkChanged(is_up=False, broker=_name(broker), why=why))
+        failures = 0 if run.now_ms() - began_ms >= STABLE_MS else failures + 1
+        if failures % len(run.uplink.brokers) == 0 or failures == 0 or why == "lost":
+            await _pause(run, failures // len(run.uplink.brokers))
+
+
+async def _use_broker(run: _Run, broker: Broker) -> str:
+    """Connect and forward until the link is over; return why it is, or never was."""
+    run.connections += 1
+    at = run.clock()
+    will = run.describe(on=False, conn=run.connections, at=at, lanes={})
+    topic = topic_of(run.sender.gateway, "state")
+    try:
+        async with run.connect(broker, (topic, will), partial(_hear, run)) as link:
+            try:
+                return await _use_link(run, link, broker)
+            except LinkLost as lost:
+                return lost.why
+    except LinkRefused as refused:
+        if run.said is None or refused.why != getattr(run.said, "why", ""):
+            _log.warning("event=link_refused broker=%s why=%s", _name(broker), refused)
+        return refused.why
+
+
+async def _use_link(run: _Run, link: Link, broker: Broker) -> str:
+    is_fleet = run.uplink.reconnect is Reconnect.FLEET
+    run.outbox.link_up(
+        run.now_ms(),
+        receive_maximum=link.receive_maximum,
+        has_session=link.has_session,
+        readings_after_ms=round(1000 * run.jitter(0, 5)) if is_fleet else 0,
+    )
+    await _say_birth(run, link)
+    run.tell_link(LinkChanged(is_up=True, broker=_name(broker)))
+    ended = asyncio.ensure_future(link.lost())
+    ended.add_done_callback(lambda _: run.wake.set())
+    sending: set[asyncio.Task[None]] = set()
+    try:
+        await _pump(run, link, ended, sending)
+        if not ended.done():
+            await _say_goodbye(run, link)
+        return ended.result() if ended.done() else "closed"
+    finally:
+        ended.cancel()
+        for task in sending:
+            task.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)
+
+
+async def _pump(
+    run: _Run, link: Link, ended: asyncio.Future[str], sending: set[asyncio.Task[None]]
+) -> None:
+    """Send what may go until the link ends or the daemon stops and all is delivered."""
+    snapshot_at_ms = run.now_ms()
+    stop_at_ms: int | None = None
+    while not ended.done():
+        run.wake.clear()
+        if run.stopping.is_set() and stop_at_ms is None:
+            stop_at_ms = run.now_ms() + DRAIN_MS
+        if stop_at_ms is not None and (run.now_ms() >= stop_at_ms or _is_drained(run)):
+            return
+        if run.describe_again:
+            run.describe_again = False
+            await _say_birth(run, link)
+        _send_lanes(run, link, sending, (Lane.A, Lane.B))
+        if run.now_ms() >= snapshot_at_ms:
+            snapshot_at_ms = run.now_ms() + NOW_EVERY_MS
+            await _say_now(run, link)
+        _send_lanes(run, link, sending, tuple(Lane))
+        run.tell_changes()
+        times = [snapshot_at_ms, run.outbox.wake_ms(run.now_ms()), stop_at_ms]
+        await _wait(run, min(t for t in times if t is not None), run.wake)
+
+
+def _send_lanes(
+    run: _Run, link: Link, sending: set[asyncio.Task[None]], lanes: tuple[Lane, ...]
+) -> None:
+    while message := run.outbox.next_message(run.now_ms(), lanes):
+        task = asyncio.create_task(_send(run, link, message))
+        sending.add(task)
+        task.add_done_callback(sending.discard)
+
+
+async def _send(run: _Run, link: Link, message: Message) -> None:
+    lane = message.key[0]
+    body = as_history(message.body) if message.is_history else message.body
+    try:
+        code = await link.publish(lane_topic(run.sender.gateway, lane), body, 1)
+    except LinkLost:
+        return  # the connection's end makes it new again
+    settled = run.outbox.puback(message.key, code, run.now_ms())
+    if settled is not None:
+        run.settled((settled,))
+    run.wake.set()
+
+
+async def _say_birth(run: _Run, link: Link) -> None:
+    """State and dictionary, retained, before any record of this connection."""
+    lanes = {}
+    for lane, ranges in (await run.bounds()).items():
+        mine = [each for each in ranges if each.epoch == run.sender.epoch]
+        if mine:
+            lanes[lane] = (mine[0].lo, mine[-1].hi)
+    state = run.describe(on=True, conn=run.connections, at=run.clock(), lanes=lanes)
+    for kind, body in (("state", state), ("points", run.points)):
+        code = await link.publish(topic_of(run.sender.gateway, kind), body, 1, retain=True)
+        if code >= 0x80:
+            run.post(FaultRaised("uplink_refused", kind, f"reason 0x{code:02x}"))
+
+
+async def _say_now(run: _Run, link: Link) -> None:
+    body = run.now_snapshot()
+    if body is not None:
+        await link.publish(topic_of(run.sender.gateway, "now"), body, 0)
+
+
+async def _say_goodbye(run: _Run, link: Link) -> None:
+    body = run.describe(on=False, conn=run.connections, at=run.clock(), lanes={})
+    with contextlib.suppress(TimeoutError, LinkLost):  # the will says the same
+        async with asyncio.timeout(1):
+            await link.publish(topic_of(run.sender.gateway, "state"), body, 1, retain=True)
+
+
+def _is_drained(run: _Run) -> bool:
+    return (
+        run.outbox.held == 0
+        and not run.incoming.changed.is_set()
+        and not any(view.has_more for view in run.lanes.values())
+    )
+
+
+def _hear(run: _Run, topic: str, payload: bytes) -> None:
+    """Take one message from above; called by the link, in the event loop."""
+    kind = topic.rsplit("/", 1)[-1]
+    match parse_down(kind, payload):
+        case Ack() as ack:
+            run.settled(run.outbox.ack(ack, run.now_ms()))
+        case Hello():
+            run.outbox.heard(run.now_ms())
+        case ReceiptMessage(occurrence, level, audience, at_ms):
+            run.post(Receipt(occurrence, level, audience, at_ms))
+        case Command(op="describe"):
+            run.describe_again = True
+        case Command(op=op):
+            _log.warning("event=command_unknown op=%.40s", op)
+        case Malformed(why):
+            _log.warning("event=message_malformed topic=%.80s why=%s", topic, why)
+        case other:
+            assert_never(other)
+    run.wake.set()
+
+
+# -- waiting ------------------------------------------------------------------------------------
+
+
+async def _pause(run: _Run, rounds: int) -> None:
+    """Wait before the next try, less while an alarm waits.
+
+    Fleet: 0-20 s first, then d/2...d with d = 30, 60 s: after a city-wide outage at most some 7 %
+    of the gateways come back in any one second; with an alarm waiting 0-2 s, then at most 4 s.
+    """
+    if run.uplink.reconnect is Reconnect.LOCAL:
+        long_s = short_s = run.jitter(0.5, 2.0)
+    elif rounds <= 1:
+        long_s, short_s = run.jitter(0, 20), run.jitter(0, 2)
+    else:
+        longest = 30.0 if rounds == 2 else 60.0
+        long_s, short_s = run.jitter(longest / 2, longest), run.jitter(2, 4)
+    began_ms = run.now_ms()
+    while not run.stopping.is_set():
+        until_ms = began_ms + round(1000 * (short_s if run.is_alarm_waiting() else long_s))
+        if run.now_ms() >= until_ms:
+            return
+        run.wake.clear()
+        await _wait(run, until_ms, run.wake)
+
+
+async def _wait(run: _Run, until_ms: int, event: asyncio.Event) -> None:
+    """Wait until the event is set or monotonic `until_ms` has come."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(max(0.0, (until_ms - run.now_ms()) / 1000)):
+            await event.wait()
+
+
+def _key(record: Record) -> Key:
+    return (record.lane, record.epoch, record.seq)
+
+
+def _name(broker: Broker) -> str:
+    return broker.unix_path or f"{broker.host}:{broker.port}"
