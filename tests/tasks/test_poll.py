@@ -304,21 +304,19 @@ def test_nudges_are_given_out_once():
     assert nudges.take() == frozenset()
 
 
-def test_a_block_that_a_late_answer_would_fit_waits_while_others_are_read():
-    held, free = block("a", 0), block("a", 10, points=2)
-    holds = {"until": 0}
+def test_blocks_that_a_late_answer_would_fit_wait_while_others_are_read():
+    asked, alike, other = block("a", 0), block("a", 10), block("c", 0)
+    held_until = TIMEOUT_MS + 2_000
 
     def answer(each, now):
-        if each is held and now < 1:
-            holds["until"] = TIMEOUT_MS + 2_000
-            return DeviceSilent(each.unit)
-        return None
+        return DeviceSilent(each.unit) if each is asked and now < 1 else None
 
     world = World(10_000, answer)
-    world.hold_ms = lambda each: max(0, holds["until"] - world.now_ms) if each is held else 0
-    world.run(held, free)
-    assert world.starts_of(held)[1] >= holds["until"]
-    assert len([at for at in world.starts_of(free) if at < holds["until"]]) >= 2
+    world.hold_ms = lambda each: max(0, held_until - world.now_ms) if each.device == "a" else 0
+    world.run(asked, alike, other)
+    assert world.starts_of(asked)[1] >= held_until
+    assert world.starts_of(alike)[0] >= held_until
+    assert max(world.gaps_of(other)) <= 1000 + READ_MS
 
 
 def test_it_beats_often_also_without_devices_and_without_a_bus():
