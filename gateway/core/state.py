@@ -161,3 +161,13 @@ def open_alarms(state: State) -> tuple[Alarm, ...]:
     """Raised and not over, oldest first."""
     found = [alarm for alarm in state.alarms.values() if alarm.state is not AlarmState.P]
     return tuple(sorted(found, key=lambda alarm: alarm.raised.mono_ms if alarm.raised else 0))
+
+
+def shown_readings(state: State, mono_ms: int) -> tuple[Reading, ...]:
+    """Every point as it may be shown at this moment, in the order of the site."""
+    found: list[Reading] = []
+    for device in state.house.devices.values():
+        known = state.devices.get(device.id)
+        points = known.points if known else {}
+        found.extend(quality_now(point, points.get(point.id), mono_ms) for point in device.points)
+    return tuple(found)

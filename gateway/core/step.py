@@ -385,15 +385,13 @@ def _change_platform(turn: Turn, *, is_present: bool) -> None:
 
 
 def _keep_receipt(turn: Turn, event: events.Receipt) -> None:
-    turn.record_fact(
-        "receipt",
-        {
-            "alarm": event.occurrence,
-            "lvl": event.level,
-            "aud": event.audience,
-            "at": event.at_ms,
-        },
-    )
+    fields: dict[str, object] = {
+        "alarm": event.occurrence,
+        "lvl": event.level,
+        "aud": event.audience,
+        "at": event.at_ms,
+    }
+    turn.record_fact("receipt", fields)
 
 
 def _note_clock(turn: Turn) -> None:

@@ -1,0 +1,352 @@
+"""The composition root: the only file that knows everyone. Read it as the map of the daemon.
+
+devices --read--> poll --> inbox --> decide --show--> panel            (people first)
+people --socket/button---> inbox       |------submit--> store --> forward --> platform
+platform --mqtt--> forward --> inbox
+"""
+
+import asyncio
+import contextlib
+import faulthandler
+import importlib.metadata
+import logging
+import random
+import secrets
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from gateway.core.blocks import ReadBlock, plan_blocks, timeout_ms
+from gateway.core.judge import judge
+from gateway.core.messages import now_body, points_body, read_body, sender_of, state_body
+from gateway.core.state import State, house_of, open_alarms, shown_readings, state_of
+from gateway.core.step import Judge, step
+from gateway.core.view import alarms_view, devices_view, points_view
+from gateway.domain.events import Restarted, Silence, Stopping
+from gateway.domain.outcome import Outcome
+from gateway.domain.site import Broker, Bus, Site, Uplink
+from gateway.drivers import mqtt, systemd
+from gateway.drivers.clock import Clock
+from gateway.drivers.modbus import open_bus
+from gateway.drivers.panel import Panel, open_panel, vars_of
+from gateway.drivers.sockets import Peer, serve
+from gateway.store.store import Store, open_store
+from gateway.tasks.commands import Answer, Desk, Request
+from gateway.tasks.decide import decide
+from gateway.tasks.forward import Incoming, Link, forward
+from gateway.tasks.inbox import Inbox
+from gateway.tasks.keep_time import keep_time
+from gateway.tasks.poll import Nudges, poll_bus
+from gateway.tasks.supervise import supervise
+from gateway.tasks.watchdog import feed_watchdog
+
+log = logging.getLogger(__name__)
+
+VERSION = importlib.metadata.version("care-gateway")
+STOP_WITHIN_S = 5.0  # for the decider, for the disk and for the link, each
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How this process meets the machine."""
+
+    socket: Path
+    gpio: str = "auto"
+    panel_log: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failpoints:
+    """Where tests make things go wrong inside a real daemon; inert otherwise."""
+
+    judge: Judge = judge
+    before_commit: Callable[[str], None] | None = None
+
+
+@dataclass(slots=True)
+class Decided:
+    """The state as of the last decision: written by the decider, read by views."""
+
+    state: State
+
+
+async def run(site: Site, options: Options, failpoints: Failpoints | None = None) -> None:
+    """Run the daemon until SIGTERM or SIGINT. Raises StoreBusy when another one has the store."""
+    failpoints = failpoints or Failpoints()
+    stopping = _stop_on_signals()
+    clock = Clock(site.store.directory / "clock")
+    inbox = Inbox(clock.mono)
+    epoch = secrets.token_hex(6)
+    sender = sender_of(site, epoch)
+    beats: dict[str, int] = {}
+    incoming = Incoming()
+    link_stopping = asyncio.Event()
+    nudges = {bus.id: Nudges() for bus in site.buses}
+
+    async with AsyncExitStack() as stack:
+        panel = stack.enter_context(
+            open_panel(
+                site.panel,
+                factory=options.gpio,
+                on_button=lambda: inbox.put_first(Silence("panel")),
+                on_fault=inbox.put_first,
+                log_path=options.panel_log,
+                mono=clock.mono,
+            )
+        )
+        store = await stack.enter_async_context(
+            open_store(
+                site.store,
+                epoch=epoch,
+                encode=partial(read_body, sender),
+                on_durable=incoming.durable,
+                on_fault=inbox.put_first,
+                before_commit=failpoints.before_commit,
+            )
+        )
+        house = house_of(site, sender, VERSION)
+        decided = Decided(state_of(house, store.restored.alarms, clock.now()))
+        desk = Desk(inbox.put_first, partial(_status, site, decided, panel, store, inbox, clock))
+
+        def submit(outcome: Outcome) -> None:
+            store.submit(outcome)
+            incoming.submitted(outcome.records)
+
+        def beat(name: str) -> None:
+            beats[name] = clock.mono()
+
+        def beat_of_decider() -> None:
+            beat("decider")
+            panel.beat(beats["decider"])
+
+        def nudge(points: tuple[str, ...]) -> None:
+            for line in nudges.values() if points else ():
+                line.add(points)
+
+        def start(
+            group: asyncio.TaskGroup, name: str, make: Callable[[], Awaitable[None]]
+        ) -> asyncio.Task[None]:
+            return group.create_task(supervise(name, make, post=inbox.put_first), name=name)
+
+        inbox.put_first(Restarted())
+        async with asyncio.TaskGroup() as group:
+            deciding = start(
+                group,
+                "decide",
+                lambda: decide(
+                    inbox.get,
+                    decided,
+                    show=panel.show,
+                    submit=submit,
+                    nudge=nudge,
+                    answer=desk.answer,
+                    beat=beat_of_decider,
+                    clock=clock.now,
+                    step=partial(step, judge=failpoints.judge),
+                ),
+            )
+            producers = [
+                start(
+                    group,
+                    f"poll {bus.id}",
+                    partial(_poll, site, bus, inbox, clock, nudges[bus.id], partial(beat, bus.id)),
+                )
+                for bus in site.buses
+            ]
+            producers.append(start(group, "commands", partial(_answer, options.socket, desk)))
+            helpers = [start(group, "time", partial(keep_time, clock.save, sleep=asyncio.sleep))]
+            helpers.extend(_watched(group, start, beats, panel, clock))
+            forwarding = None
+            if site.uplink is not None:
+                uplink = site.uplink
+                forwarding = start(
+                    group,
+                    "forward",
+                    lambda: forward(
+                        uplink=uplink,
+                        sender=sender,
+                        connect=partial(_connect, uplink),
+                        load=store.unsettled,
+                        position=store.position,
+                        settle=store.settle,
+                        bounds=store.bounds,
+                        incoming=incoming,
+                        post=inbox.put_first,
+                        clock=clock.now,
+                        jitter=random.uniform,
+                        describe=partial(
+                            state_body,
+                            sender,
+                            delivery=uplink.delivery,
+                            software=VERSION,
+                            site_sha=site.sha,
+                        ),
+                        points=points_body(sender, site),
+                        now_snapshot=partial(_now, decided, clock),
+                        stopping=link_stopping,
+                    ),
+                )
+            systemd.ready(f"{len(site.devices)} devices on {len(site.buses)} buses")
+            log.info("started site=%s version=%s epoch=%s", site.id, VERSION, epoch)
+
+            await stopping.wait()
+            log.info("stopping")
+            systemd.stopping()
+            await _end(producers)
+            inbox.put_first(Stopping())
+            await asyncio.wait({deciding}, timeout=STOP_WITHIN_S)
+            with contextlib.suppress(TimeoutError, OSError):  # a disk that hangs has its own fault
+                await asyncio.wait_for(store.flush(), STOP_WITHIN_S)
+            link_stopping.set()
+            if forwarding is not None:
+                await asyncio.wait({forwarding}, timeout=STOP_WITHIN_S + 1)
+            await _end([*helpers, deciding, *([forwarding] if forwarding else [])])
+    log.info("stopped")
+
+
+async def _poll(
+    site: Site,
+    bus: Bus,
+    inbox: Inbox,
+    clock: Clock,
+    nudges: Nudges,
+    beat: Callable[[], None],
+) -> None:
+    """Poll one bus through a door of its own."""
+    devices = [device for device in site.devices if device.bus == bus.id]
+    blocks = [block for device in devices for block in plan_blocks(device, bus)]
+    async with open_bus(bus) as door:
+
+        async def read(block: ReadBlock, timeout: int) -> list[int]:
+            return await door.read(block.unit, block.table, block.start, block.count, timeout)
+
+        await poll_bus(
+            blocks,
+            read=read,
+            put=inbox.put,
+            clock=clock.mono,
+            sleep_until=clock.sleep_until,
+            beat=beat,
+            timeout_of=lambda block: timeout_ms(block, bus),
+            nudged=nudges.take,
+            hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
+        )
+
+
+async def _answer(socket: Path, desk: Desk) -> None:
+    """Answer technicians and programs on the daemon's socket."""
+
+    async def handle(request: Request, _peer: Peer) -> Answer:
+        return await desk.handle(request)
+
+    async with serve(socket, handle):
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def _connect(
+    uplink: Uplink,
+    broker: Broker,
+    will: tuple[str, bytes],
+    on_message: Callable[[str, bytes], None],
+) -> AsyncIterator[Link]:
+    async with mqtt.connect(
+        uplink, broker, client_id=uplink.gateway, will=will, on_message=on_message
+    ) as link:
+        yield link
+
+
+def _now(decided: Decided, clock: Clock) -> bytes:
+    """The `now` message: every point and every open alarm as of this moment."""
+    now, state = clock.now(), decided.state
+    readings = shown_readings(state, now.mono_ms)
+    return now_body(state.house.sender, at=now, readings=readings, alarms=open_alarms(state))
+
+
+async def _status(
+    site: Site, decided: Decided, panel: Panel, store: Store, inbox: Inbox, clock: Clock
+) -> Answer:
+    """Everything `care-gateway status` shows."""
+    now, state, stats = clock.now(), decided.state, store.stats()
+    unsettled = {**stats.core.unsettled, **stats.readings.unsettled}
+    return {
+        "version": VERSION,
+        "site": {"id": site.id, "name": site.name, "sha": site.sha},
+        "clock": {"clk": now.clk.value, "utc_ms": now.utc_ms, "err_ms": now.err_ms},
+        "panel": {
+            "levels": vars_of(panel.levels),
+            "signal": {
+                "red": panel.signal.red.value,
+                "amber": panel.signal.amber.value,
+                "yellow": panel.signal.yellow.value,
+                "green": panel.signal.green.value,
+                "pattern": panel.signal.pattern.value,
+            },
+        },
+        "alarms": alarms_view(state, now),
+        "points": points_view(state, now),
+        "devices": devices_view(state),
+        "lanes": {lane.value: {"unsettled": count} for lane, count in unsettled.items()},
+        "store": {
+            file.name: {
+                "is_healthy": file.is_healthy,
+                "queued": file.queued_records + file.queued_readings,
+                "oldest_ms": file.oldest_ms,
+                "commits": file.commits,
+                "bytes_written": file.bytes_written,
+                "fsync_p99_ms": file.fsync_p99_ms,
+            }
+            for file in (stats.core, stats.readings)
+        },
+        "link": {
+            "is_up": state.is_link_up,
+            "broker": state.link_broker,
+            "why": state.link_why,
+            "is_platform_present": state.is_platform_present,
+        },
+        "inbox": {"waiting": len(inbox), "dropped": inbox.dropped},
+    }
+
+
+def _watched(
+    group: asyncio.TaskGroup,
+    start: Callable[[asyncio.TaskGroup, str, Callable[[], Awaitable[None]]], asyncio.Task[None]],
+    beats: dict[str, int],
+    panel: Panel,
+    clock: Clock,
+) -> list[asyncio.Task[None]]:
+    """Feed systemd's watchdog, where this process has one."""
+    interval_ms = systemd.watchdog_interval_ms()
+    if interval_ms is None:
+        return []
+    dump_after_s = interval_ms * 0.8 / 1000
+    task = start(
+        group,
+        "watchdog",
+        lambda: feed_watchdog(
+            lambda: {**beats, "panel": panel.thread_beat()},
+            feed=lambda: (systemd.feed(), None)[1],
+            arm_dump=lambda: faulthandler.dump_traceback_later(dump_after_s),
+            sleep=asyncio.sleep,
+            mono=clock.mono,
+            every_ms=interval_ms // 4,
+        ),
+    )
+    return [task]
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

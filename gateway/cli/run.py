@@ -1,0 +1,59 @@
+"""`care-gateway run`: the daemon. Loads no command-line library: memory counts for years."""
+
+import argparse
+import asyncio
+import gc
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.app import Failpoints, Options, run
+from gateway.config.load import load_site
+from gateway.config.problems import render
+from gateway.domain.text import Lang
+from gateway.drivers.panel import Gpio
+from gateway.drivers.systemd import open_log
+from gateway.store.store import StoreBusy
+
+SITE = Path("/etc/care-gateway/site.yaml")
+SOCKET = Path("/run/care-gateway/daemon.sock")
+
+
+def main(argv: Sequence[str], failpoints: Failpoints | None = None) -> int:
+    """Run until SIGTERM; exit code 0, 1 when the store is in use, 2 for a site file with errors."""
+    arguments = _parser().parse_args(argv)
+    open_log(logging.DEBUG if arguments.verbose else logging.INFO)
+    loaded = load_site(arguments.site, store_dir=arguments.store)
+    for problem in loaded.problems:
+        if not problem.is_error:
+            logging.getLogger(__name__).warning(
+                "%s:%d: %s", problem.file, problem.line, problem.fact.en
+            )
+    if loaded.site is None:
+        errors = [problem for problem in loaded.problems if problem.is_error]
+        sys.stderr.write(render(errors, Lang(arguments.lang)))
+        return 2
+    options = Options(arguments.socket, arguments.panel, arguments.panel_log)
+    gc.collect()
+    gc.freeze()  # what the imports made never dies: the collector need not look at it again
+    try:
+        asyncio.run(run(loaded.site, options, failpoints))
+    except StoreBusy as busy:
+        sys.stderr.write(f"{busy}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="care-gateway run", description="Run the daemon.")
+    parser.add_argument("site", type=Path, nargs="?", default=SITE, help=f"site file ({SITE})")
+    parser.add_argument("--store", type=Path, help="folder of the databases, over the site file's")
+    parser.add_argument("--socket", type=Path, default=SOCKET, help="where commands are answered")
+    parser.add_argument(
+        "--panel", choices=[gpio.value for gpio in Gpio], default="auto", help="which GPIO"
+    )
+    parser.add_argument("--panel-log", type=Path, help="with --panel mock: log of pin changes")
+    parser.add_argument("--lang", choices=[lang.value for lang in Lang], default="zh")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    return parser
