@@ -398,7 +398,12 @@ def _note_clock(turn: Turn) -> None:
     """When the clock becomes synchronised, an anchor lets readers correct this boot's records."""
     now = turn.now
     if now.clk is Clk.SYNC and turn.state.clk is not Clk.SYNC:
-        turn.record_fact("anchor", {"utc": now.utc_ms, "err": now.err_ms, "mono": now.mono_ms})
+        _anchor(turn)
+
+
+def _anchor(turn: Turn) -> None:
+    now = turn.now
+    turn.record_fact("anchor", {"utc": now.utc_ms, "err": now.err_ms, "mono": now.mono_ms})
 
 
 def _restart(turn: Turn) -> None:
@@ -406,8 +411,7 @@ def _restart(turn: Turn) -> None:
     house = turn.house
     turn.record_fact("boot", {"sw": house.software, "cfg": house.site_sha})
     if turn.now.clk is Clk.SYNC:
-        fields = {"utc": turn.now.utc_ms, "err": turn.now.err_ms, "mono": turn.now.mono_ms}
-        turn.record_fact("anchor", fields)
+        _anchor(turn)
     turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)
     for alarm in list(turn.alarms.values()):
         if house.rule(alarm.rule) is None:
