@@ -78,6 +78,10 @@ class Wires:
         self._failing: dict[str, tuple[int, int]] = {}  # output: retry at, last wait (ms)
 
     @property
+    def has_pins(self) -> bool:
+        return self._make_factory is not None
+
+    @property
     def retry_at_ms(self) -> int | None:
         return min((at for at, _ in self._failing.values()), default=None)
 
@@ -190,6 +194,11 @@ class Panel:
         """What is shown now: the decider's signal, or the thread's own."""
         alone = self._alone
         return self._shown if alone is None else alone[1]
+
+    @property
+    def has_pins(self) -> bool:
+        """False where the panel is only a picture."""
+        return self.wires.has_pins
 
     @property
     def levels(self) -> Levels:

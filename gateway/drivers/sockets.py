@@ -37,6 +37,10 @@ class NoAnswer(Exception):
     """Nobody listens, or what came back is no answer; the text is for people."""
 
 
+class NoDaemon(NoAnswer):
+    """Nobody listens there at all."""
+
+
 Handle = Callable[[Message, Peer], Awaitable[Message]]
 
 
@@ -85,7 +89,7 @@ async def request(path: Path, message: Mapping[str, object], timeout_s: float = 
             finally:
                 writer.close()
     except (OSError, ValueError) as error:  # TimeoutError is an OSError; ValueError: over the limit
-        raise NoAnswer(_why(path, error)) from error
+        raise _no_answer(path, error) from error
     return _answer(path, line)
 
 
@@ -102,7 +106,7 @@ def ask(path: Path, message: Mapping[str, object], timeout_s: float = 10.0) -> M
             with client.makefile("rb") as replies:
                 line = replies.readline(MAX_REPLY)
     except OSError as error:
-        raise NoAnswer(_why(path, error)) from error
+        raise _no_answer(path, error) from error
     return _answer(path, line)
 
 
@@ -215,13 +219,13 @@ def _answer(path: Path, line: bytes) -> Message:
     return message
 
 
-def _why(path: Path, error: Exception) -> str:
+def _no_answer(path: Path, error: Exception) -> NoAnswer:
     match error:
         case FileNotFoundError() | ConnectionRefusedError():
-            return f"{path}: no daemon listens here"
+            return NoDaemon(f"{path}: no daemon listens here")
         case PermissionError():
-            return f"{path}: this user may not talk to the daemon"
+            return NoAnswer(f"{path}: this user may not talk to the daemon")
         case TimeoutError():
-            return f"{path}: the daemon does not answer"
+            return NoAnswer(f"{path}: the daemon does not answer")
         case _:
-            return f"{path}: {error}"
+            return NoAnswer(f"{path}: {error}")

@@ -1,0 +1,166 @@
+"""What a technician sees of the running daemon, whatever the answer lacks."""
+
+import json
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from gateway.cli.status import age, number, show, status
+from gateway.domain.text import Lang
+from gateway.drivers.sockets import Message
+
+SNAPSHOT: dict[str, Any] = {
+    "ok": True,
+    "site": {"id": "elm-house", "name": "榆园养老院"},
+    "panel": {
+        "levels": {"red": True, "amber": False, "yellow": True, "green": True, "buzzer": True},
+        "signal": {"pattern": "A1"},
+    },
+    "points": [
+        {"id": "kitchen-board.residual_current", "label": "剩余电流", "place": "1F 厨房",
+         "value": 512.0, "unit": "mA", "quality": "good", "reason": "", "age_ms": 420},
+        {"id": "roof-tank.level", "label": "", "place": "屋顶", "value": None, "unit": "m",
+         "quality": "offline", "reason": "silent", "age_ms": 61_000},
+    ],
+    "alarms": [
+        {"rule": "kitchen-board.residual_current/residual_alarm", "state": "UA",
+         "severity": "alarm", "say": {"zh": "剩余电流超限", "en": "Residual current too high"},
+         "do": [{"zh": "断开回路", "en": "Open the circuit"}, "叫电工"], "place": "1F 厨房",
+         "value": 512.0, "limit": 300.0, "unit": "mA", "since_ms": 41_000,
+         "occurrence": "e1-A-7", "detail": "[bold]raw[/bold]"},
+    ],
+    "buses": [{"id": "plant-room", "is_up": True, "requests": 120, "timeouts": 2, "p99_ms": 48.25}],
+    "lanes": {"A": {"unsettled": 1}, "B": {"unsettled": 0}, "R": {"unsettled": 12}},
+    "store": {"core_bytes": 40960},
+    "link": {"is_up": False, "broker": "mqtt://platform:1883", "why": "dns"},
+}  # fmt: skip
+
+
+Answering = Callable[[Callable[[Message], Message]], AbstractContextManager[Path]]
+
+
+def shown(answer: dict[str, Any], lang: Lang = Lang.EN) -> str:
+    """What stands on a wide screen, runs of spaces made one."""
+    screen = Console(width=240, highlight=False, markup=False, emoji=False)
+    with screen.capture() as capture:
+        show(answer, lang, screen)
+    return re.sub(r" +", " ", capture.get())
+
+
+def test_the_alarm_says_what_where_and_what_to_do_in_both_languages() -> None:
+    text = shown(SNAPSHOT, Lang.ZH)
+    assert "报警 剩余电流超限 1F 厨房 512 mA 300 mA 1 断开回路 41 秒 未确认" in text
+    assert "2 叫电工" in text
+    text = shown(SNAPSHOT, Lang.EN)
+    assert "ALARM Residual current too high 1F 厨房 512 mA 300 mA 1 Open the circuit 41 s" in text
+
+
+def test_the_panel_stands_in_the_first_line() -> None:
+    first = shown(SNAPSHOT).splitlines()[0]
+    assert first == ("榆园养老院 (elm-house) ● ALARM ○ WARNING ● FAULT ● NORMAL ● BUZZER A1")
+
+
+def test_a_value_that_is_not_good_says_so_and_shows_no_number() -> None:
+    assert "roof-tank.level – 屋顶 – offline (silent) 61 s" in shown(SNAPSHOT)
+
+
+def test_buses_lanes_link_and_store_are_shown_with_what_they_have() -> None:
+    text = shown(SNAPSHOT)
+    assert "plant-room yes 120 2 48.25" in text
+    assert "A 1" in text
+    assert "Uplink Up: no Broker: mqtt://platform:1883 Why: dns" in text
+    assert "Store core_bytes: 40960" in text
+
+
+def test_brackets_of_a_device_are_text_and_no_markup() -> None:
+    assert "[bold]raw[/bold]" in shown(SNAPSHOT)
+
+
+def test_a_quiet_house_says_so() -> None:
+    assert "No alarm" in shown({"ok": True, "alarms": []})
+
+
+@pytest.mark.parametrize("missing", [*SNAPSHOT])
+def test_any_part_may_be_missing(missing: str) -> None:
+    assert shown({key: part for key, part in SNAPSHOT.items() if key != missing})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from([*SNAPSHOT]), JSON),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(SNAPSHOT["alarms"][0], JSON)),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(SNAPSHOT["points"][0], JSON)),
+)
+def test_no_shape_of_answer_breaks_the_screen(
+    answer: dict[str, Any], alarm: dict[str, Any], point: dict[str, Any]
+) -> None:
+    shown(answer)
+    shown({"alarms": [alarm], "points": [point]})
+
+
+def test_json_is_the_answer_itself(
+    answering: Answering, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with answering(lambda message: SNAPSHOT if message == {"verb": "status"} else {}) as path:
+        assert status(path, as_json=True, lang=Lang.EN) == 0
+    assert json.loads(capsys.readouterr().out) == SNAPSHOT
+
+
+def test_tables_go_to_stdout_and_nothing_to_stderr(
+    answering: Answering, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with answering(lambda _: SNAPSHOT) as path:
+        assert status(path, as_json=False, lang=Lang.EN) == 0
+    captured = capsys.readouterr()
+    assert "Residual current too high" in captured.out
+    assert captured.err == ""
+
+
+def test_no_daemon_is_exit_1_and_a_hint_on_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(tmp_path / "s", as_json=False, lang=Lang.EN) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "no daemon listens here" in captured.err
+    assert "systemctl status care-gateway" in captured.err
+
+
+def test_a_refusal_is_exit_1(answering: Answering, capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(lambda _: {"ok": False, "code": "busy", "error": "try again"}) as path:
+        assert status(path, as_json=False, lang=Lang.EN) == 1
+    assert capsys.readouterr().err == "busy: try again\n"
+
+
+@pytest.mark.parametrize(
+    ("ms", "said"),
+    [
+        (None, "–"),
+        (420, "0.4 s"),
+        (41_000, "41 s"),
+        (600_000, "10 min"),
+        (9_000_000, "2.5 h"),
+        (4 * 86_400_000, "4 d"),
+    ],
+)
+def test_ages_are_said_as_people_say_them(ms: int | None, said: str) -> None:
+    assert age(ms, Lang.EN) == said
+
+
+def test_numbers_keep_their_unit_and_lose_no_whole_digit() -> None:
+    assert number(512.0, "mA") == "512 mA"
+    assert number(1234567, "") == "1234567"
+    assert number(None, "mA") == "–"
