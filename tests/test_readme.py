@@ -4,11 +4,14 @@ The two commands of the first block are also run as they are written, in a bare 
 `scripts/prove-bare`; the demo itself is run by the tests of the demo.
 """
 
+import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -73,16 +76,58 @@ def test_verbs_that_the_text_names_are_there() -> None:
     assert verbs <= set(get_command(build(Lang.EN)).commands)
 
 
-@pytest.mark.parametrize("house", HOUSES)
-def test_house_passes_the_check(house: str, tmp_path: Path) -> None:
-    (tmp_path / "site.yaml").write_text(house)
-    shown = subprocess.run(
-        [sys.executable, "-m", "gateway", "check", "site.yaml", "--lang", "en"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
+def gateway(*arguments: str | Path) -> list[str | Path]:
+    return [sys.executable, "-m", "gateway", *arguments]
+
+
+@pytest.fixture(params=HOUSES)
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The README's house as a file."""
+    path = tmp_path / "site.yaml"
+    path.write_text(request.param)
+    return path
+
+
+def run_for(seconds: float, arguments: list[str | Path]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments, cwd=ROOT, check=False, capture_output=True, text=True, timeout=seconds
+    )
+
+
+def test_house_passes_the_check(site: Path) -> None:
+    shown = run_for(120, gateway("check", site, "--lang", "en"))
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+
+
+def test_panel_of_the_house_can_be_tried(site: Path) -> None:
+    socket = site.with_name("nobody.sock")
+    shown = run_for(
+        120, gateway("panel", "test", site, "--panel", "mock", "--socket", socket, "--lang", "en")
     )
     assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert [line.split("=")[0] for line in shown.stdout.splitlines()] == [
+        "red", "amber", "yellow", "green", "buzzer",
+    ]  # fmt: skip
+
+
+def test_house_runs_answers_and_ends_though_nothing_of_it_is_connected(site: Path) -> None:
+    """The README's port, address and broker do not exist here: faults, not an end."""
+    store, socket, log = (site.with_name(name) for name in ("store", "daemon.sock", "daemon.log"))
+    options = ("--store", store, "--socket", socket, "--panel", "mock")
+    with log.open("w") as told:
+        daemon = subprocess.Popen(gateway("run", site, *options), cwd=ROOT, stderr=told)
+    try:
+        asked = gateway("status", "--socket", socket, "--json")
+        deadline = time.monotonic() + 120
+        while (answer := run_for(60, asked)).returncode != 0:
+            assert daemon.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, answer.stderr + log.read_text()
+        state = json.loads(answer.stdout)
+        assert {"kitchen-board", "kitchen-gas"} <= set(
+            json.dumps(state).replace(".", '"').split('"')
+        )
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(60) == 0, log.read_text()
+    finally:
+        daemon.kill()
+        daemon.wait()

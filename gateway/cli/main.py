@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ from gateway.domain.text import Lang, Text
 
 SITE = Path("/etc/care-gateway/site.yaml")
 SOCKET = Path("/run/care-gateway/daemon.sock")
+Pins = Literal["auto", "lgpio", "mock", "none"]
 
 _HELP = {
     "app": Text(
@@ -41,6 +42,9 @@ _HELP = {
     "panel_test": Text(
         "逐一点亮面板的灯并鸣响蜂鸣器。", "Light each lamp in turn and sound the buzzer."
     ),
+    "panel_safe": Text(
+        "让面板进入故障状态：只亮黄灯。", "Put the panel into its fault state: only yellow lit."
+    ),
     "platform": Text("平台一侧的工具。", "Tools for the platform's side."),
     "platform_sim": Text(
         "运行模拟平台：应答、打印并保存收到的内容。",
@@ -54,9 +58,9 @@ _HELP = {
         "运行多久后自行结束，如 60s、5m；不给则到 Ctrl-C 为止。",
         "End after this time, e.g. 60s or 5m; without it, on Ctrl-C.",
     ),
-    "broker": Text("代理地址 mqtt://主机:端口。", "The broker, mqtt://host:port."),
-    "history": Text(
-        "把收到的每条消息追加到这个文件。", "Append every message received to this file."
+    "pins": Text(
+        "引脚工厂；auto 在没有 GPIO 处只显示画面。",
+        "Which GPIO; auto shows a picture where there is none.",
     ),
 }
 
@@ -106,15 +110,18 @@ def build(lang: Lang) -> typer.Typer:
     app.add_typer(panel, name="panel")
     app.add_typer(platform, name="platform")
 
+    # These verbs read their own arguments: they also stand alone, without this file's libraries.
+    passed_on: dict[str, Any] = {
+        "add_help_option": False,
+        "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
+    }
     site_argument = typer.Argument(help=words("site"))
     lang_option = typer.Option("--lang", help=words("lang"))
     json_option = typer.Option("--json", help=words("json"))
+    socket_option = typer.Option("--socket", help=words("socket"))
+    pins_option = typer.Option("--panel", help=words("pins"))
 
-    @app.command(
-        help=words("run"),
-        add_help_option=False,
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    )
+    @app.command(help=words("run"), **passed_on)
     def run(context: typer.Context) -> None:
         from gateway.cli.run import main as run_daemon
 
@@ -132,7 +139,7 @@ def build(lang: Lang) -> typer.Typer:
 
     @app.command(help=words("status"))
     def status(
-        socket: Annotated[Path, typer.Option("--socket", help=words("socket"))] = SOCKET,
+        socket: Annotated[Path, socket_option] = SOCKET,
         as_json: Annotated[bool, json_option] = False,
         lang: Annotated[Lang, lang_option] = lang,
     ) -> None:
@@ -155,23 +162,30 @@ def build(lang: Lang) -> typer.Typer:
     @panel.command("test", help=words("panel_test"))
     def panel_test(
         path: Annotated[Path, site_argument] = SITE,
+        socket: Annotated[Path, socket_option] = SOCKET,
+        pins: Annotated[Pins, pins_option] = "auto",
         lang: Annotated[Lang, lang_option] = lang,
     ) -> None:
         from gateway.cli.panel import panel_test as test_panel
 
-        raise typer.Exit(test_panel(path, lang=lang))
+        raise typer.Exit(test_panel(path, lang=lang, socket=socket, factory=pins))
 
-    @platform.command("sim", help=words("platform_sim"))
-    def platform_sim(
-        broker: Annotated[str, typer.Option("--broker", help=words("broker"))] = (
-            "mqtt://127.0.0.1:1883"
-        ),
-        history: Annotated[Path | None, typer.Option("--history", help=words("history"))] = None,
+    @panel.command("safe", help=words("panel_safe"))
+    def panel_safe(
+        path: Annotated[Path, site_argument] = SITE,
+        pins: Annotated[Pins, pins_option] = "auto",
         lang: Annotated[Lang, lang_option] = lang,
     ) -> None:
-        from gateway.cli.platform import platform_sim as simulate_platform
+        from gateway.cli.panel import end_here
+        from gateway.cli.panel import panel_safe as make_safe
 
-        raise typer.Exit(simulate_platform(broker, history=history, lang=lang))
+        end_here(make_safe(path, lang=lang, factory=pins))
+
+    @platform.command("sim", help=words("platform_sim"), **passed_on)
+    def platform_sim(context: typer.Context) -> None:
+        from gateway.sim.platform import main as simulate_platform
+
+        raise typer.Exit(simulate_platform(list(context.args)))
 
     return app
 
