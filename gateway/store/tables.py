@@ -25,7 +25,11 @@ CREATE TABLE record (
   crc INTEGER NOT NULL  -- CRC-32 of "lane/epoch/seq/" and body
 ) STRICT
 """
-_PENDING = "CREATE TABLE pending (id INTEGER PRIMARY KEY) STRICT  -- records not settled yet"
+_PENDING = """
+CREATE TABLE pending (
+  id INTEGER PRIMARY KEY  -- records that the platform has not settled
+) STRICT
+"""
 _DAMAGED = """
 CREATE TABLE damaged (
   id INTEGER PRIMARY KEY,  -- records that failed their CRC: never sent

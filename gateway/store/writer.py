@@ -278,11 +278,14 @@ class Writer:
         return min(checks_at, settles_at) - now
 
     def _turn(self, is_last: bool) -> None:
+        with self._changed:  # before the work: what was settled before it was asked is seen
+            queries, self._queries = self._queries, deque()
         is_due = is_last or not self.is_failing or time.monotonic() >= self._retry_at
         is_more = is_due
         while is_more:
             is_more = self._commit_waiting() and is_last and self._waiting.is_urgent
-        self._answer_queries()
+        for query in queries:
+            _resolve(query.answer, self._read(query))
         is_check_due = self._check_below is not None and time.monotonic() >= self._check_at
         if is_check_due and not is_last:
             self._check_slice()
@@ -355,6 +358,9 @@ class Writer:
         self._evict(connection)
         for record in encoded:
             self._insert(connection, record, commit)
+        if commit.fresh:  # an ack may come before the commit: alarms are also sent from memory
+            for settled in work.settles:
+                self._settle_range(connection, settled, commit)
         for alarm in alarms.values():
             self._save_alarm(connection, alarm, commit)
         if self._hooks.before_commit is not None:
@@ -504,12 +510,6 @@ class Writer:
         )
 
     # -- reading
-
-    def _answer_queries(self) -> None:
-        with self._changed:
-            queries, self._queries = self._queries, deque()
-        for query in queries:
-            _resolve(query.answer, self._read(query))
 
     def _read(self, query: _Query) -> list[Record]:
         """What is on disk; nothing while the disk fails: what is not durable is not given out."""

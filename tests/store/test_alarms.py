@@ -1,0 +1,36 @@
+import json
+from dataclasses import fields
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.alarms import Alarm, AlarmState
+from gateway.domain.moments import Clk, Now
+from gateway.store.alarms import alarm_from_json, alarm_to_json, is_forgettable
+
+SMALL = st.integers(-(2**53), 2**53)
+MOMENTS = st.builds(
+    Now, SMALL, st.none() | SMALL, st.sampled_from(Clk), st.none() | SMALL, st.text(max_size=8)
+)
+ALARMS = st.from_type(Alarm).filter(lambda alarm: alarm == alarm)  # no NaN
+st.register_type_strategy(Now, MOMENTS)
+
+
+@given(ALARMS)
+def test_an_alarm_comes_back_exactly(alarm: Alarm):
+    back = alarm_from_json(alarm_to_json(alarm))
+    assert back == alarm
+    for field in fields(Alarm):  # 1 == 1.0: the types must be the same too
+        assert type(getattr(back, field.name)) is type(getattr(alarm, field.name)), field.name
+
+
+def test_what_another_version_wrote_is_still_an_alarm():
+    said = {"rule": "r", "state": "UA", "of_a_newer_version": 1}
+    assert alarm_from_json(json.dumps(said)) == Alarm("r", AlarmState.UA)
+
+
+def test_only_a_normal_alarm_that_was_never_raised_is_forgotten():
+    assert is_forgettable(Alarm("r", last=1.0))
+    assert not is_forgettable(Alarm("r", AlarmState.P))
+    assert not is_forgettable(Alarm("r", AlarmState.N, is_stale=True))
+    assert not is_forgettable(Alarm("r", AlarmState.N, occurrence="e-A-1"))

@@ -1,0 +1,106 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.store import tables
+from gateway.store.files import (
+    DirectoryLock,
+    FileDamaged,
+    FileSpec,
+    StoreBusy,
+    connect,
+    open_file,
+    set_aside,
+)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> FileSpec:
+    return FileSpec(tmp_path / "core.db", 1024, 2**20, tables.core, 1.0)
+
+
+def test_every_open_has_every_pragma(spec: FileSpec):
+    for _ in range(2):  # some are kept by the file, some must be said again
+        connection, is_checked = open_file(spec)
+        said = {
+            name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in (
+                "page_size", "auto_vacuum", "journal_mode", "synchronous", "max_page_count",
+                "wal_autocheckpoint", "cell_size_check", "trusted_schema", "busy_timeout",
+            )
+        }  # fmt: skip
+        connection.close()
+        assert is_checked
+        assert said == {
+            "page_size": 1024, "auto_vacuum": 2, "journal_mode": "wal", "synchronous": 2,
+            "max_page_count": 1024, "wal_autocheckpoint": 2048, "cell_size_check": 1,
+            "trusted_schema": 0, "busy_timeout": 5000,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"", b"this is a text\n" * 200, bytes(8192)])
+def test_what_is_no_database_is_damaged(spec: FileSpec, content: bytes):
+    spec.path.write_bytes(content)
+    with pytest.raises(FileDamaged):
+        open_file(spec)
+
+
+def test_a_file_cut_off_is_damaged(spec: FileSpec):
+    _fill(spec)
+    spec.path.write_bytes(spec.path.read_bytes()[: spec.path.stat().st_size // 2])
+    with pytest.raises(FileDamaged):
+        open_file(spec)
+
+
+def test_a_bent_page_is_damaged(spec: FileSpec):
+    _fill(spec)
+    content = bytearray(spec.path.read_bytes())
+    middle = len(content) // 2 // 1024 * 1024
+    content[middle : middle + 512] = b"\xa5" * 512
+    spec.path.write_bytes(content)
+    with pytest.raises(FileDamaged):
+        open_file(spec)
+
+
+def test_a_log_without_its_file_is_damaged(spec: FileSpec):
+    spec.path.with_name("core.db-wal").write_bytes(b"left over")
+    with pytest.raises(FileDamaged):
+        open_file(spec)
+
+
+def test_a_damaged_file_takes_its_log_along_and_two_are_kept(spec: FileSpec):
+    for n in range(1, 5):
+        for suffix in ("", "-wal", "-shm"):
+            spec.path.with_name(f"core.db{suffix}").write_text(f"{n}{suffix}")
+        assert set_aside(spec.path).name == f"core.db.bad-{n}"
+    names = sorted(path.name for path in spec.path.parent.iterdir())
+    assert names == [f"core.db.bad-{n}{x}" for n in (3, 4) for x in ("", "-shm", "-wal")]
+    assert spec.path.with_name("core.db.bad-4-wal").read_text() == "4-wal"
+
+
+def test_a_directory_is_one_daemons(tmp_path: Path):
+    one, two = DirectoryLock(tmp_path / "new" / "store"), DirectoryLock(tmp_path / "new" / "store")
+    one.take()
+    one.take()
+    assert (tmp_path / "new" / "store").stat().st_mode & 0o777 == 0o700
+    with pytest.raises(StoreBusy, match="another care-gateway uses"):
+        two.take()
+    one.release()
+    two.take()
+    two.release()
+
+
+def _fill(spec: FileSpec) -> None:
+    connection, _ = open_file(spec)
+    connection.execute("BEGIN")
+    row = "INSERT INTO record VALUES (?, 'alarm', 'b', 1, 2, 'sync', 3, zeroblob(300), 0)"
+    connection.executemany(row, ((n,) for n in range(1, 500)))
+    connection.execute("COMMIT")
+    connection.close()
+
+
+def test_a_connection_that_cannot_be_made_is_an_error_of_sqlite(tmp_path: Path):
+    spec = FileSpec(tmp_path / "absent" / "core.db", 1024, 2**20, tables.core, 1.0)
+    with pytest.raises(sqlite3.OperationalError):
+        connect(spec)
