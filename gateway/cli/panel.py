@@ -139,3 +139,7 @@ def _who() -> str:
         return os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):  # a user id without a name
         return f"uid {os.getuid()}"
+
+
+if __name__ == "__main__":  # for ExecStopPost=
+    end_here(panel_safe(Path(sys.argv[1]), lang=Lang.EN))
