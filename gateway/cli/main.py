@@ -58,6 +58,7 @@ _HELP = {
         "运行多久后自行结束，如 60s、5m；不给则到 Ctrl-C 为止。",
         "End after this time, e.g. 60s or 5m; without it, on Ctrl-C.",
     ),
+    "keep": Text("把日志和数据库留在这个目录。", "Leave logs and databases in this folder."),
     "pins": Text(
         "引脚工厂；auto 在没有 GPIO 处只显示画面。",
         "Which GPIO; auto shows a picture where there is none.",
@@ -153,11 +154,12 @@ def build(lang: Lang) -> typer.Typer:
             float | None,
             typer.Option("--for", help=words("for"), parser=duration, metavar="TIME"),
         ] = None,
+        keep: Annotated[Path | None, typer.Option("--keep", help=words("keep"))] = None,
         lang: Annotated[Lang, lang_option] = lang,
     ) -> None:
         from gateway.cli.demo import demo as show_demo
 
-        raise typer.Exit(show_demo(seconds, lang=lang))
+        raise typer.Exit(show_demo(seconds, lang=lang, keep=keep))
 
     @panel.command("test", help=words("panel_test"))
     def panel_test(
