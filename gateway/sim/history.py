@@ -1,0 +1,145 @@
+"""What the simulated platform keeps: one row per record, inserted or ignored.
+
+`records.arrival` is the order in which records took effect, `settled` the order in which they were
+acknowledged. A checker opens the file read-only with `read_applied`, also while it is written.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Key = tuple[str, str, str, int]  # gateway, epoch, lane, seq
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS records(
+    arrival INTEGER PRIMARY KEY, gw TEXT, ep TEXT, lane TEXT, seq INTEGER, t TEXT, kind TEXT,
+    readings INTEGER, hist INTEGER, durable INTEGER, body BLOB, UNIQUE(gw, ep, lane, seq));
+CREATE TABLE IF NOT EXISTS settled(
+    nr INTEGER PRIMARY KEY, gw TEXT, ep TEXT, lane TEXT, lo INTEGER, hi INTEGER);
+CREATE TABLE IF NOT EXISTS gateways(gw TEXT PRIMARY KEY, is_on INTEGER, state BLOB);
+CREATE TABLE IF NOT EXISTS counts(name TEXT PRIMARY KEY, n INTEGER);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One record as it came in; `kind` is the transition of an alarm or the kind of a fact."""
+
+    key: Key
+    t: str
+    kind: str
+    readings: int
+    is_history: bool
+    is_durable: bool
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A row of the history, in the order of effect."""
+
+    arrival: int
+    key: Key
+    t: str
+    kind: str
+    readings: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """One acknowledged range, in the order of sending."""
+
+    gateway: str
+    epoch: str
+    lane: str
+    lo: int
+    hi: int
+
+
+def open_history(path: Path | None) -> sqlite3.Connection:
+    """Open or make the file; None keeps everything in memory."""
+    connection = sqlite3.connect(path or ":memory:", isolation_level=None)
+    connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _TABLES)
+    return connection
+
+
+def insert(connection: sqlite3.Connection, record: Arrived) -> bool:
+    """Insert or ignore; True when it is new. Begins a transaction when there is none."""
+    if not connection.in_transaction:
+        connection.execute("BEGIN IMMEDIATE")
+    cursor = connection.execute(
+        "INSERT OR IGNORE INTO records(gw, ep, lane, seq, t, kind, readings, hist, durable, body)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *record.key,
+            record.t,
+            record.kind,
+            record.readings,
+            record.is_history,
+            record.is_durable,
+            record.body,
+        ),
+    )
+    count(connection, "received" if cursor.rowcount else "duplicates")
+    return bool(cursor.rowcount)
+
+
+def count(connection: sqlite3.Connection, name: str) -> None:
+    connection.execute(
+        "INSERT INTO counts VALUES(?, 1) ON CONFLICT(name) DO UPDATE SET n = n + 1", (name,)
+    )
+
+
+def note_settled(connection: sqlite3.Connection, acked: Sequence[Acked]) -> None:
+    connection.executemany(
+        "INSERT INTO settled(gw, ep, lane, lo, hi) VALUES(?, ?, ?, ?, ?)",
+        [(a.gateway, a.epoch, a.lane, a.lo, a.hi) for a in acked],
+    )
+
+
+def note_gateway(connection: sqlite3.Connection, gateway: str, *, is_on: bool, body: bytes) -> None:
+    connection.execute(
+        "INSERT INTO gateways VALUES(?, ?, ?)"
+        " ON CONFLICT(gw) DO UPDATE SET is_on = excluded.is_on, state = excluded.state",
+        (gateway, is_on, body),
+    )
+
+
+def gateways(connection: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in connection.execute("SELECT gw FROM gateways ORDER BY gw")]
+
+
+def read_applied(path: Path) -> list[Applied]:
+    """Return every record in the order of effect; empty when the platform never ran."""
+    rows = _read(
+        path, "SELECT arrival, gw, ep, lane, seq, t, kind, readings, body FROM records ORDER BY 1"
+    )
+    return [Applied(row[0], (row[1], row[2], row[3], row[4]), *row[5:]) for row in rows]
+
+
+def read_settled(path: Path) -> list[Acked]:
+    """Return the acknowledged ranges in the order of sending."""
+    return [
+        Acked(*row) for row in _read(path, "SELECT gw, ep, lane, lo, hi FROM settled ORDER BY nr")
+    ]
+
+
+def read_counts(path: Path) -> dict[str, int]:
+    """Return received, duplicates, malformed (missing when zero)."""
+    return dict(_read(path, "SELECT name, n FROM counts"))
+
+
+def _read(path: Path, query: str) -> list[tuple[Any, ...]]:
+    if not path.exists():
+        return []
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
+        try:
+            return connection.execute(query).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):  # it is just being made
+                return []
+            raise

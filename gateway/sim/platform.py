@@ -1,0 +1,345 @@
+"""A simulated platform: takes records, keeps each once, commits, then acknowledges.
+
+    python -m gateway.sim.platform --broker URL --history FILE.sqlite
+
+It does the platform's duties of docs/contract and nothing else. Simulation has its own MQTT client
+(paho, single-threaded): what it shares with the daemon is the contract, not the door. MQTT 5 is
+tried first, 3.1.1 when the broker does not answer to it.
+
+Modes: `ack`; `nack` refuses every record for good; `silent` keeps but never answers; `slow`
+answers 3 s late; `duplicate` answers twice and in the wrong order.
+"""
+
+import argparse
+import json
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from gateway.core.messages import unpack
+from gateway.domain.text import Lang, Text
+from gateway.sim import history
+from gateway.sim.history import Acked, Arrived
+
+ACK_EVERY_S = 1.0
+ACK_EVERY_MESSAGES = 64
+SLOW_S = 3.0
+RECONNECT_S = 0.5
+CONNECT_S = 3.0
+SESSION_EXPIRY_S = 7 * 24 * 3600
+MAX_BODY = 4 * 2**20
+MODES = ("ack", "nack", "silent", "slow", "duplicate")
+
+_SEVERITY = {
+    "alarm": Text("报警", "ALARM"),
+    "warning": Text("预警", "warning"),
+    "fault": Text("故障", "fault"),
+}
+_TRANSITION = {
+    "raise": Text("发生", "raised"),
+    "clear": Text("恢复", "cleared"),
+    "ack": Text("确认", "acknowledged"),
+    "silence": Text("消音", "silenced"),
+    "reset": Text("复位", "reset"),
+}
+
+
+@dataclass(slots=True)
+class _Platform:
+    """One run: what is committed but not answered yet, and what waits to be sent."""
+
+    store: sqlite3.Connection
+    mode: str
+    lang: Lang
+    is_printing: bool
+    sends_receipts: bool
+    client: paho.Client | None = None
+    open_since: float | None = None  # first record that is not committed and answered
+    to_ack: list[history.Key] = field(default_factory=list)
+    outgoing: list[tuple[float, str, bytes]] = field(default_factory=list)
+    has_greeting: bool = False
+    is_stopping: bool = False
+
+
+def simulate(
+    url: str,
+    path: Path | None,
+    *,
+    mode: str = "ack",
+    lang: Lang = Lang.ZH,
+    is_printing: bool = True,
+    sends_receipts: bool = False,
+) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code."""
+    platform = _Platform(history.open_history(path), mode, lang, is_printing, sends_receipts)
+
+    def stop(*_: object) -> None:
+        platform.is_stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    protocol = MQTTProtocolVersion.MQTTv5
+    while not platform.is_stopping:
+        was_greeted = _stay_connected(platform, url, protocol)
+        if not was_greeted:
+            is_v5 = protocol == MQTTProtocolVersion.MQTTv5
+            protocol = MQTTProtocolVersion.MQTTv311 if is_v5 else MQTTProtocolVersion.MQTTv5
+        _sleep(platform, RECONNECT_S)
+    _commit(platform)
+    platform.store.close()
+    return 0
+
+
+def _stay_connected(platform: _Platform, url: str, protocol: MQTTProtocolVersion) -> bool:
+    """Serve one connection to its end; True unless the broker took it and never answered."""
+    client = _new_client(platform, url, protocol)
+    address = urlsplit(url)
+    platform.client, platform.has_greeting = client, False
+    try:
+        if address.scheme == "mqtt+unix":
+            client.connect(address.path, 1883, 20, **_clean(protocol))
+        else:
+            client.connect(
+                address.hostname or "127.0.0.1", address.port or 1883, 20, **_clean(protocol)
+            )
+    except OSError:
+        return True  # not there: says nothing about the protocol
+    began = time.monotonic()
+    rc = MQTTErrorCode.MQTT_ERR_SUCCESS
+    while rc == MQTTErrorCode.MQTT_ERR_SUCCESS and not platform.is_stopping:
+        rc = client.loop(_patience(platform))
+        if not platform.has_greeting and time.monotonic() - began > CONNECT_S:
+            break
+        _answer(platform)
+    if platform.is_stopping:
+        _commit(platform)
+        _send_due(platform, everything=True)
+    client.disconnect()
+    client.loop(0.1)
+    return platform.has_greeting
+
+
+def _clean(protocol: MQTTProtocolVersion) -> dict[str, Any]:
+    if protocol != MQTTProtocolVersion.MQTTv5:
+        return {}
+    properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    return {"clean_start": False, "properties": properties}
+
+
+def _new_client(platform: _Platform, url: str, protocol: MQTTProtocolVersion) -> paho.Client:
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id="platform-sim",
+        clean_session=None if protocol == MQTTProtocolVersion.MQTTv5 else False,
+        protocol=protocol,
+        transport="unix" if url.startswith("mqtt+unix:") else "tcp",
+        reconnect_on_failure=False,
+    )
+    client.connect_timeout = CONNECT_S
+
+    def on_connect(_c: Any, _u: Any, _flags: Any, code: Any, _p: Any) -> None:
+        if code.value == 0:
+            platform.has_greeting = True
+            client.subscribe("care/1/+/up/#", qos=1)
+            for gateway in history.gateways(platform.store):
+                _hello(platform, gateway)
+
+    def on_message(_c: Any, _u: Any, message: paho.MQTTMessage) -> None:
+        _take(platform, message.topic, bytes(message.payload))
+
+    client.on_connect = on_connect
+    client.on_message = on_message
+    return client
+
+
+# -- what comes in ------------------------------------------------------------------------------
+
+
+def _take(platform: _Platform, topic: str, payload: bytes) -> None:
+    if not payload:
+        return  # a retained message was deleted
+    _, _, gateway, _, kind = topic.split("/", 4)
+    try:
+        data = json.loads(unpack(payload, MAX_BODY))
+        if not isinstance(data, dict) or data.get("gw", gateway) != gateway:
+            raise ValueError("not this gateway's message")
+        if kind == "state":
+            history.note_gateway(
+                platform.store, gateway, is_on=bool(data["on"]), body=json.dumps(data).encode()
+            )
+            if data["on"]:
+                _hello(platform, gateway)
+        elif kind in ("a", "b", "r"):
+            _take_record(platform, _arrived(gateway, kind, data), data)
+    except (ValueError, KeyError, TypeError) as error:
+        history.count(platform.store, "malformed")
+        print(f"malformed message on {topic}: {error}", file=sys.stderr, flush=True)
+
+
+def _arrived(gateway: str, kind: str, data: Mapping[str, Any]) -> Arrived:
+    lane = str(data["lane"])
+    if lane.lower() != kind or data["v"] != 1:
+        raise ValueError("lane or version does not fit the topic")
+    return Arrived(
+        key=(gateway, str(data["ep"]), lane, int(data["seq"])),
+        t=str(data["t"]),
+        kind=str(data.get("tr", data.get("kind", ""))),
+        readings=len(data["r"]) if data["t"] == "read" else 0,
+        is_history=bool(data.get("hist", False)),
+        is_durable=bool(data.get("durable", True)),
+        body=json.dumps(data, ensure_ascii=False).encode(),
+    )
+
+
+def _take_record(platform: _Platform, record: Arrived, data: Mapping[str, Any]) -> None:
+    if platform.mode == "nack":
+        gateway, epoch, lane, seq = record.key
+        nack = {"v": 1, "t": "ack", "ep": epoch, "nack": [[lane, seq, "schema", "refused"]]}
+        _queue(platform, gateway, "ack", nack)
+        return
+    is_new = history.insert(platform.store, record)
+    platform.to_ack.append(record.key)
+    if platform.open_since is None:
+        platform.open_since = time.monotonic()
+    if record.key[2] == "A":
+        _commit(platform)
+        if is_new and platform.sends_receipts and record.kind == "raise":
+            receipt = {"v": 1, "t": "receipt", "alarm": data["alarm"], "lvl": "sent"}
+            now_ms = time.time_ns() // 1_000_000
+            _queue(platform, record.key[0], "ack", {**receipt, "aud": "inst", "at": now_ms})
+    if is_new and record.t == "alarm" and platform.is_printing:
+        print(line_of(data, platform.lang), flush=True)
+
+
+def line_of(data: Mapping[str, Any], lang: Lang) -> str:
+    """One readable line per transition of an alarm, warning or fault."""
+    severity, transition = _SEVERITY[data["sev"]], _TRANSITION[data["tr"]]
+    value = data["val"] if data["tr"] == "raise" else data["last"]
+    measured = "" if value is None else f" {value:g} {data['unit']}".rstrip()
+    limit = "" if data["lim"] is None else f" (limit {data['lim']:g})"
+    late = "" if data.get("durable", True) else " [from memory]"
+    where = data["place"] or data["point"] or data["rule"]
+    return (
+        f"{data['gw']} {severity.in_(lang)} {transition.in_(lang)}: "
+        f"{where} {data['say'][lang.value]}{measured}{limit}{late}"
+    )
+
+
+# -- what goes out ------------------------------------------------------------------------------
+
+
+def _answer(platform: _Platform) -> None:
+    since = platform.open_since
+    if len(platform.to_ack) >= ACK_EVERY_MESSAGES or (
+        since is not None and time.monotonic() - since >= ACK_EVERY_S
+    ):
+        _commit(platform)
+    _send_due(platform)
+
+
+def _commit(platform: _Platform) -> None:
+    """Commit first, then acknowledge: the other order loses records in a crash."""
+    keys, platform.to_ack, platform.open_since = platform.to_ack, [], None
+    is_answering = platform.mode != "silent"
+    acked = _ranges(keys) if is_answering else []
+    if platform.store.in_transaction:
+        history.note_settled(platform.store, acked)
+        platform.store.execute("COMMIT")
+    for gateway, epoch in dict.fromkeys((a.gateway, a.epoch) for a in acked):
+        message: dict[str, object] = {"v": 1, "t": "ack", "ep": epoch}
+        for lane in ("A", "B", "R"):
+            rows = [
+                [a.lo, a.hi]
+                for a in acked
+                if (a.gateway, a.epoch, a.lane) == (gateway, epoch, lane)
+            ]
+            if rows:
+                message[lane] = rows
+        _queue(platform, gateway, "ack", message)
+
+
+def _ranges(keys: Sequence[history.Key]) -> list[Acked]:
+    """Closed ranges in the order in which the lanes came, A first."""
+    ranges: list[Acked] = []
+    for gateway, epoch, lane, seq in sorted(set(keys)):
+        last = ranges[-1] if ranges else None
+        if (
+            last is not None
+            and (last.gateway, last.epoch, last.lane) == (gateway, epoch, lane)
+            and last.hi + 1 == seq
+        ):
+            ranges[-1] = Acked(gateway, epoch, lane, last.lo, seq)
+        else:
+            ranges.append(Acked(gateway, epoch, lane, seq, seq))
+    return ranges
+
+
+def _hello(platform: _Platform, gateway: str) -> None:
+    if platform.mode != "silent":
+        now_ms = time.time_ns() // 1_000_000
+        message = {"v": 1, "t": "hello", "ack": 1, "max_kb": 64, "time": now_ms}
+        _queue(platform, gateway, "hello", message)
+
+
+def _queue(platform: _Platform, gateway: str, kind: str, message: Mapping[str, object]) -> None:
+    body = json.dumps(message, separators=(",", ":")).encode()
+    at = time.monotonic() + (SLOW_S if platform.mode == "slow" and kind == "ack" else 0.0)
+    platform.outgoing.append((at, f"care/1/{gateway}/dn/{kind}", body))
+    if platform.mode == "duplicate":
+        platform.outgoing.insert(0, (at + 0.2, f"care/1/{gateway}/dn/{kind}", body))
+
+
+def _send_due(platform: _Platform, *, everything: bool = False) -> None:
+    if platform.client is None or not platform.has_greeting:
+        return
+    now = time.monotonic()
+    due = [item for item in platform.outgoing if everything or item[0] <= now]
+    platform.outgoing = [item for item in platform.outgoing if item not in due]
+    for _, topic, body in due:
+        platform.client.publish(topic, body, qos=1)
+
+
+def _patience(platform: _Platform) -> float:
+    """Seconds until there is something to do without a message, at most 0.2."""
+    return 0.02 if platform.outgoing or platform.open_since is not None else 0.2
+
+
+def _sleep(platform: _Platform, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not platform.is_stopping and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m gateway.sim.platform", description=__doc__)
+    parser.add_argument("--broker", required=True, help="mqtt://host:port or mqtt+unix:///path")
+    parser.add_argument("--history", type=Path, help="SQLite file; in memory without it")
+    parser.add_argument("--mode", choices=MODES, default="ack")
+    parser.add_argument("--lang", type=Lang, choices=list(Lang), default=Lang.ZH)
+    parser.add_argument("--receipts", action="store_true", help="tell that alarms were passed on")
+    parser.add_argument("--print", action="store_true", help="one line per alarm transition")
+    options = parser.parse_args(arguments)
+    return simulate(
+        options.broker,
+        options.history,
+        mode=options.mode,
+        lang=options.lang,
+        is_printing=options.print,
+        sends_receipts=options.receipts,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from gateway.sim.history import read_applied, read_counts, read_settled
+from tests.partners.broker import Mosquitto
+
+GATEWAY = "wh-0152-01"
+
+
+@contextlib.contextmanager
+def platform(broker: Mosquitto, history: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-u", "-m", "gateway.sim.platform", "--broker", broker.url),
+            *("--history", str(history), *options),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+class Gateway:
+    """A bare MQTT client in the gateway's place."""
+
+    def __init__(self, broker: Mosquitto) -> None:
+        self.heard: list[dict] = []
+        self.changed = threading.Condition()
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, transport="unix")
+        self.client.on_message = self._on_message
+        self.client.connect(str(broker.socket_path))
+        self.client.subscribe(f"care/1/{GATEWAY}/dn/#", qos=1)
+        self.client.loop_start()
+
+    def _on_message(self, _client, _userdata, message) -> None:
+        with self.changed:
+            self.heard.append(json.loads(message.payload))
+            self.changed.notify_all()
+
+    def say(self, kind: str, message: dict, *, retain: bool = False) -> None:
+        body = json.dumps({"v": 1, "gw": GATEWAY, **message})
+        info = self.client.publish(f"care/1/{GATEWAY}/up/{kind}", body, qos=1, retain=retain)
+        info.wait_for_publish(30)
+
+    def wait_for(self, condition: Callable[[list[dict]], bool]) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: condition(self.heard), 30), self.heard
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def broker():
+    with Mosquitto() as mosquitto:
+        yield mosquitto
+
+
+@pytest.fixture
+def gateway(broker):
+    client = Gateway(broker)
+    yield client
+    client.close()
+
+
+def has(kind: str) -> Callable[[list[dict]], bool]:
+    return lambda heard: any(message["t"] == kind for message in heard)
+
+
+def alarm(seq: int, **fields) -> dict:
+    return {
+        "t": "alarm", "ep": "e1", "lane": "A", "seq": seq, "alarm": f"e1-A-{seq}", "tr": "raise",
+        "sev": "alarm", "rule": "r", "point": "kitchen.gas", "val": 41.5, "last": 41.5, "lim": 40.0,
+        "unit": "%LEL", "say": {"zh": "燃气浓度高", "en": "Gas high"}, "place": "1F 厨房", **fields,
+    }  # fmt: skip
+
+
+def born(client: Gateway) -> None:
+    client.say("state", {"t": "state", "on": True}, retain=True)
+    client.wait_for(has("hello"))
+
+
+def test_each_record_takes_effect_once_and_every_copy_is_acknowledged(broker, gateway, tmp_path):
+    history = tmp_path / "history.sqlite"
+    with platform(broker, history):
+        born(gateway)
+        for _ in range(3):
+            gateway.say("a", alarm(7))
+        gateway.wait_for(lambda heard: sum(m.get("A") == [[7, 7]] for m in heard) == 3)
+    assert [row.key for row in read_applied(history)] == [(GATEWAY, "e1", "A", 7)]
+    assert read_counts(history) == {"received": 1, "duplicates": 2}
+
+
+def test_acks_of_readings_are_ranges_and_nothing_is_acked_before_it_is_committed(
+    broker, gateway, tmp_path
+):
+    history = tmp_path / "history.sqlite"
+    with platform(broker, history):
+        born(gateway)
+        for seq in (1, 2, 3, 5):
+            gateway.say("r", {"t": "read", "ep": "e1", "lane": "R", "seq": seq, "r": [[0, 0, 1]]})
+        gateway.wait_for(lambda heard: any([5, 5] in m.get("R", []) for m in heard))
+        committed = {row.key[3] for row in read_applied(history)}
+        acked = {
+            seq for m in gateway.heard for lo, hi in m.get("R", []) for seq in range(lo, hi + 1)
+        }
+        assert acked == {1, 2, 3, 5} == committed
+    assert {(a.lane, a.lo, a.hi) for a in read_settled(history)} >= {("R", 5, 5)}
+
+
+def test_hello_goes_to_known_gateways_when_the_platform_starts_again(broker, gateway, tmp_path):
+    history = tmp_path / "history.sqlite"
+    with platform(broker, history):
+        born(gateway)
+    gateway.client.publish(f"care/1/{GATEWAY}/up/state", b"", qos=1, retain=True)  # forgotten
+    gateway.heard.clear()
+    with platform(broker, history):
+        gateway.wait_for(has("hello"))
+
+
+def test_a_killed_platform_takes_up_where_it_was(broker, gateway, tmp_path):
+    history = tmp_path / "history.sqlite"
+    with platform(broker, history) as process:
+        born(gateway)
+        gateway.say("a", alarm(1))
+        gateway.wait_for(lambda heard: any(m.get("A") == [[1, 1]] for m in heard))
+        process.kill()
+        process.wait(30)
+    gateway.say("a", alarm(2))
+    with platform(broker, history):
+        gateway.wait_for(lambda heard: any(m.get("A") == [[2, 2]] for m in heard))
+    assert [row.key[3] for row in read_applied(history)] == [1, 2]
+
+
+def test_what_is_no_message_is_counted_and_the_rest_goes_on(broker, gateway, tmp_path):
+    history = tmp_path / "history.sqlite"
+    with platform(broker, history):
+        born(gateway)
+        for payload in (b"\xff\x00", b"[]", b"{}", b"\x78\x9cgarbage"):
+            gateway.client.publish(f"care/1/{GATEWAY}/up/a", payload, qos=1).wait_for_publish(30)
+        gateway.say("a", alarm(1))
+        gateway.wait_for(lambda heard: any(m.get("A") == [[1, 1]] for m in heard))
+    assert read_counts(history) == {"malformed": 4, "received": 1}
+
+
+def test_an_alarm_is_one_readable_line(broker, gateway, tmp_path):
+    with platform(broker, tmp_path / "h.sqlite", "--print", "--lang", "en") as process:
+        born(gateway)
+        gateway.say("a", alarm(1))
+        assert process.stdout is not None
+        line = process.stdout.readline()
+    assert line == f"{GATEWAY} ALARM raised: 1F 厨房 Gas high 41.5 %LEL (limit 40)\n"
+
+
+def test_mode_nack_refuses_for_good_and_mode_silent_says_nothing(broker, gateway, tmp_path):
+    with platform(broker, tmp_path / "nack.sqlite", "--mode", "nack"):
+        born(gateway)
+        gateway.say("b", {"t": "fact", "ep": "e1", "lane": "B", "seq": 4, "kind": "boot"})
+        gateway.wait_for(
+            lambda h: any(["B", 4, "schema", "refused"] in m.get("nack", []) for m in h)
+        )
+    assert read_applied(tmp_path / "nack.sqlite") == []
+    gateway.heard.clear()
+    silent = tmp_path / "silent.sqlite"
+    with platform(broker, silent, "--mode", "silent"):
+        gateway.say("a", alarm(9))
+        deadline = time.monotonic() + 30
+        while not read_applied(silent):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert gateway.heard == []
