@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from gateway.config.buses import PlacedBus, check_id
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import Profile, Shelf, check_kind, deadband, find_profile
-from gateway.config.rules import Owned, device_rules
+from gateway.config.rules import Owned, PlacedRule, device_rules
 from gateway.config.schema import DevicePart, OwnPoint, RulePart
 from gateway.config.tree import Tree
 from gateway.config.validate import Settings, did_you_mean, error, settings, validate, warning
 from gateway.domain.points import Point
-from gateway.domain.rules import Rule
 from gateway.domain.site import Device, SerialLine
 from gateway.domain.text import Text
 
@@ -22,7 +21,7 @@ OWN_NAME = "gateway"  # the gateway's own health is a device of this name
 class PlacedDevice:
     device: Device
     owned: Owned
-    rules: tuple[Rule, ...]
+    rules: tuple[PlacedRule, ...]
 
 
 def read_devices(
@@ -88,8 +87,10 @@ def _check_bus(
         )
         taken = {used for bus_name, used in units if bus_name == part.bus}
         free = ", ".join(str(u) for u in [u for u in range(1, 248) if u not in taken][:3])
-        advice = Text(f"改成设备上真实的站号（还空着：{free} …）",
-                      f"write the unit that is set on the device (free: {free}, ...)")  # fmt: skip
+        advice = Text(
+            f"改成设备上真实的站号（还空着：{free} …）",
+            f"write the unit that is set on the device (free: {free}, ...)",
+        )
         found.append(error(place, "unit_twice", fact, advice, first))
 
 

@@ -11,7 +11,7 @@ from gateway.config.devices import PlacedDevice, read_devices
 from gateway.config.kinds import read_kinds
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import Shelf
-from gateway.config.rules import fighting, site_rule
+from gateway.config.rules import PlacedRule, fighting, site_rule
 from gateway.config.schema import PanelPart, RulePart, SiteFile, UplinkPart
 from gateway.config.shipped import shipped_dir
 from gateway.config.tree import Tree, read_tree
@@ -101,28 +101,29 @@ def _check_house(tree: Tree, file: SiteFile, found: list[Problem]) -> None:
 def _rules(
     tree: Tree, file: SiteFile, devices: dict[str, PlacedDevice], found: list[Problem]
 ) -> list[Rule]:
-    rules = [rule for placed in devices.values() for rule in placed.rules]
+    rules = [placed for device in devices.values() for placed in device.rules]
     owned = {name: placed.owned for name, placed in devices.items()}
-    places = {rule.id: owned[rule.point.partition(".")[0]].top for rule in rules}
-    for name in file.rules:
+    first = {placed.rule.id: placed.place for placed in rules}
+    for name in file.rules or ():
         where = ("rules", name)
         given = settings(validate(RulePart, tree, where, found), tree, where)
         top = tree.place(where, key=True)
         rule = site_rule(str(name), given, owned, top, found)
-        if rule is not None and rule.id in places:
+        if rule is not None and rule.id in first:
             fact = Text(f"规则 {rule.id} 已经有了", f"there already is a rule {rule.id}")
-            advice = Text("在设备的 rules 下改它，或换个名字",
-                          "change it under the device's rules, or take another name")  # fmt: skip
-            found.append(error(top, "rule_twice", fact, advice, places[rule.id]))
+            advice = Text(
+                "在设备的 rules 下改它，或换个名字",
+                "change it under the device's rules, or take another name",
+            )
+            found.append(error(top, "rule_twice", fact, advice, first[rule.id]))
         elif rule is not None:
-            rules.append(rule)
-            places[rule.id] = top
-    fighting(rules, places, found)
-    return rules
+            rules.append(PlacedRule(rule, top))
+    fighting(rules, found)
+    return [placed.rule for placed in rules]
 
 
 def _alarm_class(device: Device, rules: Sequence[Rule]) -> Device:
-    """The device with its judged points marked, and the points that say if those may be believed."""
+    """The device with its judged points marked, and the points that their gates look at."""
     judged = {rule.point for rule in rules}
     gates = {p.gate.point for p in device.points if p.gate is not None and p.id in judged}
     points = tuple(
@@ -163,8 +164,10 @@ def _uplink(tree: Tree, folder: Path, found: list[Problem]) -> Uplink | None:
         if not path.is_file():
             place = tree.place(("uplink", *where))
             fact = Text(f"没有文件 {value}", f"there is no file {value}")
-            advice = Text("上线前放好它；现在不影响本地报警",
-                          "put it there before going live; alarms in the house do not need it")  # fmt: skip
+            advice = Text(
+                "上线前放好它；现在不影响本地报警",
+                "put it there before going live; alarms in the house do not need it",
+            )
             found.append(warning(place, "file_missing", fact, advice))
         return path
 

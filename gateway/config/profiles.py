@@ -149,7 +149,7 @@ def _layer(name: str, asked: Place, shelf: Shelf, found: list[Problem]) -> _Laye
         return None
     own = shelf.site_dir / "profiles" / f"{name}.yaml"
     path = own if own.is_file() else shelf.shipped / "profiles" / f"{name}.yaml"
-    shown = f"profiles/{name}.yaml" if path == own else f"config/profiles/{name}.yaml"
+    shown = str(own) if path == own else f"config/profiles/{name}.yaml"
     tree = read_tree(path, shown, found)
     shelf.layers[name] = None
     if tree is not None:
@@ -212,11 +212,15 @@ def _point(
     missing = [key for key in ("table", "type", "at", "unit") if key not in given]
     if missing:
         found.extend(
-            error(top, "missing_key", Text(f"缺少 `{key}`", f"`{key}` is missing"),
-                  Text(f"加上 {key}", "add it to the point or to `all`"))
+            error(
+                top,
+                "missing_key",
+                Text(f"缺少 `{key}`", f"`{key}` is missing"),
+                Text(f"加上 {key}", "add it to the point or to `all`"),
+            )
             for key in missing
             if not any(is_given(s.tree, s.where[:-1], key) for s in given.values())
-        )  # fmt: skip
+        )
         return None
     unit = spelled(given["unit"].value)
     kind = check_kind(given.get("kind"), unit, kinds, found)
@@ -295,8 +299,10 @@ def unit_problem(said: Setting, unit: str) -> Problem:
         if unit
         else f"`{said.value}`: this point has no unit",
     )
-    advice = Text(f"写成 {said.value.value} {unit}".rstrip() + " 或能换算的单位",
-                  f"write the number in {unit or 'no unit'}, or in one that converts to it")  # fmt: skip
+    advice = Text(
+        f"写成 {said.value.value} {unit}".rstrip() + " 或能换算的单位",
+        f"write the number in {unit or 'no unit'}, or in one that converts to it",
+    )
     return error(said.place, "wrong_unit", fact, advice)
 
 

@@ -69,7 +69,7 @@ def is_known_unit(unit: str) -> bool:
 
 
 def factor_between(unit: str, wanted: str) -> Decimal | None:
-    """What to multiply a number in `unit` by to have it in `wanted`; None if they do not compare."""
+    """The factor that turns a number in `unit` into one in `wanted`; None if there is none."""
     if unit == wanted:
         return Decimal(1)
     one, other = _UNITS.get(unit), _UNITS.get(wanted)

@@ -8,7 +8,15 @@ from gateway.config.kinds import Kind
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import unit_problem
 from gateway.config.quantities import factor_between
-from gateway.config.validate import Setting, Settings, did_you_mean, error, is_given, value_of, warning
+from gateway.config.validate import (
+    Setting,
+    Settings,
+    did_you_mean,
+    error,
+    is_given,
+    value_of,
+    warning,
+)
 from gateway.domain.points import Point
 from gateway.domain.readings import Quality
 from gateway.domain.rules import Above, Below, Condition, Is, Rule, Severity, Sound
@@ -33,14 +41,22 @@ class Owned:
     top: Place
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedRule:
+    """A rule and the line of the site file that says most about it."""
+
+    rule: Rule
+    place: Place
+
+
 def device_rules(
     owned: Owned,
     kinds: Mapping[str, Kind],
     changes: Mapping[str, Settings],
     found: list[Problem],
-) -> list[Rule]:
+) -> list[PlacedRule]:
     """The rules of one device. `changes` are its `rules:` by name, or by `point/name`."""
-    rules: list[Rule | None] = []
+    rules: list[PlacedRule] = []
     used: set[str] = set()
     for point in owned.points.values():
         defaults = kinds[point.kind].rules if point.kind else {}
@@ -50,11 +66,15 @@ def device_rules(
             given: Settings = default
             for key in keys:
                 given = _changed(given, changes[key], found)
-            rules.append(_rule(name, point, given, owned, found))
+            rule = _rule(name, point, given, owned, found)
+            if rule is not None:
+                place = _anywhere(changes[keys[-1]], owned.top) if keys else owned.top
+                rules.append(PlacedRule(rule, place))
     for key, change in changes.items():
-        if key not in used:
-            rules.append(_own_rule(key, change, owned, kinds, found))
-    return [rule for rule in rules if rule is not None]
+        own = None if key in used else _own_rule(key, change, owned, kinds, found)
+        if own is not None:
+            rules.append(PlacedRule(own, _anywhere(change, owned.top)))
+    return rules
 
 
 def site_rule(
@@ -80,23 +100,25 @@ def site_rule(
     return _rule(name, owned.points[point], given, owned, found)
 
 
-def fighting(rules: Sequence[Rule], places: Mapping[str, Place], found: list[Problem]) -> None:
+def fighting(rules: Sequence[PlacedRule], found: list[Problem]) -> None:
     """Report points that are too high and too low at once, whatever they read."""
-    lows: dict[str, list[Rule]] = {}
-    for rule in rules:
-        if isinstance(rule.condition, Below):
-            lows.setdefault(rule.point, []).append(rule)
-    for rule in rules:
-        for low in lows.get(rule.point, []):
-            high = rule.condition
-            if isinstance(high, Above) and high.limit < (low.limit or 0):
+    lows: dict[str, list[tuple[float, Place]]] = {}
+    for placed in rules:
+        if isinstance(placed.rule.condition, Below):
+            limit = placed.rule.condition.limit
+            lows.setdefault(placed.rule.point, []).append((limit, placed.place))
+    for placed in rules:
+        high, point = placed.rule.condition, placed.rule.point
+        if not isinstance(high, Above):
+            continue
+        for low, place in lows.get(point, []):
+            if high.limit < low:
                 fact = Text(
-                    f"{rule.point}：高于 {high.limit:g} 和低于 {low.limit:g} 总有一个成立",
-                    f"{rule.point}: above {high.limit:g} or below {low.limit:g} is always true",
+                    f"{point}：高于 {high.limit:g} 和低于 {low:g} 总有一个成立",
+                    f"{point}: above {high.limit:g} or below {low:g} is always true",
                 )
                 advice = Text("高限要在低限之上", "the upper limit must be over the lower one")
-                where = (places[rule.id], places[low.id])
-                found.append(error(where[0], "fighting_limits", fact, advice, where[1]))
+                found.append(error(placed.place, "fighting_limits", fact, advice, place))
 
 
 def _fits(key: str, point: Point, changes: Mapping[str, Settings]) -> bool:
@@ -137,8 +159,10 @@ def _combined(given: Settings) -> Problem:
     fact = Text(
         "组合规则（all/any）这个版本还不支持", "combined rules (all/any) are not in this version"
     )
-    advice = Text("先写单点规则：point 加 above、below 或 is",
-                  "write a rule for one point: point with above, below or is")  # fmt: skip
+    advice = Text(
+        "先写单点规则：point 加 above、below 或 is",
+        "write a rule for one point: point with above, below or is",
+    )
     return error(said.place, "not_supported", fact, advice)
 
 
@@ -253,12 +277,14 @@ def _no_condition(
 ) -> None:
     if "needs" in given:
         key = given["needs"].value
-        fact = Text(f"{point.id} 的规则 {name} 没有限值，不起作用",
-                    f"rule {name} of {point.id} has no limit and does nothing")  # fmt: skip
+        fact = Text(
+            f"{point.id} 的规则 {name} 没有限值，不起作用",
+            f"rule {name} of {point.id} has no limit and does nothing",
+        )
+        line = f"rules: {{{name}: {{{key}: ... {point.unit}, basis: ...}}}}"
         advice = Text(
-            f"没有适合所有场所的默认值：在设备下写 rules: {{{name}: {{{key}: … {point.unit}, basis: …}}}}",
-            f"no default fits every place: give the device"
-            f" rules: {{{name}: {{{key}: ... {point.unit}, basis: ...}}}}",
+            f"没有适合所有场所的默认值：在设备下写 {line}",
+            f"no default fits every place: give the device {line}",
         )
         found.append(warning(owned.top, "limit_missing", fact, advice))
         return
@@ -290,7 +316,8 @@ def _clears(given: Settings, limit: Decimal, point: Point, found: list[Problem])
         side = Text("之下", "at or below") if is_above else Text("之上", "at or above")
         fact = Text(
             f"恢复值 {said.value} 在限值的错误一侧：报警一出现就会恢复，又立刻再报",
-            f"`clears` {said.value} is on the wrong side of the limit: the alarm would clear at once"
+            f"`clears` {said.value} is on the wrong side of the limit:"
+            " the alarm would clear at once"
             " and come again",
         )
         advice = Text(f"恢复值要在限值{side.zh}", f"`clears` must be {side.en} the limit")
@@ -312,6 +339,8 @@ def _check_reach(
             f"{point.id} 的有效范围是 {low:g}..{high:g} {point.unit}，到不了这个限值",
             f"{point.id} is valid in {low:g}..{high:g} {point.unit}, so it never passes this limit",
         )
-        advice = Text("改限值，或在设备的 points 下改 valid",
-                      "correct the limit, or give the device's point a wider `valid`")  # fmt: skip
+        advice = Text(
+            "改限值，或在设备的 points 下改 valid",
+            "correct the limit, or give the device's point a wider `valid`",
+        )
         found.append(error(said.place, "limit_out_of_reach", fact, advice))

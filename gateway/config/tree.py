@@ -65,8 +65,11 @@ def read_tree(path: Path, file: str, found: list[Problem]) -> Tree | None:
     root = _compose(text, lines, file, found)
     if root is None:
         return None
-    tree = Tree(file, raw, lines, root, None)
-    return Tree(file, raw, lines, root, _plain(root, tree, (), [], found))
+    tree, before = Tree(file, raw, lines, root, None), len(found)
+    data = _plain(root, tree, (), [], found)
+    if any(problem.code in ("yaml_alias", "too_deep") for problem in found[before:]):
+        return None  # parts are missing: what else could be said would mislead
+    return Tree(file, raw, lines, root, data)
 
 
 def _read(path: Path, file: str, found: list[Problem]) -> bytes | None:

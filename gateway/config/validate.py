@@ -44,7 +44,8 @@ def validate(model: type[M], tree: Tree, where: Where, found: list[Problem]) -> 
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        found.extend(_problem(model, tree, where, item) for item in error.errors())
+        items = [item for item in error.errors() if not _is_misspelt(item, model, error.errors())]
+        found.extend(_problem(model, tree, where, item) for item in items)
         return _salvage(model, data)
 
 
@@ -123,6 +124,17 @@ def _problem(model: type[BaseModel], tree: Tree, where: Where, item: ErrorDetail
         return _missing(name, tree.place(spot[:-1], key=True))
     fact, advice = _wrong_type(model, loc, item)
     return error(tree.place(spot), "wrong_type", fact, advice)
+
+
+def _is_misspelt(item: ErrorDetails, model: type[BaseModel], all_: list[ErrorDetails]) -> bool:
+    """A missing key that stands there with a typing error: one mistake, one message."""
+    if item["type"] != "missing":
+        return False
+    near = item["loc"][:-1]
+    known = _keys(_annotation_at(model, near))
+    typed = [e for e in all_ if e["type"] == "extra_forbidden" and e["loc"][:-1] == near]
+    guesses = [get_close_matches(str(e["loc"][-1]), known, n=1) for e in typed]
+    return [item["loc"][-1]] in guesses
 
 
 def _missing(name: str, place: Place) -> Problem:

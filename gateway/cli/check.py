@@ -1,0 +1,60 @@
+"""`care-gateway check`: is the site file right? Needs no hardware."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from gateway.config.load import Loaded, load_site
+from gateway.config.problems import Place, Problem, render
+from gateway.domain.site import Site
+from gateway.domain.text import Lang, Text
+
+FINE, INPUT_WRONG = 0, 2
+
+
+def check(path: Path, *, lang: Lang, as_json: bool) -> int:
+    """Print every problem of the site file on stdout; 0 if the daemon would take it, else 2."""
+    loaded = load_site(path)
+    if as_json:
+        print(json.dumps(_document(loaded), ensure_ascii=False, indent=2))
+    elif loaded.problems:
+        print(render(loaded.problems, lang))
+    print(_verdict(loaded.site, path).in_(lang), file=sys.stderr)
+    return INPUT_WRONG if loaded.site is None else FINE
+
+
+def _verdict(site: Site | None, path: Path) -> Text:
+    if site is None:
+        return Text(
+            f"{path} 不能用，请先改正错误", f"{path} cannot be used: correct the errors first"
+        )
+    buses, devices = len(site.buses), len(site.devices)
+    points, rules = len(site.points), len(site.rules)
+    return Text(
+        f"{path} 可以用：{buses} 条总线，{devices} 台设备，{points} 个监测点，{rules} 条规则",
+        f"{path} is fine: {buses} buses, {devices} devices, {points} points, {rules} rules",
+    )
+
+
+def _document(loaded: Loaded) -> dict[str, Any]:
+    return {
+        "ok": loaded.site is not None,
+        "sha": None if loaded.site is None else loaded.site.sha,
+        "problems": [_problem(problem) for problem in loaded.problems],
+    }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {
+        "level": problem.level.value,
+        "code": problem.code,
+        **_place(problem.place),
+        "fact": {"zh": problem.fact.zh, "en": problem.fact.en},
+        "advice": {"zh": problem.advice.zh, "en": problem.advice.en},
+        "also": [_place(place) for place in problem.also],
+    }
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {"file": place.file, "line": place.line, "column": place.column}
