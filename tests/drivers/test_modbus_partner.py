@@ -1,0 +1,216 @@
+"""The gateway against a Modbus stack that is not pymodbus: libmodbus in C, on RTU and TCP.
+
+The words are encoded in C (`tests/partners/modbus/server.c`), which also says what a person would
+expect; the shipped profiles, the planner, the door and the decoder must come to the same numbers.
+"""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from gateway.config.load import load_site
+from gateway.core.blocks import plan_blocks, timeout_ms
+from gateway.core.decode import decode_block, decode_failure
+from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
+from gateway.domain.points import Encoding, Point, Table, WordType
+from gateway.domain.readings import Quality
+from gateway.domain.site import Bus, Device, SerialLine, TcpLink
+from gateway.drivers.modbus import open_bus
+from tests.partners.modbus.line import Port
+from tests.partners.modbus.server import ModbusServer, compiled_server
+
+ANSWER_MS = 5_000
+TRANSPORTS = ["rtu", "tcp"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled():
+    compiled_server()
+
+
+@asynccontextmanager
+async def serving(transport, folder):
+    """Give the server and the bus that leads to it."""
+    if transport == "tcp":
+        with ModbusServer("tcp", "0") as server:
+            yield server, Bus("hall", TcpLink("127.0.0.1", server.port), timeout_ms=ANSWER_MS)
+        return
+    with Port(folder / "devices") as far, Port(folder / "adapter") as near:
+        far.heard, near.heard = near.say, far.say  # a wire between two terminals
+        with ModbusServer("rtu", str(far.path), "9600") as server:
+            link = SerialLine(str(near.path), baud=9600)
+            yield server, Bus("hall", link, timeout_ms=ANSWER_MS)
+
+
+def shipped_devices(values, folder):
+    """Devices as the site file makes them: one for each unit that has a shipped profile."""
+    lines = [
+        "site: {id: t, name: T, institution: elder-care, timezone: Asia/Shanghai}",
+        "buses: {hall: {serial: /dev/ttyUSB0, baud: 9600, parity: none}}",
+        "devices:",
+    ]
+    for unit, profile in sorted({(v["unit_id"], v["profile"]) for v in values if v["profile"]}):
+        device = f"{{profile: {profile}, bus: hall, unit: {unit}, place: here, owner: me}}"
+        lines.append(f"  unit-{unit}: {device}")
+    path = folder / "site.yaml"
+    path.write_text("\n".join(lines))
+    loaded = load_site(path)
+    assert loaded.site is not None, loaded.problems
+    return loaded.site.devices
+
+
+def hand_made_devices():
+    """What the server serves beside the shipped profiles."""
+    tenth = Decimal("0.1")
+
+    def device(unit, *points, **how):
+        name = f"unit-{unit}"
+        made = [
+            Point(f"{name}.{point}", name, point, unit_, table, at, encoding, 1000)
+            for point, unit_, table, at, encoding in points
+        ]
+        return Device(name, "", "hall", unit, "", "", tuple(made), **how)
+
+    def in_mpa(code_three):
+        return Encoding(
+            WordType.INT16, decimals_at=3, unit_at=2, unit_factors={3: Decimal(code_three)}
+        )
+
+    bit = Encoding(WordType.BIT)
+    return (
+        device(5, ("range_full", "MPa", Table.HOLDING, 6, in_mpa("1"))),
+        device(6, ("range_full", "MPa", Table.HOLDING, 6, in_mpa("0.1"))),
+        device(
+            10,
+            ("temperature", "°C", Table.INPUT, 1, Encoding(WordType.INT16, scale=tenth)),
+            ("humidity", "%RH", Table.INPUT, 2, Encoding(WordType.UINT16, scale=tenth)),
+        ),
+        device(
+            11,
+            ("di1", "", Table.DISCRETE, 0, bit),
+            ("di2", "", Table.DISCRETE, 1, bit),
+            ("di10", "", Table.DISCRETE, 9, bit),
+            ("do4", "", Table.COIL, 3, bit),
+        ),
+    )
+
+
+async def read_device(door, device, bus):
+    readings = []
+    for block in plan_blocks(device, bus):
+        words = await door.read(
+            block.unit, block.table, block.start, block.count, timeout_ms(block, bus)
+        )
+        readings += decode_block(block, words, 1)
+    return readings
+
+
+async def eventually(read, deadline_s=30):
+    until = time.monotonic() + deadline_s
+    while True:
+        try:
+            return await read()
+        except (BusDown, DeviceSilent):
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_every_value_is_right_to_the_last_digit_with_its_unit(transport, tmp_path):
+    async with serving(transport, tmp_path) as (server, bus), open_bus(bus) as door:
+        wanted = {}
+        for value in server.values:
+            id_ = f"unit-{value['unit_id']}.{value['point']}"
+            wanted[id_] = (value["value"], value["unit"], "")
+        found = {}
+        for device in (*shipped_devices(server.values, tmp_path), *hand_made_devices()):
+            units = {point.id: point.unit for point in device.points}
+            for reading in await read_device(door, device, bus):
+                found[reading.point] = (reading.value, units[reading.point], reading.reason)
+    assert found == wanted
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_register_that_is_not_there_is_exception_2(transport, tmp_path):
+    async with serving(transport, tmp_path) as (_, bus), open_bus(bus) as door:
+        with pytest.raises(DeviceRefused) as caught:
+            await door.read(1, Table.INPUT, 5000, 2, ANSWER_MS)
+        assert caught.value == DeviceRefused(1, 2)
+        assert len(await door.read(1, Table.INPUT, 0, 80, ANSWER_MS)) == 80
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_silent_unit_leaves_its_neighbours_alone(transport, tmp_path):
+    async with serving(transport, tmp_path) as (server, bus), open_bus(bus) as door:
+        for _ in range(2):
+            with pytest.raises(DeviceSilent):
+                await door.read(server.silent_unit, Table.INPUT, 0, 1, 80)
+            assert await door.read(3, Table.INPUT, 5, 1, ANSWER_MS) == [287]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_server_that_was_held_up_answers_late_and_is_not_believed(transport, tmp_path):
+    async with serving(transport, tmp_path) as (server, bus), open_bus(bus) as door:
+        assert await door.read(3, Table.INPUT, 5, 1, ANSWER_MS) == [287]
+        server.pause()
+        with pytest.raises(DeviceSilent):
+            await door.read(3, Table.INPUT, 5, 1, 80)
+        server.resume()
+        assert await eventually(lambda: door.read(3, Table.INPUT, 8, 1, ANSWER_MS)) == [221]
+
+
+async def test_a_killed_tcp_server_is_a_bus_that_is_down_and_comes_back(tmp_path):
+    with ModbusServer("tcp", "0") as server:
+        port = server.port
+        bus = Bus("hall", TcpLink("127.0.0.1", port))
+        async with open_bus(bus) as door:
+            assert await door.read(3, Table.INPUT, 5, 1, ANSWER_MS) == [287]
+            server.kill()
+            with pytest.raises(BusDown) as caught:
+                await eventually_down(door)
+            assert str(port) in caught.value.why
+            with ModbusServer("tcp", str(port)):
+                read = await eventually(lambda: door.read(3, Table.INPUT, 5, 1, ANSWER_MS))
+    assert read == [287]
+
+
+async def eventually_down(door):
+    """The first read may still see an open socket; none may succeed."""
+    for _ in range(50):
+        try:
+            await door.read(3, Table.INPUT, 5, 1, 100)
+        except DeviceSilent:
+            continue
+
+
+async def test_a_killed_rtu_server_is_a_silent_device_that_comes_back(tmp_path):
+    async with serving("rtu", tmp_path) as (server, bus), open_bus(bus, late_ms=50) as door:
+        assert await door.read(3, Table.INPUT, 5, 1, ANSWER_MS) == [287]
+        server.kill()
+        with pytest.raises(DeviceSilent):
+            await door.read(3, Table.INPUT, 5, 1, 80)
+        with ModbusServer("rtu", str(tmp_path / "devices"), "9600"):
+            assert await eventually(lambda: door.read(3, Table.INPUT, 5, 1, 200)) == [287]
+
+
+async def test_a_failure_shows_every_point_of_the_block_as_offline(tmp_path):
+    async with serving("tcp", tmp_path) as (server, bus), open_bus(bus) as door:
+        device = replace(hand_made_devices()[2], unit=server.silent_unit)
+        (block,) = plan_blocks(device, bus)
+        with pytest.raises(DeviceSilent) as caught:
+            await door.read(block.unit, block.table, block.start, block.count, 80)
+        readings = decode_failure(block, caught.value, 1)
+    assert {(r.value, r.quality, r.reason) for r in readings} == {(None, Quality.OFFLINE, "silent")}
+
+
+def test_a_missing_compiler_is_said_with_the_packages_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with pytest.raises(RuntimeError, match="apt-get install gcc libc6-dev libmodbus-dev"):
+        compiled_server.__wrapped__()
