@@ -617,9 +617,9 @@ class Writer:
         known = {name: ordinal for ordinal, name in connection.execute(
             "SELECT ordinal, epoch FROM epoch ORDER BY ordinal")}  # fmt: skip
         self.ordinals = {**self.ordinals, **known}
-        for name in [*self.ordinals, self.epoch]:
+        for name in dict.fromkeys((*self.ordinals, self.epoch)):
             if name not in known:
-                self._register(connection, name)
+                self._register(connection, name, set(known.values()))
         self._unsettled = {}
         for lo, hi, count in connection.execute(
             "SELECT min(id), max(id), count(*) FROM pending GROUP BY id >> 36"
@@ -630,9 +630,11 @@ class Writer:
         if self.spec.migrations.name == "core":
             self._load_alarms(connection)
 
-    def _register(self, connection: sqlite3.Connection, epoch: str) -> None:
+    def _register(self, connection: sqlite3.Connection, epoch: str, taken: set[int]) -> None:
         """Note an epoch; a full disk must not keep the file from being read and drained."""
-        ordinal = self.ordinals.get(epoch, max(self.ordinals.values(), default=0) + 1)
+        ordinal = self.ordinals.get(epoch)
+        if ordinal is None or ordinal in taken:
+            ordinal = max((*self.ordinals.values(), *taken), default=0) + 1
         try:
             _insert_epoch(connection, ordinal, epoch)
         except sqlite3.OperationalError as error:

@@ -1,0 +1,264 @@
+"""What goes wrong with a disk, and that only the function of that disk suffers."""
+
+import shutil
+import sqlite3
+import threading
+from collections import Counter
+
+import pytest
+
+from gateway.domain.alarms import Alarm, AlarmState
+from gateway.domain.records import Lane, Range
+
+ALL = {"limit": 10_000, "max_bytes": 10**9}
+CORE = ("store_failing", "core.db")
+READINGS = ("store_failing", "readings.db")
+
+
+class Disk:
+    """A failpoint: refuses the commits of the files in `broken`."""
+
+    def __init__(self) -> None:
+        self.broken: set[str] = set()
+        self.tries: Counter[str] = Counter()
+
+    def __call__(self, name: str) -> None:
+        self.tries[name] += 1
+        if name in self.broken:
+            raise sqlite3.OperationalError("disk I/O error")
+
+
+@pytest.mark.parametrize("content", [b"this is a text, no database\n" * 99, b"", bytes(4096)])
+@pytest.mark.parametrize("name", ["core.db", "readings.db"])
+async def test_a_file_that_is_no_database_is_set_aside_and_told(kit, name, content):
+    kit.directory.mkdir()
+    (kit.directory / name).write_bytes(content)
+    async with kit.open() as (store, seen):
+        assert seen.raised() == [("store_corrupt", name)]
+        assert f"kept as {name}.bad-1" in seen.faults[0].detail
+        store.submit(kit.outcome(kit.record(Lane.A, 1), batch=kit.batch(1)))
+        await store.flush()
+        await kit.until(lambda: len(seen.durable) == 2)
+        assert store.stats().is_healthy
+    assert (kit.directory / f"{name}.bad-1").read_bytes() == content
+    async with kit.open("e2") as (store, seen):
+        assert len(await store.unsettled(Lane.A, **ALL)) == 1
+        assert len(await store.unsettled(Lane.R, **ALL)) == 1
+        assert seen.faults == []
+
+
+async def test_a_cut_off_file_costs_that_file_only(kit):
+    async with kit.open("e1") as (store, _):
+        for seq in range(1, 400):
+            store.submit(kit.outcome(kit.record(Lane.A, seq, body=bytes(300))))
+        store.submit(kit.outcome(batch=kit.batch(1)))
+    core = kit.directory / "core.db"
+    core.write_bytes(core.read_bytes()[: core.stat().st_size // 2])
+    async with kit.open("e2") as (store, seen):
+        assert seen.raised() == [("store_corrupt", "core.db")]
+        assert len(await store.unsettled(Lane.R, **ALL)) == 1
+        assert await store.unsettled(Lane.A, **ALL) == []
+
+
+async def test_a_file_that_goes_bad_while_running_is_begun_anew_with_the_alarms(kit):
+    def corrupt(name: str) -> None:
+        if name == "core.db" and bad.is_set():
+            bad.clear()
+            error = sqlite3.DatabaseError("database disk image is malformed")
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
+
+    bad = threading.Event()
+    alarms = (Alarm("a", AlarmState.UA), Alarm("b", AlarmState.LA))
+    async with kit.open("e1", before_commit=corrupt) as (store, seen):
+        store.submit(kit.outcome(kit.record(Lane.A, 1), alarms=alarms))
+        await store.flush()
+        bad.set()
+        store.submit(kit.outcome(kit.record(Lane.A, 2)))
+        await store.flush()
+        await kit.until(lambda: [r.seq for r in seen.durable] == [1, 2])
+        assert seen.raised() == [("store_corrupt", "core.db")]
+        assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2]
+        assert (await store.bounds())[Lane.A] == (Range(Lane.A, "e1", 2, 2),)
+    async with kit.open("e2") as (store, _):
+        assert store.restored.alarms == alarms
+    assert (kit.directory / "core.db.bad-1").exists()
+
+
+async def test_a_damaged_row_is_skipped_told_once_and_kept(kit):
+    async with kit.open("e1") as (store, _):
+        store.submit(kit.outcome(*(kit.record(Lane.A, n) for n in range(1, 6))))
+    with sqlite3.connect(kit.directory / "core.db") as connection:
+        connection.execute("UPDATE record SET body = x'00' WHERE (id & 0xffff) IN (1, 3)")
+    connection.close()
+    async with kit.open("e2") as (store, seen):
+        for _ in range(2):
+            assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2, 4, 5]
+        await kit.until(lambda: len(seen.faults) == 2)
+        assert seen.raised() == [("store_row_damaged", "core.db")] * 2
+        assert {f.detail for f in seen.faults} == {f"A e1 {n}: CRC differs" for n in (1, 3)}
+        assert (await store.bounds())[Lane.A] == (Range(Lane.A, "e1", 2, 5),)
+        assert store.stats().core.unsettled == {Lane.A: 3}
+    async with kit.open("e3") as (store, seen):
+        assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2, 4, 5]
+        assert seen.faults == []
+
+
+async def test_the_last_rows_are_checked_at_start_without_being_asked_for(kit):
+    async with kit.open("e1") as (store, _):
+        store.submit(kit.outcome(*(kit.record(Lane.B, n) for n in range(1, 6))))
+        await store.flush()
+        store.settle([Range(Lane.B, "e1", 1, 5)])
+    with sqlite3.connect(kit.directory / "core.db") as connection:
+        connection.execute("UPDATE record SET body = x'00' WHERE (id & 0xffff) = 4")
+    connection.close()
+    async with kit.open("e2") as (_, seen):
+        await kit.until(lambda: seen.raised() == [("store_row_damaged", "core.db")])
+
+
+async def test_an_alarm_state_that_cannot_be_read_costs_that_alarm_only(kit):
+    async with kit.open("e1") as (store, _):
+        store.submit(kit.outcome(alarms=(Alarm("a", AlarmState.UA), Alarm("b", AlarmState.UA))))
+    with sqlite3.connect(kit.directory / "core.db") as connection:
+        connection.execute("""UPDATE alarm_state SET body = '{"rule":' WHERE rule = 'a'""")
+    connection.close()
+    async with kit.open("e2") as (store, seen):
+        assert store.restored.alarms == (Alarm("b", AlarmState.UA),)
+        assert seen.raised() == [("store_row_damaged", "core.db")]
+
+
+async def test_a_file_in_place_of_the_directory_leaves_a_store_in_memory_until_it_is_gone(kit):
+    kit.directory.write_text("not a directory")
+    async with kit.open() as (store, seen):
+        assert sorted(seen.raised()) == [CORE, READINGS]
+        assert store.restored.alarms == ()
+        alarm = Alarm("a", AlarmState.UA)
+        store.submit(kit.outcome(kit.record(Lane.A, 1), alarms=(alarm,), batch=kit.batch(1)))
+        assert await store.unsettled(Lane.A, **ALL) == []
+        assert await store.bounds() == {Lane.A: (), Lane.B: (), Lane.R: ()}
+        assert seen.durable == []
+        assert not store.stats().is_healthy
+        assert store.stats().core.queued_records == 1
+        kit.directory.unlink()
+        await kit.until(lambda: len(seen.durable) == 2)
+        await kit.until(lambda: sorted(seen.cleared()) == [CORE, READINGS])
+        assert store.stats().is_healthy
+    async with kit.open("e2") as (store, _):
+        assert store.restored.alarms == (alarm,)
+
+
+async def test_an_error_of_the_disk_is_told_once_and_nothing_is_lost(kit):
+    disk = Disk()
+    async with kit.open(before_commit=disk) as (store, seen):
+        store.submit(kit.outcome(kit.record(Lane.A, 1)))
+        await store.flush()
+        disk.broken.add("core.db")
+        before = disk.tries["core.db"]
+        for seq in (2, 3):
+            store.submit(kit.outcome(kit.record(Lane.A, seq), batch=kit.batch(seq)))
+        await kit.until(lambda: CORE in seen.raised())
+        assert disk.tries["core.db"] == before + 2, "one reopen before the fault"
+        await kit.until(lambda: disk.tries["core.db"] >= before + 3)
+        assert seen.raised() == [CORE], "the readings' file works on, and once is enough"
+        disk.broken.clear()
+        await kit.until(lambda: seen.cleared() == [CORE])
+        await store.flush()
+        assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [1, 2, 3]
+    assert sorted((r.lane.value, r.seq) for r in seen.durable) == [
+        ("A", 1), ("A", 2), ("A", 3), ("R", 2), ("R", 3),
+    ]  # fmt: skip
+
+
+async def test_a_commit_that_fails_after_it_was_done_is_not_done_twice(kit):
+    """A failing reopen after a durable COMMIT: the same rows come again and are the same rows."""
+    async with kit.open("e1") as (store, _):
+        store.submit(kit.outcome(kit.record(Lane.A, 1)))
+    async with kit.open("e1") as (store, seen):
+        store.submit(kit.outcome(kit.record(Lane.A, 1), kit.record(Lane.A, 2)))
+        await store.flush()
+        assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [1, 2]
+        await kit.until(lambda: [r.seq for r in seen.durable] == [1, 2])
+
+
+async def test_a_hung_writer_is_told_and_its_end_too(kit):
+    go_on, hung = threading.Event(), threading.Event()
+
+    def hang(name: str) -> None:
+        if name == "core.db" and not go_on.is_set():
+            hung.set()
+            assert go_on.wait(60)
+
+    async with kit.open(before_commit=hang) as (store, seen):
+        store.submit(kit.outcome(kit.record(Lane.A, 1)))
+        await kit.until(hung.is_set)
+        for seq in range(2, 12_000):
+            store.submit(kit.outcome(kit.record(Lane.A, seq)))
+        store.submit(kit.outcome(batch=kit.batch(1)))
+        await kit.until(lambda: seen.raised() == [("store_slow", "core.db")])
+        assert not store.stats().core.is_healthy
+        assert store.stats().core.queued_records <= 10_001
+        await kit.until(lambda: [r.lane for r in seen.durable] == [Lane.R])
+        go_on.set()
+        await kit.until(lambda: seen.cleared() == [("store_slow", "core.db")])
+        await store.flush()
+        assert store.stats().core.dropped_records == 11_999 - 1 - 10_000
+        newest = await store.unsettled(Lane.A, limit=20_000, max_bytes=10**9)
+        assert [newest[0].seq, newest[-1].seq, len(newest)] == [1, 11_999, 10_001]
+
+
+async def test_a_full_readings_file_drops_settled_batches_and_only_those(kit):
+    async with kit.open(encode=lambda batch: bytes(4_000), readings_bytes=400_000) as (store, seen):
+        for seq in range(1, 61):
+            store.submit(kit.outcome(batch=kit.batch(seq)))
+            await store.flush()
+        store.settle([Range(Lane.R, "e1", 1, 50)])
+        for seq in range(61, 121):
+            store.submit(kit.outcome(batch=kit.batch(seq)))
+            await store.flush()
+            if seq > 64:
+                store.settle([Range(Lane.R, "e1", 1, seq - 10)])
+        assert seen.faults == []
+        found = await store.unsettled(Lane.R, **ALL)
+        assert [r.seq for r in found] == list(range(111, 121))
+    size = (kit.directory / "readings.db").stat().st_size
+    assert size <= 400_000
+
+
+async def test_a_full_file_holds_what_it_has_until_acks_make_room(kit):
+    async with kit.open(encode=lambda batch: bytes(4_000), readings_bytes=400_000) as (store, seen):
+        for seq in range(1, 201):
+            store.submit(kit.outcome(batch=kit.batch(seq)))
+            await kit.until(lambda seq=seq: len(seen.durable) == seq or READINGS in seen.raised())
+            if READINGS in seen.raised():
+                break
+        held = len(seen.durable)
+        assert 50 < held < 200
+        store.submit(kit.outcome(kit.record(Lane.A, 1)))
+        await kit.until(lambda: any(r.lane is Lane.A for r in seen.durable))
+        found = await store.unsettled(Lane.R, **ALL)
+        assert len(found) == held, "a full file can still be drained"
+        store.settle([Range(Lane.R, "e1", 1, held)])
+        await kit.until(lambda: seen.cleared() == [READINGS])
+        await store.flush()
+        assert [r.seq for r in await store.unsettled(Lane.R, **ALL)] == [held + 1]
+
+
+async def test_a_full_core_file_keeps_new_alarms_in_memory(kit):
+    async with kit.open(core_bytes=160 * 1024) as (store, seen):
+        for seq in range(1, 100):
+            store.submit(kit.outcome(kit.record(Lane.A, seq, body=bytes(3_000))))
+        await kit.until(lambda: seen.raised() == [CORE])
+        assert store.stats().core.queued_records == 99 - len(seen.durable)
+
+
+async def test_a_directory_that_vanishes_while_running_comes_back(kit):
+    disk = Disk()
+    async with kit.open(before_commit=disk) as (store, seen):
+        disk.broken.update({"core.db"})
+        store.submit(kit.outcome(kit.record(Lane.A, 1), alarms=(Alarm("a", AlarmState.UA),)))
+        await kit.until(lambda: seen.raised() == [CORE])
+        shutil.rmtree(kit.directory)
+        disk.broken.clear()
+        kit.directory.mkdir()
+        await kit.until(lambda: seen.cleared() == [CORE])
+        assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [1]
