@@ -31,6 +31,8 @@ TITLES = {
     "lanes": Text("待平台确认", "Waiting for the platform"),
     "link": Text("上行", "Uplink"),
     "store": Text("存储", "Store"),
+    "clock": Text("时钟", "Clock"),
+    "inbox": Text("收件箱", "Inbox"),
 }
 NO_ALARM = Text("无报警", "No alarm")
 START = Text(
@@ -63,6 +65,14 @@ WORDS = {
     "broker": Text("代理", "Broker"),
     "why": Text("原因", "Why"),
     "name": Text("名称", "Name"),
+    "is_platform_present": Text("平台应答", "Platform answers"),
+    "is_healthy": Text("健康", "Healthy"),
+    "queued": Text("排队", "Queued"),
+    "commits": Text("提交", "Commits"),
+    "clk": Text("可信度", "Trust"),
+    "err_ms": Text("误差 ms", "Error ms"),
+    "waiting": Text("等待", "Waiting"),
+    "dropped": Text("丢弃", "Dropped"),
 }
 
 SEVERITIES = {
@@ -125,12 +135,10 @@ def show(answer: Part, lang: Lang, to: Console) -> None:
         to.print(NO_ALARM.in_(lang))
     if points := _rows(answer, "points"):
         to.print(_points(points, lang))
-    for key in ("devices", "buses"):
+    for key in ("devices", "buses", "lanes", "store"):
         if rows := _rows(answer, key):
             to.print(_plain(TITLES[key].in_(lang), rows, lang))
-    if lanes := _rows(answer, "lanes"):
-        to.print(_plain(TITLES["lanes"].in_(lang), lanes, lang))
-    for key in ("link", "store"):
+    for key in ("link", "clock", "inbox"):
         if part := answer.get(key):
             to.print(_line(key, part, lang))
 
@@ -264,11 +272,13 @@ def _part(answer: Part, key: str) -> Part:
 
 
 def _rows(answer: Part, key: str) -> list[Part]:
-    """Rows of a list, or of a mapping whose keys are the names of its rows."""
+    """Rows of a list, or of a mapping whose keys are the names of its rows; else one row."""
     part = answer.get(key)
     if isinstance(part, list):
         return [row for row in part if isinstance(row, Mapping)]
     if isinstance(part, Mapping):
+        if not any(isinstance(row, Mapping) for row in part.values()) and key != "lanes":
+            return [part]
         name = "lane" if key == "lanes" else "id"
         return [
             {name: given, **(row if isinstance(row, Mapping) else {"unsettled": row})}

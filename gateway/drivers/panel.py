@@ -33,7 +33,7 @@ RETRY_MS = (1_000, 15_000)  # first and longest wait before a failed pin is open
 DEBOUNCE_MS = 50
 STOP_WITHIN_S = 2.0
 
-OUTPUTS = ("red", "amber", "yellow", "green", "buzzer")
+OUTPUTS = ("buzzer", "red", "amber", "yellow", "green")  # set in this order: heard before seen
 SAFE = Levels(red=False, amber=False, yellow=True, green=False, buzzer=False)
 DARK = Signal(Lamp.OFF, Lamp.OFF, Lamp.OFF, Lamp.OFF, Pattern.QUIET, 0)
 

@@ -38,7 +38,7 @@ SNAPSHOT: dict[str, Any] = {
     ],
     "buses": [{"id": "plant-room", "is_up": True, "requests": 120, "timeouts": 2, "p99_ms": 48.25}],
     "lanes": {"A": {"unsettled": 1}, "B": {"unsettled": 0}, "R": {"unsettled": 12}},
-    "store": {"core_bytes": 40960},
+    "store": {"core.db": {"is_healthy": True, "commits": 3}},
     "link": {"is_up": False, "broker": "mqtt://platform:1883", "why": "dns"},
 }  # fmt: skip
 
@@ -76,7 +76,7 @@ def test_buses_lanes_link_and_store_are_shown_with_what_they_have() -> None:
     assert "plant-room yes 120 2 48.25" in text
     assert "A 1" in text
     assert "Uplink Up: no Broker: mqtt://platform:1883 Why: dns" in text
-    assert "Store core_bytes: 40960" in text
+    assert "core.db yes 3" in text
 
 
 def test_brackets_of_a_device_are_text_and_no_markup() -> None:
