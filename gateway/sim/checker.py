@@ -8,6 +8,7 @@ history. It imports nothing that the daemon judges or shows with: the sound tabl
 import json
 import sqlite3
 import zlib
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -25,12 +26,13 @@ LAMP_OF = {Severity.ALARM: "red", Severity.WARNING: "amber", Severity.FAULT: "ye
 HALF_PERIOD_MS = {"red": (60, 400), "amber": (330, 800), "yellow": (330, 800)}  # blinking, not lit
 BEATS_MS = {  # field/patrol-and-alarms 5: on, off ... from the onset, for as long as is compared
     Sound.A1: (250, 250) * 4,
-    Sound.A2: (100, 100) * 4 + (700,),
+    Sound.A2: (100, 100, 100, 100, 100, 100, 100, 800),
     Sound.W: (300, 300, 300, 8300),
     Sound.F: (500, 19_500),
 }
 HEARD_MS = 1400  # so much of a sound is compared; people wait longer than that before they act
 STEP_MS = 10
+MISFIT = 0.2  # the nearest two patterns, F and a silent buzzer, differ in 0.36 of the time
 SEEN_WITHIN_MS = 12_000  # after its scene began: drift, period, on-delay, two samples
 MERGED_MS = 1500  # a blinking lamp may stumble once when the pattern changes
 
@@ -191,9 +193,14 @@ def _told(onset: Onset) -> str:
 
 
 def read_pins(log: Path) -> list[Edge]:
-    """Return the edges of the panel's pin log: JSON lines of t, pin and level."""
-    lines = (json.loads(line) for line in log.read_text(encoding="utf-8").splitlines())
-    return [Edge(line["t"], line["pin"], bool(line["level"])) for line in lines]
+    """Return the edges of the panel's pin log."""
+    return parse_pins(log.read_text(encoding="utf-8").splitlines())
+
+
+def parse_pins(lines: Iterable[str]) -> list[Edge]:
+    """Return the edges that JSON lines of t (ms), pin and level say."""
+    edges = (json.loads(line) for line in lines)
+    return [Edge(edge["t"], edge["pin"], bool(edge["level"])) for edge in edges]
 
 
 def read_records(database: Path) -> dict[Key, dict[str, Any]]:
@@ -209,6 +216,11 @@ def count_waiting(database: Path) -> int:
     address = f"{database.resolve().as_uri()}?mode=ro"
     with closing(sqlite3.connect(address, uri=True)) as db:
         return int(db.execute("SELECT count(*) FROM pending").fetchone()[0])
+
+
+def read_history(log: Path) -> tuple[dict[Key, int], int]:
+    """Return how often each record took effect at the platform, and how many it received."""
+    raise NotImplementedError
 
 
 def _message(body: bytes) -> dict[str, Any]:
@@ -253,11 +265,23 @@ def onsets_of(edges: Iterable[Edge]) -> tuple[Onset, ...]:
             log.append(edge)
     buzzer = by_role["buzzer"]
     onsets = [
-        Onset(start, severity, sound_at(buzzer, start))
+        _onset(severity, start, buzzer)
         for severity, lamp in LAMP_OF.items()
         for start in blink_starts(by_role[lamp], *HALF_PERIOD_MS[lamp])
     ]
     return tuple(sorted(onsets, key=lambda onset: onset.t_ms))
+
+
+def _onset(severity: Severity, lamp_ms: float, buzzer: Sequence[Edge]) -> Onset:
+    """The onset at a lamp, at the moment when the buzzer began its pattern, if it began one.
+
+    A lamp that was lit before it blinks shows its onset up to a half period late.
+    """
+    earliest, latest = lamp_ms - HALF_PERIOD_MS[LAMP_OF[severity]][1], lamp_ms + 150
+    begins = [e.t_ms for e in buzzer if e.is_on and earliest <= e.t_ms <= latest]
+    fits = {start: sound for start in [*begins, lamp_ms] if (sound := sound_at(buzzer, start))}
+    start = min(fits, default=lamp_ms)
+    return Onset(start, severity, fits.get(start))
 
 
 def blink_starts(edges: Sequence[Edge], shortest_ms: float, longest_ms: float) -> list[float]:
@@ -276,25 +300,23 @@ def blink_starts(edges: Sequence[Edge], shortest_ms: float, longest_ms: float) -
     return starts
 
 
-def sound_at(buzzer: Sequence[Edge], onset_ms: float) -> Sound | None:
-    """Return the pattern that begins at `onset_ms`: the one that fits best, if one fits well."""
-    fits = {
-        sound: min(_misfit(buzzer, onset_ms + shift, beats) for shift in range(-50, 151, 10))
-        for sound, beats in BEATS_MS.items()
-    }
-    best = min(fits, key=lambda sound: fits[sound])
-    return best if fits[best] <= 0.2 else None
+def sound_at(buzzer: Sequence[Edge], start_ms: float) -> Sound | None:
+    """Return the pattern that begins at `start_ms`: the one that fits best, if one fits well."""
+    heard = [_is_on(buzzer, start_ms + at) for at in range(0, HEARD_MS, STEP_MS)]
+    misfits = {sound: _misfit(heard, beats) for sound, beats in BEATS_MS.items()}
+    best = min(misfits, key=lambda sound: misfits[sound])
+    return best if misfits[best] <= MISFIT else None
 
 
-def _misfit(buzzer: Sequence[Edge], start_ms: float, beats: Sequence[int]) -> float:
-    """Share of the compared time in which the buzzer is not as the pattern says."""
-    moments = range(0, HEARD_MS, STEP_MS)
-    wrong = sum(_is_on(buzzer, start_ms + at) is not _is_beat(beats, at) for at in moments)
-    return wrong / len(moments)
+def _misfit(heard: Sequence[bool], beats: Sequence[int]) -> float:
+    """Share of the compared time in which the buzzer was not as the pattern says."""
+    wrong = sum(is_on is not _is_beat(beats, n * STEP_MS) for n, is_on in enumerate(heard))
+    return wrong / len(heard)
 
 
 def _is_on(edges: Sequence[Edge], t_ms: float) -> bool:
-    return next((edge.is_on for edge in reversed(edges) if edge.t_ms <= t_ms), False)
+    before = bisect_right(edges, t_ms, key=lambda edge: edge.t_ms)
+    return before > 0 and edges[before - 1].is_on
 
 
 def _is_beat(beats: Sequence[int], at_ms: int) -> bool:

@@ -83,7 +83,7 @@ SCENES: tuple[Scene, ...] = (
             "kitchen board: back to 28 mA; kitchen gas leaks to 13 %LEL",
         ),
         (Drift(BOARD, "residual_current", 28.0, 0.5), Drift(GAS, "gas", 13.0, 1.0)),
-        (Plant(f"{GAS}.gas/gas_warning", Severity.WARNING, Sound.W),),
+        (Plant(f"{GAS}.concentration/gas_warning", Severity.WARNING, Sound.W),),
     ),
     Scene(
         16.5,
@@ -94,7 +94,7 @@ SCENES: tuple[Scene, ...] = (
         17.5,
         Text("燃气升至 27 %LEL（此时无网络）", "kitchen gas: 27 %LEL, while the broker is away"),
         (Drift(GAS, "gas", 27.0, 1.0),),
-        (Plant(f"{GAS}.gas/gas_alarm", Severity.ALARM, Sound.A2),),
+        (Plant(f"{GAS}.concentration/gas_alarm", Severity.ALARM, Sound.A2),),
     ),
     Scene(
         23.0,
@@ -103,7 +103,7 @@ SCENES: tuple[Scene, ...] = (
             "kitchen gas: cleared; hydrant pressure sags to 0.088 MPa",
         ),
         (Drift(GAS, "gas", 0.4, 0.5), Drift(HYDRANT, "pressure", 0.088, 1.0)),
-        (Plant(f"{HYDRANT}.pressure/hydrant_warning", Severity.WARNING, Sound.W),),
+        (Plant(f"{HYDRANT}.pressure/pressure_low_warning", Severity.WARNING, Sound.W),),
     ),
     Scene(
         26.5,
@@ -114,7 +114,7 @@ SCENES: tuple[Scene, ...] = (
         28.0,
         Text("消火栓压力降至 0.055 MPa", "hydrant pressure sags on to 0.055 MPa"),
         (Drift(HYDRANT, "pressure", 0.055, 1.0),),
-        (Plant(f"{HYDRANT}.pressure/hydrant_alarm", Severity.ALARM, Sound.A1),),
+        (Plant(f"{HYDRANT}.pressure/pressure_low_alarm", Severity.ALARM, Sound.A1),),
     ),
     Scene(
         33.0,

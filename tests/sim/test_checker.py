@@ -11,7 +11,6 @@ import pytest
 
 from gateway.domain.rules import Severity, Sound
 from gateway.sim.checker import (
-    BEATS_MS,
     LAMP_OF,
     Edge,
     Evidence,
@@ -29,6 +28,12 @@ ALARM = Plant("board.residual_current/residual_alarm", Severity.ALARM, Sound.A1)
 GAS = Plant("gas.gas/gas_alarm", Severity.ALARM, Sound.A2)
 WARNING = Plant("hydrant.pressure/hydrant_warning", Severity.WARNING, Sound.W)
 FAULT = Plant("gateway/device_silent/meter", Severity.FAULT, Sound.F)
+HEARD = {  # what the panel plays, written out once more: a wrong table must not agree with itself
+    Sound.A1: [(0, 250), (500, 750), (1000, 1250), (1500, 1750)],
+    Sound.A2: [(0, 100), (200, 300), (400, 500), (600, 700), (1500, 1600), (1700, 1800)],
+    Sound.W: [(0, 300), (600, 900)],
+    Sound.F: [(0, 500)],
+}
 HALF_MS = {Severity.ALARM: 250, Severity.WARNING: 500, Severity.FAULT: 500}
 READINGS: Key = ("e1", "R", 1)
 
@@ -50,7 +55,15 @@ def episode(plant: Plant, start: float, *, lasts: float = 2000.0) -> list[Edge]:
     lamp = LAMP_OF[plant.severity]
     blinking = wave(lamp, start, (half, half), start + lasts)[:-1]
     steady = [Edge(start + lasts, lamp, True), Edge(start + lasts + 3000, lamp, False)]
-    return [*blinking, *steady, *wave("buzzer", start, BEATS_MS[plant.sound], start + lasts)]
+    return [*blinking, *steady, *sounding(plant.sound, start)]
+
+
+def sounding(sound: Sound, start: float) -> list[Edge]:
+    return [
+        Edge(start + t, "buzzer", is_on)
+        for on, off in HEARD[sound]
+        for t, is_on in ((on, True), (off, False))
+    ]
 
 
 def raise_message(plant: Plant) -> dict[str, object]:
@@ -188,6 +201,21 @@ def test_an_episode_is_one_onset_with_its_sound(plant: Plant, wobble_ms: int) ->
 def test_a_lamp_that_blinks_without_its_buzzer_has_no_sound() -> None:
     mute = [edge for edge in episode(ALARM, 5000) if edge.role != "buzzer"]
     assert [onset.sound for onset in onsets_of(mute)] == [None]
+
+
+def test_a_lamp_that_stood_on_for_an_earlier_alarm_shows_the_next_onset_on_time() -> None:
+    first = [Edge(1000, "amber", True)]  # acknowledged long ago, still open
+    second = wave("amber", 5000, (500, 500), 7300)[1:]  # begins lit: nothing to see yet
+    (onset,) = onsets_of([*first, *second, *sounding(Sound.W, 5000)])
+    assert (onset.t_ms, onset.sound) == (5000, Sound.W)
+
+
+def test_an_alarm_that_takes_over_from_a_sounding_warning_is_told_from_it() -> None:
+    warning = [edge for edge in episode(WARNING, 1000) if edge.role != "buzzer"]
+    alarm = wave("red", 1100, (250, 250), 3500)
+    buzzer = [Edge(1000, "buzzer", True), *sounding(Sound.A1, 1100)[1:]]
+    sounds = {onset.severity: onset.sound for onset in onsets_of([*warning, *alarm, *buzzer])}
+    assert sounds == {Severity.WARNING: None, Severity.ALARM: Sound.A1}
 
 
 def test_the_lamp_test_and_steady_lamps_are_no_onsets() -> None:

@@ -1,0 +1,330 @@
+"""The demo's stage: broker, simulated platform, simulated house, people, and the real daemon.
+
+The daemon runs as it would in a house, in a process of its own, with a generated site file; all
+that is simulated about it is what it is connected to. Nothing of its inside is looked at before
+it has ended: the verdict comes from `gateway.sim.checker`.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.config.shipped import shipped_dir
+from gateway.domain.text import Text
+from gateway.drivers.sockets import NoAnswer, request
+from gateway.sim import broker as brokers
+from gateway.sim.broker import SimBroker, open_broker
+from gateway.sim.bus import open_rtu, open_tcp
+from gateway.sim.checker import (
+    LAMP_OF,
+    MERGED_MS,
+    Edge,
+    Onset,
+    Sown,
+    Verdict,
+    gather,
+    judge,
+    onsets_of,
+    parse_pins,
+    read_history,
+    read_pins,
+    read_records,
+)
+from gateway.sim.house import House, boot_ms, build_house, is_set_within, play
+from gateway.sim.people import Request, Row, attend
+from gateway.sim.processes import Process, end, running, tail
+from gateway.sim.story import Scene, passes_in, scenes_of
+
+READY_S = 30.0
+DRAIN_S = 10.0
+STOP_S = 20.0
+
+# Addresses in config/site.demo.yaml that a demo of its own replaces.
+SERIAL_ADDRESS = "/tmp/care-demo/plant-room"  # noqa: S108 - a name to be replaced, never opened
+TCP_ADDRESS = "127.0.0.1:10502"
+BROKER_ADDRESS = "mqtt+unix:///tmp/care-demo/mqtt.sock"
+
+WHO = {
+    "demo": Text("演示", "demo"),
+    "house": Text("现场", "house"),
+    "panel": Text("面板", "panel"),
+    "people": Text("人员", "people"),
+    "platform": Text("平台", "platform"),
+}
+LAMP = {
+    "red": Text("红灯闪", "red lamp blinks"),
+    "amber": Text("橙灯闪", "amber lamp blinks"),
+    "yellow": Text("黄灯闪", "yellow lamp blinks"),
+}
+DID = {
+    "silence": Text("消音", "silences"),
+    "acknowledge": Text("确认", "acknowledges"),
+    "reset": Text("复位", "resets"),
+}
+
+Tell = Callable[[str, Text], None]  # who speaks (a key of WHO), what
+
+
+class DaemonDied(Exception):
+    """The daemon ended, or never became ready; the text ends with the tail of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the demo found: the verdict, which broker it had, and how the daemon ended."""
+
+    verdict: Verdict
+    broker: str
+    broker_away_s: float
+    exit_code: int
+    seconds: float
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        ended = f"the daemon ended with code {self.exit_code}"
+        return (*self.verdict.problems, *([ended] if self.exit_code else []))
+
+    @property
+    def is_well(self) -> bool:
+        return not self.problems
+
+
+async def perform(
+    seconds: float | None,
+    folder: Path,
+    *,
+    tell: Tell,
+    ended: asyncio.Event,
+    embedded: bool = False,
+) -> Report:
+    """Play the story for so many seconds, or until `ended` is set; return what came of it.
+
+    All files are left in `folder`. Raises BrokerMissing or DaemonDied; whatever happens, nothing
+    that was started goes on running.
+    """
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    house, sown = build_house(), list[Sown]()
+    async with AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(open_broker(folder, embedded=embedded))
+        line = await stack.enter_async_context(open_rtu(folder / "plant-room", house.plant_room))
+        tcp = await stack.enter_async_context(open_tcp(house.pump_house))
+        platform = await stack.enter_async_context(_platform(broker, folder))
+        site = write_site(
+            folder, serial=str(line.port), tcp=f"{tcp.host}:{tcp.port}", mqtt=broker.url
+        )
+        daemon = await stack.enter_async_context(_daemon(site, folder))
+        tell("demo", Text(f"消息服务器：{broker.name}", f"broker: {broker.name}"))
+        switch = Switch(broker)
+        await _live(folder, house, daemon, switch, seconds, tell=tell, sown=sown, ended=ended)
+        code = await end(daemon, within_s=STOP_S)
+        await end(platform)
+    return Report(
+        verdict=verdict_of(folder, sown),
+        broker=broker.name,
+        broker_away_s=switch.away_s,
+        exit_code=code,
+        seconds=loop.time() - started,
+    )
+
+
+def write_site(folder: Path, *, serial: str, tcp: str, mqtt: str) -> Path:
+    """Write the demo's site with the addresses of this run; ValueError if one cannot be put in."""
+    text = (shipped_dir() / "site.demo.yaml").read_text(encoding="utf-8")
+    for address, own in ((SERIAL_ADDRESS, serial), (TCP_ADDRESS, tcp), (BROKER_ADDRESS, mqtt)):
+        if text.count(address) != 1:
+            raise ValueError(
+                f"site.demo.yaml names {address} {text.count(address)} times, not once"
+            )
+        text = text.replace(address, own)
+    site = folder / "site.yaml"
+    site.write_text(text, encoding="utf-8")
+    return site
+
+
+def verdict_of(folder: Path, sown: list[Sown]) -> Verdict:
+    """Compare what was planted with what daemon and platform have written so far."""
+    applied, received = read_history(folder / "platform.jsonl")
+    core = read_records(folder / "store" / "core.db")
+    readings = read_records(folder / "store" / "readings.db")
+    return judge(sown, gather(core, readings, read_pins(folder / "panel.jsonl"), applied, received))
+
+
+class Switch:
+    """The broker's plug, and how long it was pulled."""
+
+    def __init__(self, broker: SimBroker) -> None:
+        self._broker = broker
+        self._pulled_at: float | None = None
+        self.away_s = 0.0
+
+    async def __call__(self, is_up: bool) -> None:
+        loop = asyncio.get_running_loop()
+        if is_up and self._pulled_at is not None:
+            await brokers.start(self._broker)
+            self.away_s += loop.time() - self._pulled_at
+            self._pulled_at = None
+        elif not is_up and self._pulled_at is None:
+            self._pulled_at = loop.time()
+            await brokers.stop(self._broker)
+
+
+def _daemon(site: Path, folder: Path) -> AbstractAsyncContextManager[Process]:
+    return running(
+        [
+            *(sys.executable, "-m", "gateway", "run", str(site)),
+            *("--store", str(folder / "store"), "--socket", str(folder / "daemon.sock")),
+            *("--panel", "mock", "--panel-log", str(folder / "panel.jsonl")),
+        ],
+        folder / "daemon.log",
+        within_s=STOP_S,
+    )
+
+
+def _platform(broker: SimBroker, folder: Path) -> AbstractAsyncContextManager[Process]:
+    program = (sys.executable, "-u", "-m", "gateway.sim.platform")
+    options = ("--broker", broker.url, "--history", str(folder / "platform.jsonl"))
+    return running([*program, *options], folder / "platform.log")
+
+
+async def _live(
+    folder: Path,
+    house: House,
+    daemon: Process,
+    switch: Switch,
+    seconds: float | None,
+    *,
+    tell: Tell,
+    sown: list[Sown],
+    ended: asyncio.Event,
+) -> None:
+    """The daemon's life from its first reading to the end of the drain."""
+
+    async def ask(what: Request) -> Mapping[str, Any]:
+        return await request(folder / "daemon.sock", what)
+
+    def tell_scene(scene: Scene) -> None:
+        tell("house", scene.say)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            helpers = [
+                group.create_task(_watch(daemon, folder)),
+                group.create_task(
+                    attend(ask, tell=lambda did, row: tell("people", _did(did, row)))
+                ),
+                group.create_task(_tell_panel(folder / "panel.jsonl", tell)),
+                group.create_task(_tell_platform(folder / "platform.log", tell)),
+            ]
+            await _until_ready(ask, folder)
+            tell(
+                "demo",
+                Text("网关就绪，各测点均有读数", "the gateway is ready, every point has a value"),
+            )
+            loop = asyncio.get_running_loop()
+            start = loop.time()
+            scenes = scenes_of(passes_in(seconds))
+            await play(
+                scenes, house.devices, switch_broker=switch, tell=tell_scene, sown=sown, ended=ended
+            )
+            if seconds is not None:
+                await is_set_within(ended, start + seconds - loop.time())
+            tell("demo", Text("故事结束，等待送达", "the story is over, draining"))
+            await switch(True)
+            await _drain(folder, sown)
+            for helper in helpers:
+                helper.cancel()
+    except* DaemonDied as died:
+        raise died.exceptions[0] from None
+
+
+async def _until_ready(ask: Callable[[Request], Awaitable[Row]], folder: Path) -> None:
+    """Return when the daemon answers and every point has its first good value."""
+    waiting: object = "no answer on its socket"
+    try:
+        async with asyncio.timeout(READY_S):
+            while waiting:
+                await asyncio.sleep(0.1)
+                try:
+                    points = (await ask({"verb": "status"})).get("points", [])
+                except NoAnswer:
+                    continue
+                waiting = [p["id"] for p in points if p["quality"] != "good"] or not points
+    except TimeoutError:
+        log = tail(folder / "daemon.log")
+        raise DaemonDied(
+            f"the daemon is not ready after {READY_S:.0f} s: {waiting}\n{log}"
+        ) from None
+
+
+async def _watch(daemon: Process, folder: Path) -> None:
+    code = await daemon.wait()
+    raise DaemonDied(f"the daemon ended with code {code}:\n{tail(folder / 'daemon.log')}")
+
+
+async def _drain(folder: Path, sown: list[Sown]) -> None:
+    """Wait until all is well, at most ten seconds; the verdict comes after the daemon's end."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + DRAIN_S
+    for _ in iter(lambda: loop.time() < until, False):
+        # In a thread: the simulated devices are served by this loop.
+        if not (await asyncio.to_thread(verdict_of, folder, list(sown))).problems:
+            return
+        await asyncio.sleep(0.5)
+
+
+# --- what is told while it happens ----------------------------------------------------------
+
+
+async def _tell_panel(log: Path, tell: Tell) -> None:
+    """Tell each onset at the pins once it is long enough ago to be known."""
+    edges: list[Edge] = []
+    told: set[Onset] = set()
+    async for lines in _new_lines(log):
+        edges += parse_pins(lines)
+        if not edges:
+            continue
+        known = [o for o in onsets_of(edges) if boot_ms() - o.t_ms > MERGED_MS + 500]
+        for onset in (o for o in known if o not in told):
+            told.add(onset)
+            lamp = LAMP[LAMP_OF[onset.severity]]
+            tell(
+                "panel",
+                Text(f"{lamp.zh}，蜂鸣器 {onset.sound}", f"{lamp.en}, buzzer {onset.sound}"),
+            )
+        if boot_ms() - edges[-1].t_ms > 2 * MERGED_MS:
+            edges, told = list({edge.role: edge for edge in edges}.values()), set()
+
+
+async def _tell_platform(log: Path, tell: Tell) -> None:
+    async for lines in _new_lines(log):
+        for line in lines:
+            tell("platform", Text(line, line))
+
+
+async def _new_lines(path: Path) -> AsyncIterator[list[str]]:
+    """Give the whole lines that were added to a file, every 0.2 s, also when there are none."""
+    position = 0
+    while True:
+        await asyncio.sleep(0.2)
+        data = await asyncio.to_thread(_read_from, path, position)
+        whole = data[: data.rfind(b"\n") + 1]
+        position += len(whole)
+        yield whole.decode(errors="replace").splitlines()
+
+
+def _read_from(path: Path, position: int) -> bytes:
+    if not path.exists():
+        return b""
+    with path.open("rb") as file:
+        file.seek(position)
+        return file.read()
+
+
+def _did(did: Request, row: Row) -> Text:
+    verb, name = DID[str(did["verb"])], row.get("rule", "")
+    return Text(f"{did['by']} {verb.zh} {name}", f"{did['by']} {verb.en} {name}")
