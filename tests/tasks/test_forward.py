@@ -1,0 +1,388 @@
+import asyncio
+import contextlib
+import json
+import random
+import sys
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from gateway.core.messages import Sender, fact_body, read_body, state_body
+from gateway.domain.errors import LinkLost, LinkRefused
+from gateway.domain.events import FaultRaised, LinkChanged, PlatformChanged, Receipt
+from gateway.domain.moments import Clk, Now
+from gateway.domain.readings import Quality, Reading
+from gateway.domain.records import Batch, Lane, Range, Record
+from gateway.domain.site import Broker, Delivery, Reconnect, Uplink
+from gateway.drivers import mqtt
+from gateway.sim.history import read_applied, read_counts, read_settled
+from gateway.tasks.forward import Incoming, forward
+from tests.partners.broker import Mosquitto
+
+GATEWAY = "wh-0152-01"
+ONE_BROKER = (Broker("x", 1),)
+SENDER = Sender(GATEWAY, "e2", {"id": "elm"}, "abcd1234", {"a.b": 0})
+
+
+def clock() -> Now:
+    mono_ms = time.monotonic_ns() // 1_000_000
+    return Now(mono_ms, 1_790_000_000_000 + mono_ms, Clk.SYNC, 40, "0123456789ab")
+
+
+def record(lane: Lane, seq: int, epoch: str = "e2", at: Now | None = None) -> Record:
+    sender = Sender(GATEWAY, epoch, {}, "abcd1234", {"a.b": 0})
+    at = at or clock()
+    if lane is Lane.R:
+        reading = Reading("a.b", seq, Quality.GOOD, at.mono_ms)
+        body = read_body(sender, Batch(epoch, seq, at, (reading,)))
+    else:
+        body = fact_body(sender, lane, seq, kind="anchor", at=at, fields={"n": seq})
+    return Record(lane, epoch, seq, "anchor", at, body)
+
+
+class FakeStore:
+    """Records in memory, in the order of their numbers, epoch e1 before e2."""
+
+    def __init__(self, records: Sequence[Record] = ()) -> None:
+        self.records = {(r.lane, r.epoch, r.seq): r for r in records}
+        self.settled: list[Range] = []
+        self.largest_load = 0
+
+    async def load(self, lane, *, after, limit, max_bytes) -> list[Record]:
+        await asyncio.sleep(0)
+        found = sorted(
+            (
+                r
+                for r in self.records.values()
+                if r.lane is lane and self.position(r) > (after or ())
+            ),
+            key=self.position,
+        )[:limit]
+        self.largest_load = max(self.largest_load, len(found))
+        return found
+
+    def position(self, one: Record) -> tuple[str, int]:
+        return (one.epoch, one.seq)
+
+    def settle(self, ranges: Sequence[Range]) -> None:
+        self.settled.extend(ranges)
+        for range_ in ranges:
+            for seq in range(range_.lo, range_.hi + 1):
+                self.records.pop((range_.lane, range_.epoch, seq), None)
+
+    async def bounds(self) -> dict[Lane, Sequence[Range]]:
+        return {}
+
+
+class Rig:
+    """A running forwarder with everything it needs."""
+
+    def __init__(self, store: FakeStore, connect, brokers=ONE_BROKER, **fields) -> None:
+        self.store = store
+        self.incoming = Incoming()
+        self.events: list[object] = []
+        self.stopping = asyncio.Event()
+        fields = {"reconnect": Reconnect.LOCAL, "probe_ms": 300, **fields}
+        self.uplink = Uplink(gateway=GATEWAY, brokers=brokers, **fields)
+        self.task = asyncio.create_task(
+            forward(
+                uplink=self.uplink,
+                sender=SENDER,
+                connect=connect or self.connect_mqtt,
+                load=store.load,
+                position=store.position,
+                settle=store.settle,
+                bounds=store.bounds,
+                incoming=self.incoming,
+                post=self.events.append,
+                clock=clock,
+                jitter=lambda low, high: random.uniform(low, high) / 10,
+                describe=partial(state_body, SENDER),
+                points=b'{"v":1,"t":"points"}',
+                now_snapshot=lambda: b'{"v":1,"t":"now"}',
+                stopping=self.stopping,
+            )
+        )
+
+    def connect_mqtt(self, broker, will, on_message):
+        return mqtt.connect(
+            self.uplink, broker, client_id=GATEWAY, will=will, on_message=on_message,
+            protocol=mqtt.V5,
+        )  # fmt: skip
+
+    def make(self, lane: Lane, seq: int) -> None:
+        """What the decider and the store do with a new record."""
+        one = record(lane, seq)
+        self.incoming.submitted((one,))
+        self.store.records[lane, "e2", seq] = one
+        self.incoming.durable((one,))
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert not self.task.done(), self.task
+            assert time.monotonic() < deadline, "did not happen in time"
+            await asyncio.sleep(0.02)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+
+
+@contextlib.asynccontextmanager
+async def platform(broker: Mosquitto, history, *options: str):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-u", "-m", "gateway.sim.platform", "--broker", broker.url,
+        "--history", str(history), *options,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+def backlog(n_a: int, n_b: int, n_r: int) -> list[Record]:
+    counts = ((Lane.A, n_a), (Lane.B, n_b), (Lane.R, n_r))
+    return [record(lane, seq, "e1") for lane, n in counts for seq in range(1, n + 1)]
+
+
+async def test_300_records_arrive_once_though_the_broker_is_killed_twice(tmp_path):
+    history = tmp_path / "h.sqlite"
+    store = FakeStore(backlog(20, 60, 220))
+    expected = {(GATEWAY, r.epoch, r.lane.value, r.seq) for r in store.records.values()}
+    with Mosquitto() as broker:
+        async with platform(broker, history), Rig(store, None, (broker.broker,)) as rig:
+            for applied in (40, 150):
+                await rig.until(lambda n=applied: len(read_applied(history)) >= n)
+                broker.kill()
+                await rig.until(
+                    lambda: any(isinstance(e, LinkChanged) and not e.is_up for e in rig.events)
+                )
+                rig.events.clear()
+                broker.start()
+            await rig.until(lambda: not store.records, 120)
+    keys = [row.key for row in read_applied(history)]
+    assert len(keys) == len(set(keys)) == 300
+    assert set(keys) == expected
+
+
+async def test_no_reading_is_settled_before_the_last_alarm_of_the_backlog(tmp_path):
+    history = tmp_path / "h.sqlite"
+    store = FakeStore(backlog(200, 10, 50))
+    with Mosquitto() as broker:
+        async with platform(broker, history), Rig(store, None, (broker.broker,)) as rig:
+            await rig.until(lambda: not store.records)
+    acked = read_settled(history)
+    last_alarm = max(i for i, range_ in enumerate(acked) if range_.lane == "A")
+    first_reading = min(i for i, range_ in enumerate(acked) if range_.lane == "R")
+    assert last_alarm < first_reading
+    alarms = [row.key[3] for row in read_applied(history) if row.key[2] == "A"]
+    assert alarms == list(range(1, 201))
+
+
+async def test_new_records_go_out_without_a_trip_to_the_disk_and_only_once(tmp_path):
+    history = tmp_path / "h.sqlite"
+    with Mosquitto() as broker:
+        async with platform(broker, history), Rig(FakeStore(), None, (broker.broker,)) as rig:
+            await rig.until(lambda: PlatformChanged(is_present=True) in rig.events)
+            for seq in range(1, 31):
+                for lane in Lane:
+                    rig.make(lane, seq)
+                await asyncio.sleep(0)
+            await rig.until(lambda: not rig.store.records)
+    assert len(read_applied(history)) == 90
+    assert "duplicates" not in read_counts(history)
+
+
+async def test_an_end_drains_and_says_goodbye(tmp_path):
+    history = tmp_path / "h.sqlite"
+    said: list[tuple[str, bytes]] = []
+    with Mosquitto() as broker:
+        uplink = Uplink(gateway="+", brokers=())  # hears what everybody says
+        async with platform(broker, history), Rig(FakeStore(), None, (broker.broker,)) as rig:
+            await rig.until(lambda: PlatformChanged(is_present=True) in rig.events)
+            rig.make(Lane.A, 1)
+            rig.make(Lane.R, 1)
+            rig.stopping.set()
+            await asyncio.wait_for(rig.task, 30)
+            assert not rig.store.records
+        async with mqtt.connect(
+            uplink, broker.broker, client_id="spy", will=("x", b""), protocol=mqtt.V5,
+            on_message=lambda *message: said.append(message),
+        ) as link:  # fmt: skip
+            link._client.subscribe(f"care/1/{GATEWAY}/up/state")
+            await rig_free_until(lambda: bool(said))
+    assert json.loads(said[0][1])["on"] is False
+
+
+async def rig_free_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def test_an_end_without_a_link_is_immediate():
+    async with Rig(FakeStore(backlog(1, 0, 0)), refusing("tcp")) as rig:
+        await rig.until(lambda: bool(rig.events))
+        rig.stopping.set()
+        await asyncio.wait_for(rig.task, 2)
+
+
+def refusing(why: str):
+    @contextlib.asynccontextmanager
+    async def connect(broker, will, on_message):
+        raise LinkRefused(why, broker.host)
+        yield
+
+    return connect
+
+
+class FakeLink:
+    """A link whose far end is the test: `codes` answer publishes, `said` keeps them."""
+
+    receive_maximum = 16
+    has_session = False
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, bytes]] = []
+        self.code = lambda topic: 0
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.hear: Callable[[str, bytes], None] = lambda topic, body: None
+        self.is_answering = True
+
+    async def publish(self, topic, payload, qos, *, retain=False) -> int:
+        self.said.append((topic.rsplit("/", 1)[-1], payload))
+        if not self.is_answering and qos:
+            raise LinkLost(await self.lost())
+        return self.code(topic)
+
+    async def lost(self) -> str:
+        return await asyncio.shield(self.ended)
+
+    def tell(self, kind: str, message: object) -> None:
+        body = message if isinstance(message, bytes) else json.dumps(message).encode()
+        self.hear(f"care/1/{GATEWAY}/dn/{kind}", body)
+
+    def hello(self) -> None:
+        self.tell("hello", {"v": 1, "t": "hello", "ack": 1})
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.said]
+
+    @contextlib.asynccontextmanager
+    async def connect(self, broker, will, on_message):
+        self.hear = on_message
+        yield self
+
+
+async def test_an_alarm_that_the_disk_does_not_take_goes_out_of_memory_with_the_same_id():
+    link = FakeLink()
+    async with Rig(FakeStore(), link.connect) as rig:
+        await rig.until(lambda: "points" in link.kinds())
+        link.hello()
+        before = clock()
+        late = record(Lane.A, 5, at=Now(before.mono_ms - 1_900, None, Clk.NONE, None, "b"))
+        rig.incoming.submitted((late,))
+        await rig.until(lambda: "a" in link.kinds())
+        message = json.loads(link.said[-1][1])
+        assert (message["durable"], message["ep"], message["seq"]) == (False, "e2", 5)
+        link.tell("ack", {"v": 1, "t": "ack", "ep": "e2", "A": [[5, 5]]})
+        assert rig.store.settled == [Range(Lane.A, "e2", 5, 5)]
+        rig.store.records[Lane.A, "e2", 5] = late  # the disk comes back
+        rig.incoming.durable((late,))
+        await rig.until(lambda: not rig.store.records)
+        assert link.kinds().count("a") == 1
+
+
+async def test_without_hello_one_probe_goes_out_and_the_platform_is_missed():
+    link = FakeLink()
+    async with Rig(FakeStore(backlog(3, 0, 3)), link.connect) as rig:
+        await rig.until(lambda: PlatformChanged(is_present=False) in rig.events)
+        assert link.kinds().count("a") <= 3
+        link.hello()
+        await rig.until(lambda: PlatformChanged(is_present=True) in rig.events)
+        link.tell("ack", {"v": 1, "t": "ack", "ep": "e1", "A": [[1, 3]]})
+        await rig.until(lambda: link.kinds().count("r") == 3)
+
+
+async def test_history_is_marked_and_payloads_that_are_no_json_change_nothing():
+    link = FakeLink()
+    async with Rig(FakeStore(backlog(0, 0, 1)), link.connect) as rig:
+        await rig.until(lambda: "points" in link.kinds())
+        for payload in (b"\xff", b"{", b"[" * 1000, zlib.compress(b"[" * 10**6)):
+            link.tell("ack", payload)
+        link.hello()
+        await rig.until(lambda: "r" in link.kinds())
+        assert json.loads(link.said[-1][1])["hist"] is True
+        receipt = {"v": 1, "t": "receipt", "alarm": "e2-A-1", "lvl": "seen", "aud": "inst", "at": 5}
+        link.tell("ack", receipt)
+        assert Receipt("e2-A-1", "seen", "inst", 5) in rig.events
+
+
+async def test_broker_delivery_settles_on_puback():
+    link = FakeLink()
+    store = FakeStore(backlog(2, 2, 2))
+    async with Rig(store, link.connect, delivery=Delivery.BROKER) as rig:
+        await rig.until(lambda: not store.records)
+
+
+async def test_a_refused_lane_is_a_fault_and_the_others_go_on():
+    link = FakeLink()
+    link.code = lambda topic: 0x87 if topic.endswith("/b") else 0
+    async with Rig(FakeStore(backlog(0, 1, 1)), link.connect) as rig:
+        await rig.until(lambda: "points" in link.kinds())
+        link.hello()
+        await rig.until(lambda: FaultRaised("uplink_refused", "B", "reason 0x87") in rig.events)
+        await rig.until(lambda: "r" in link.kinds())
+
+
+async def test_brokers_are_tried_in_turn_and_a_refusal_is_said_once():
+    tried: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def connect(broker, will, on_message):
+        tried.append(broker.host)
+        raise LinkRefused("auth")
+        yield
+
+    async with Rig(FakeStore(), connect, (Broker("one", 1), Broker("two", 2))) as rig:
+        await rig.until(lambda: len(tried) >= 4)
+        assert tried[:4] == ["one", "two", "one", "two"]
+        assert FaultRaised("uplink_refused", "broker", "auth") in rig.events
+
+
+async def test_what_was_under_way_when_the_link_died_is_sent_again():
+    links: list[FakeLink] = []
+
+    @contextlib.asynccontextmanager
+    async def connect(broker, will, on_message):
+        link = FakeLink()
+        links.append(link)
+        async with link.connect(broker, will, on_message):
+            yield link
+
+    async with Rig(FakeStore(backlog(2, 0, 0)), connect) as rig:
+        await rig.until(lambda: bool(links) and "points" in links[0].kinds())
+        links[0].is_answering = False
+        links[0].hello()
+        await rig.until(lambda: links[0].kinds().count("a") == 2)
+        links[0].ended.set_result("lost")
+        await rig.until(lambda: len(links) == 2 and "points" in links[1].kinds())
+        links[1].hello()
+        await rig.until(lambda: links[1].kinds().count("a") == 2)
+
+
+async def test_a_long_backlog_is_read_in_small_pieces():
+    link = FakeLink()
+    store = FakeStore(backlog(0, 0, 2_000))
+    async with Rig(store, link.connect, delivery=Delivery.BROKER) as rig:
+        await rig.until(lambda: not store.records)
+        assert store.largest_load <= 128
