@@ -62,7 +62,6 @@ def test_what_is_shown_reaches_the_pins() -> None:
 
 def test_every_transition_is_a_line_with_its_time(tmp_path: Path) -> None:
     path = tmp_path / "pins.jsonl"
-    start = mono()
     with open_panel(PINS, factory="mock", on_button=nothing, on_fault=print, log_path=path) as p:
         shown = Signal(Lamp.OFF, Lamp.OFF, Lamp.OFF, Lamp.ON, Pattern.A1, mono())
         p.show(shown)
@@ -71,8 +70,7 @@ def test_every_transition_is_a_line_with_its_time(tmp_path: Path) -> None:
     buzzer = [line for line in lines if line["pin"] == "buzzer"]
     assert [line["level"] for line in buzzer[:4]] == [1, 0, 1, 0]
     assert [line["t"] for line in lines] == sorted(line["t"] for line in lines)
-    for line in buzzer[:4]:  # never before the pattern says so
-        assert level_at(shown, int(line["t"])).buzzer is bool(line["level"]) or line["t"] > start
+    # never before its moment; how much later is the machine's affair
     assert all(buzzer[i]["t"] >= shown.since_ms + 250 * i for i in range(4))
 
 
@@ -137,31 +135,27 @@ def test_a_failing_output_is_one_fault_the_others_go_on_and_it_comes_back() -> N
         panel.show(NORMAL)
         until(lambda: "green" in lit(panel))
         red = panel.wires.factory.pin(17)
-        broken = type(red)._set_state
+        whole = type(red)
 
         def refuse(pin: Any, value: float) -> None:
-            if pin is red:
-                raise OSError("wire cut")
-            broken(pin, value)
+            raise OSError("wire cut")
 
-        panel.wires.factory.pin_class = type(red)
-        patched = type("Broken", (type(red),), {"_set_state": refuse, "__slots__": ()})
-        red.__class__ = patched
+        red.__class__ = type("Broken", (whole,), {"_set_state": refuse})
         panel.show(Signal(Lamp.ON, Lamp.ON, Lamp.OFF, Lamp.ON, Pattern.QUIET, 0))
-        until(lambda: events)
-        assert events == [FaultRaised("panel_failing", "red", "OSError: wire cut")]
-        until(lambda: "amber" in lit(panel))
-        for _ in range(3):
-            ahead[0] += 500
+        until(lambda: {"amber", "green"} <= lit(panel))
+        before = panel.thread_beat()
+        for _ in range(3):  # each retry fails like the first
+            ahead[0] += 20_000
             panel.beat(mono() + ahead[0])
-        assert len(events) == 1
-        red.__class__ = patched.__bases__[0]
+            panel.show(Signal(Lamp.ON, Lamp.ON, Lamp.OFF, Lamp.ON, Pattern.QUIET, 0))
+            until(lambda: panel.thread_beat() >= before + ahead[0])
+        assert events == [FaultRaised("panel_failing", "red", "OSError: wire cut")]
+        red.__class__ = whole
         ahead[0] += 20_000
         panel.beat(mono() + ahead[0])
         panel.show(Signal(Lamp.ON, Lamp.ON, Lamp.OFF, Lamp.ON, Pattern.QUIET, 0))
         until(lambda: "red" in lit(panel))
-        until(lambda: events[-1:] == [FaultCleared("panel_failing", "red")])
-        assert len(events) == 2
+        until(lambda: events[1:] == [FaultCleared("panel_failing", "red")])
 
 
 def test_a_panel_without_a_gpio_chip_is_a_fault_and_not_an_end() -> None:
@@ -195,7 +189,7 @@ async def test_the_silence_button_is_heard_in_the_loop_once_a_press() -> None:
 
     with open_panel(PINS, factory="mock", on_button=on_button, on_fault=print) as panel:
         async with asyncio.timeout(30):
-            while "silence" not in panel.wires._devices:  # noqa: ASYNC110
+            while "silence" not in panel.wires._devices:
                 await asyncio.sleep(0.002)
             pin = panel.wires.factory.pin(25)
             for _ in range(3):  # a bouncing contact

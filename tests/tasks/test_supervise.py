@@ -43,7 +43,7 @@ def failing(errors: list[BaseException | None]) -> Callable[[], Awaitable[None]]
 
 async def until(is_true: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not is_true():  # noqa: ASYNC110 - what is waited for has no event
+        while not is_true():
             await asyncio.sleep(0)
 
 
