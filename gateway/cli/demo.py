@@ -72,7 +72,7 @@ async def _perform(seconds: float | None, folder: Path, lang: Lang) -> Report | 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     try:
-        return await perform(seconds, folder, tell=tell, ended=ended)
+        return await perform(seconds, folder, lang=lang, tell=tell, ended=ended)
     except asyncio.CancelledError:
         return None
 

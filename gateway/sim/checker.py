@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from gateway.domain.rules import Severity, Sound
+from gateway.sim import history
 from gateway.sim.story import Plant
 
 Key = tuple[str, str, int]  # epoch, lane, seq
+Message = Mapping[str, Any]
 
 LAMP_OF = {Severity.ALARM: "red", Severity.WARNING: "amber", Severity.FAULT: "yellow"}
 HALF_PERIOD_MS = {"red": (60, 400), "amber": (330, 800), "yellow": (330, 800)}  # blinking, not lit
@@ -81,7 +83,8 @@ class Evidence:
     committed: frozenset[Key]
     readings: Mapping[Key, int]  # committed batches of lane R -> readings in each
     applied: Mapping[Key, int]  # how often each record took effect at the platform
-    received: int  # messages with a record that the platform got, repeats included
+    altered: tuple[Key, ...]  # applied with another content than committed
+    repeats: int  # records that came to the platform again, and were recognised
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ def judge(sown: Sequence[Sown], evidence: Evidence) -> Verdict:
     committed = evidence.committed | evidence.readings.keys()
     lost = sorted(key for key in committed if not applied.get(key))
     doubled = sorted(key for key, times in applied.items() if times > 1)
+    altered = sorted(evidence.altered)
     strangers = sorted(key for key in applied if key not in committed)
     problems = [
         *(problem for match in matches for problem in _problems_of(match)),
@@ -126,6 +130,7 @@ def judge(sown: Sequence[Sown], evidence: Evidence) -> Verdict:
         *(f"raise record nobody planted: {_id(r.key)} {r.rule}" for r in left_raises),
         *(f"lost: {_id(key)} is committed, the platform never applied it" for key in lost),
         *(f"duplicate: {_id(key)} took effect {applied[key]} times" for key in doubled),
+        *(f"altered: the platform has {_id(key)} otherwise than committed" for key in altered),
         *(f"the platform applied {_id(key)}, which is not in the record log" for key in strangers),
     ]
     return Verdict(
@@ -137,7 +142,7 @@ def judge(sown: Sequence[Sown], evidence: Evidence) -> Verdict:
         records_applied_once=sum(applied.get(key) == 1 for key in evidence.committed),
         lost=len(lost),
         duplicates=len(doubled),
-        repeats=evidence.received - len(applied),
+        repeats=evidence.repeats,
         readings=sum(evidence.readings.values()),
         readings_applied=sum(n for key, n in evidence.readings.items() if applied.get(key)),
         problems=tuple(problems),
@@ -218,9 +223,18 @@ def count_waiting(database: Path) -> int:
         return int(db.execute("SELECT count(*) FROM pending").fetchone()[0])
 
 
-def read_history(log: Path) -> tuple[dict[Key, int], int]:
-    """Return how often each record took effect at the platform, and how many it received."""
-    raise NotImplementedError
+def read_applied(path: Path) -> dict[Key, list[dict[str, Any]]]:
+    """Return what the platform applied, by identity: one message each, if all is well."""
+    applied: dict[Key, list[dict[str, Any]]] = defaultdict(list)
+    for row in history.read_applied(path):
+        _, epoch, lane, seq = row.key
+        applied[epoch, lane, seq].append(_message(row.body))
+    return dict(applied)
+
+
+def read_repeats(path: Path) -> int:
+    """Return how many records came again and were recognised by the platform."""
+    return history.read_counts(path).get("duplicates", 0)
 
 
 def _message(body: bytes) -> dict[str, Any]:
@@ -232,13 +246,14 @@ def _message(body: bytes) -> dict[str, Any]:
 
 
 def gather(
-    core: Mapping[Key, Mapping[str, Any]],
-    readings: Mapping[Key, Mapping[str, Any]],
+    core: Mapping[Key, Message],
+    readings: Mapping[Key, Message],
     edges: Iterable[Edge],
-    applied: Mapping[Key, int],
-    received: int,
+    applied: Mapping[Key, Sequence[Message]],
+    repeats: int,
 ) -> Evidence:
     """Put the pieces together; a raise is what a message says with `tr: raise`."""
+    committed = {**core, **readings}
     return Evidence(
         onsets=onsets_of(edges),
         raises=tuple(
@@ -248,9 +263,19 @@ def gather(
         ),
         committed=frozenset(core),
         readings={key: len(message["r"]) for key, message in readings.items()},
-        applied=applied,
-        received=received,
+        applied={key: len(messages) for key, messages in applied.items()},
+        altered=tuple(
+            key
+            for key, messages in applied.items()
+            if any(key in committed and _essence(m) != _essence(committed[key]) for m in messages)
+        ),
+        repeats=repeats,
     )
+
+
+def _essence(message: Message) -> Message:
+    """A message without the two marks that may be put on it on its way."""
+    return {name: value for name, value in message.items() if name not in ("hist", "durable")}
 
 
 # --- pins -----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.shipped import shipped_dir
-from gateway.domain.text import Text
+from gateway.domain.text import Lang, Text
 from gateway.drivers.sockets import NoAnswer, request
 from gateway.sim import broker as brokers
 from gateway.sim.broker import SimBroker, open_broker
@@ -30,15 +30,18 @@ from gateway.sim.checker import (
     judge,
     onsets_of,
     parse_pins,
-    read_history,
+    read_applied,
     read_pins,
     read_records,
+    read_repeats,
 )
 from gateway.sim.house import House, boot_ms, build_house, is_set_within, play
 from gateway.sim.people import Request, Row, attend
 from gateway.sim.processes import Process, end, running, tail
 from gateway.sim.story import Scene, passes_in, scenes_of
 
+PINS = "panel.jsonl"
+HISTORY = "platform.sqlite"
 READY_S = 30.0
 DRAIN_S = 10.0
 STOP_S = 20.0
@@ -97,6 +100,7 @@ async def perform(
     seconds: float | None,
     folder: Path,
     *,
+    lang: Lang,
     tell: Tell,
     ended: asyncio.Event,
     embedded: bool = False,
@@ -113,7 +117,7 @@ async def perform(
         broker = await stack.enter_async_context(open_broker(folder, embedded=embedded))
         line = await stack.enter_async_context(open_rtu(folder / "plant-room", house.plant_room))
         tcp = await stack.enter_async_context(open_tcp(house.pump_house))
-        platform = await stack.enter_async_context(_platform(broker, folder))
+        platform = await stack.enter_async_context(_platform(broker, folder, lang))
         site = write_site(
             folder, serial=str(line.port), tcp=f"{tcp.host}:{tcp.port}", mqtt=broker.url
         )
@@ -148,10 +152,12 @@ def write_site(folder: Path, *, serial: str, tcp: str, mqtt: str) -> Path:
 
 def verdict_of(folder: Path, sown: list[Sown]) -> Verdict:
     """Compare what was planted with what daemon and platform have written so far."""
-    applied, received = read_history(folder / "platform.jsonl")
+    # The platform first: what it applies while we look is committed by the time we read that.
+    applied = read_applied(folder / HISTORY)
+    repeats = read_repeats(folder / HISTORY)
     core = read_records(folder / "store" / "core.db")
     readings = read_records(folder / "store" / "readings.db")
-    return judge(sown, gather(core, readings, read_pins(folder / "panel.jsonl"), applied, received))
+    return judge(sown, gather(core, readings, read_pins(folder / PINS), applied, repeats))
 
 
 class Switch:
@@ -178,17 +184,21 @@ def _daemon(site: Path, folder: Path) -> AbstractAsyncContextManager[Process]:
         [
             *(sys.executable, "-m", "gateway", "run", str(site)),
             *("--store", str(folder / "store"), "--socket", str(folder / "daemon.sock")),
-            *("--panel", "mock", "--panel-log", str(folder / "panel.jsonl")),
+            *("--panel", "mock", "--panel-log", str(folder / PINS)),
         ],
         folder / "daemon.log",
         within_s=STOP_S,
     )
 
 
-def _platform(broker: SimBroker, folder: Path) -> AbstractAsyncContextManager[Process]:
-    program = (sys.executable, "-u", "-m", "gateway.sim.platform")
-    options = ("--broker", broker.url, "--history", str(folder / "platform.jsonl"))
-    return running([*program, *options], folder / "platform.log")
+def _platform(broker: SimBroker, folder: Path, lang: Lang) -> AbstractAsyncContextManager[Process]:
+    return running(
+        [
+            *(sys.executable, "-u", "-m", "gateway.sim.platform", "--broker", broker.url),
+            *("--history", str(folder / HISTORY), "--lang", lang.value, "--print"),
+        ],
+        folder / "platform.log",
+    )
 
 
 async def _live(
@@ -217,7 +227,7 @@ async def _live(
                 group.create_task(
                     attend(ask, tell=lambda did, row: tell("people", _did(did, row)))
                 ),
-                group.create_task(_tell_panel(folder / "panel.jsonl", tell)),
+                group.create_task(_tell_panel(folder / PINS, tell)),
                 group.create_task(_tell_platform(folder / "platform.log", tell)),
             ]
             await _until_ready(ask, folder)

@@ -82,8 +82,9 @@ def truth() -> tuple[list[Sown], Evidence]:
         core["e1", lane, 100 + seq] = {**raise_message(plant), "tr": "clear"}
     core["e1", "B", 200] = {"t": "fact", "kind": "boot"}
     readings = {READINGS: {"t": "read", "r": [[0, 0, 1.0]] * 40}}
-    applied = dict.fromkeys([*core, *readings], 1)
-    return sown, gather(core, readings, edges, applied, received=len(applied) + 3)
+    applied = {key: [message] for key, message in (core | readings).items()}
+    applied[READINGS] = [{**readings[READINGS], "hist": True}]  # it came late: no other content
+    return sown, gather(core, readings, edges, applied, repeats=3)
 
 
 def problems(change: Callable[[Evidence], Evidence]) -> list[str]:
@@ -151,6 +152,14 @@ def test_a_record_that_took_effect_twice_is_named() -> None:
 def test_a_record_that_only_the_platform_knows_is_named() -> None:
     lie = problems(lambda e: replace(e, applied={**e.applied, ("e9", "A", 1): 1}))
     assert lie == ["the platform applied e9-A-1, which is not in the record log"]
+
+
+def test_a_record_that_arrived_with_another_content_is_named() -> None:
+    key: Key = ("e1", "A", 1)
+    said, heard = {"t": "alarm", "tr": "raise", "rule": "x", "sev": "alarm", "val": 1}, {"val": 2}
+    evidence = gather({key: said}, {}, [], {key: [{**said, **heard}]}, repeats=0)
+    told = judge([], evidence).problems
+    assert "altered: the platform has e1-A-1 otherwise than committed" in told
 
 
 def test_an_alarm_that_stayed_dark_is_named() -> None:
