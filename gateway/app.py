@@ -14,7 +14,7 @@ import random
 import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from gateway.core.step import Judge, step
 from gateway.core.view import alarms_view, devices_view, points_view
 from gateway.domain.events import Restarted, Silence, Stopping
 from gateway.domain.outcome import Outcome
+from gateway.domain.records import Lane
 from gateway.domain.site import Broker, Bus, Site, Uplink
 from gateway.drivers import mqtt, systemd
 from gateway.drivers.clock import Clock
@@ -81,13 +82,14 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
     inbox = Inbox(clock.mono)
     epoch = secrets.token_hex(6)
     sender = sender_of(site, epoch)
-    beats: dict[str, int] = {}
+    beats = dict.fromkeys(["decider", *(bus.id for bus in site.buses)], clock.mono())
     incoming = Incoming()
     link_stopping = asyncio.Event()
     nudges = {bus.id: Nudges() for bus in site.buses}
 
-    async with AsyncExitStack() as stack:
-        panel = stack.enter_context(
+    async with AsyncExitStack() as files:
+        lamps = files.enter_context(ExitStack())  # people first: lit before any disk is asked
+        panel = lamps.enter_context(
             open_panel(
                 site.panel,
                 factory=options.gpio,
@@ -97,7 +99,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 mono=clock.mono,
             )
         )
-        store = await stack.enter_async_context(
+        store = await files.enter_async_context(
             open_store(
                 site.store,
                 epoch=epoch,
@@ -107,6 +109,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 before_commit=failpoints.before_commit,
             )
         )
+        files.callback(lamps.close)  # the panel goes to its safe state before the store closes
         house = house_of(site, sender, VERSION)
         decided = Decided(state_of(house, store.restored.alarms, clock.now()))
         desk = Desk(inbox.put_first, partial(_status, site, decided, panel, store, inbox, clock))
@@ -204,6 +207,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
             if forwarding is not None:
                 await asyncio.wait({forwarding}, timeout=STOP_WITHIN_S + 1)
             await _end([*helpers, deciding, *([forwarding] if forwarding else [])])
+    faulthandler.cancel_dump_traceback_later()
     log.info("stopped")
 
 
@@ -289,7 +293,7 @@ async def _status(
         "alarms": alarms_view(state, now),
         "points": points_view(state, now),
         "devices": devices_view(state),
-        "lanes": {lane.value: {"unsettled": count} for lane, count in unsettled.items()},
+        "lanes": {lane.value: {"unsettled": unsettled.get(lane, 0)} for lane in Lane},
         "store": {
             file.name: {
                 "is_healthy": file.is_healthy,

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import faulthandler
 import gc
 import logging
 import sys
@@ -18,6 +19,9 @@ from gateway.store.store import StoreBusy
 
 SITE = Path("/etc/care-gateway/site.yaml")
 SOCKET = Path("/run/care-gateway/daemon.sock")
+# The panel's and the writers' threads share one interpreter with the event loop. Measured with one
+# busy thread beside: show to pin p99 10.1 ms at Python's 5 ms, 1.8 ms at 1 ms.
+SWITCH_S = 0.001
 
 
 def main(argv: Sequence[str], failpoints: Failpoints | None = None) -> int:
@@ -35,6 +39,8 @@ def main(argv: Sequence[str], failpoints: Failpoints | None = None) -> int:
         sys.stderr.write(render(errors, Lang(arguments.lang)))
         return 2
     options = Options(arguments.socket, arguments.panel, arguments.panel_log)
+    faulthandler.enable()  # the watchdog's SIGABRT tells where every thread stood
+    sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()  # what the imports made never dies: the collector need not look at it again
     try:

@@ -344,14 +344,22 @@ def _answer(turn: Turn, to: int | None, *, done: int, is_unknown: bool = False) 
 
 
 def _test_panel(turn: Turn, event: events.LampTest) -> None:
-    """Light and sound everything for two seconds; a sounding alarm is not interrupted."""
-    is_sounding = any(alarm.is_sounding(turn.now.mono_ms) for alarm in turn.alarms.values())
+    """Light every lamp for two seconds and sound one tone; not while an alarm sounds."""
+    is_sounding = any(
+        alarm.is_sounding(turn.now.mono_ms) and _severity(turn, alarm) is Severity.ALARM
+        for alarm in turn.alarms.values()
+    )
     if not is_sounding:
         turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)
         turn.record_fact("panel_test", {"by": event.by})
     if event.reply_to is not None:
         code = "alarm_sounding" if is_sounding else "done"
         turn.replies.append(Reply(event.reply_to, ok=not is_sounding, code=code))
+
+
+def _severity(turn: Turn, alarm: Alarm) -> Severity | None:
+    rule = turn.house.rule(alarm.rule)
+    return rule.severity if rule else None
 
 
 # --- link, clock, start ---------------------------------------------------------------------

@@ -4,7 +4,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from gateway.domain.events import Event, LinkChanged, PlatformChanged, Receipt, Stopping, Ticked
+from gateway.domain.events import (
+    Event,
+    FaultRaised,
+    LinkChanged,
+    PlatformChanged,
+    Receipt,
+    Stopping,
+    Ticked,
+)
 
 CAPACITY = 256  # decoded blocks: at 2,000 points/s in blocks of 40 this is five seconds of polling
 CAPACITY_FIRST = 10_000
@@ -105,10 +113,12 @@ class Inbox:
             self._reader.set_result(None)
 
     def _drop_oldest(self) -> None:
-        """Make room: the oldest event that can be missed, else the oldest."""
+        """Make room: the oldest event that can be missed, else the oldest. The first is a fault."""
+        if self.dropped == 0:
+            self._first.appendleft(FaultRaised("inbox_overrun", "inbox", "commands or faults lost"))
         self.dropped += 1
         for index, event in enumerate(self._first):
             if isinstance(event, DROPPABLE):
                 del self._first[index]
                 return
-        self._first.popleft()
+        del self._first[1 if self.dropped == 1 else 0]

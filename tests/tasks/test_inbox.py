@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from gateway.domain.events import (
+from gateway.domain.events import FaultRaised, (
     BlockRead,
     Event,
     LinkChanged,
@@ -146,4 +146,7 @@ async def test_too_many_priority_events_drop_the_oldest_that_can_be_missed() -> 
     inbox.put_first(Silence("b"))
     inbox.put_first(Silence("c"))
     assert inbox.dropped == 1
-    assert [await inbox.get() for _ in range(3)] == [Silence("a"), Silence("b"), Silence("c")]
+    got = [await inbox.get() for _ in range(4)]
+    assert got[1:] == [Silence("a"), Silence("b"), Silence("c")]
+    assert isinstance(got[0], FaultRaised)  # said once, before anything else
+    assert got[0].code == "inbox_overrun"
