@@ -52,6 +52,7 @@ _TRANSITION = {
     "ack": Text("确认", "acknowledged"),
     "silence": Text("消音", "silenced"),
     "reset": Text("复位", "reset"),
+    "again": Text("再次发生", "raised again"),
 }
 
 
