@@ -79,16 +79,21 @@ def _in_reading_order(found: Sequence[Problem], first: str) -> tuple[Problem, ..
     return tuple(sorted(once.values(), key=lambda p: (p.file != first, p.file, p.line, p.column)))
 
 
+def _is_zone(name: str) -> bool:
+    """True as well where the system has no time zones at all, so nothing can be said."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return not zoneinfo.available_timezones()
+    return True
+
+
 def _check_house(tree: Tree, file: SiteFile, found: list[Problem]) -> None:
-    zones = zoneinfo.available_timezones()
-    if zones and file.site.timezone and file.site.timezone not in zones:
-        place = tree.place(("site", "timezone"))
-        fact = Text(
-            f"没有时区 `{file.site.timezone}`", f"there is no time zone `{file.site.timezone}`"
-        )
-        found.append(
-            error(place, "unknown_timezone", fact, did_you_mean(file.site.timezone, zones))
-        )
+    zone = file.site.timezone
+    if zone and not _is_zone(zone):
+        fact = Text(f"没有时区 `{zone}`", f"there is no time zone `{zone}`")
+        advice = did_you_mean(zone, zoneinfo.available_timezones())
+        found.append(error(tree.place(("site", "timezone")), "unknown_timezone", fact, advice))
     if file.site.limit is not None and file.site.limit.detect_within is not None:
         place = tree.place(("site", "limit", "detect_within"))
         fact = Text(

@@ -25,6 +25,7 @@ from gateway.domain.points import Encoding, Gate, Point, Table, WordOrder, WordT
 from gateway.domain.text import Text
 
 DEFAULT_PERIOD_MS = 5_000
+MAX_REGISTERS = 125  # MODBUS Application Protocol V1.1b3, 6.3 and 6.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Profile:
     model: str = ""
     serial: SerialAdvice | None = None
     serial_place: Place | None = None
-    max_registers: int = 125
+    max_registers: int = MAX_REGISTERS
     barriers: tuple[int, ...] = ()
     points: Mapping[str, Point] = field(default_factory=dict)
     is_sound: bool = True  # False: it has errors, so what is missing in it is no news
@@ -109,7 +110,7 @@ def _resolve(name: str, asked: Place, shelf: Shelf, found: list[Problem]) -> Pro
         str(given("model", "")),
         serial.value if serial else None,
         serial.place if serial else None,
-        merged["max_registers"].value if "max_registers" in merged else 125,
+        merged["max_registers"].value if "max_registers" in merged else MAX_REGISTERS,
         tuple(merged["barriers"].value) if "barriers" in merged else (),
         points,
         sum(problem.is_error for problem in found) == before,
@@ -365,6 +366,16 @@ def _check_encoding(given: Settings, encoding: Encoding, top: Place, found: list
     if given["at"].value + encoding.width > 65536:
         fact = Text("超出地址 65535", "the value reaches past address 65535")
         found.append(error(given["at"].place, "address", fact, Text("改地址", "correct `at`")))
+    ends = [given[key].value for key in ("decimals_at", "unit_at") if key in given]
+    at = given["at"].value
+    if ends and max(*ends, at + encoding.width - 1) - min(*ends, at) >= MAX_REGISTERS:
+        fact = Text(
+            "数值、小数位和单位不能一次读完", "value, decimals and unit do not fit one request"
+        )
+        advice = Text(
+            "三者要在同一次请求里", "they must be read together, or a change gives 10 times"
+        )
+        found.append(error(top, "bad_encoding", fact, advice))
     is_bit = encoding.type is WordType.BIT
     if table.is_bits != (is_bit and encoding.bit is None):
         fact = Text(

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.domain.site import Broker, TcpLink
 from gateway.domain.text import Text
 
-_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?"
+_NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?"
 _DURATION = re.compile(rf"({_NUMBER})\s*(ms|s|min|h|d)")
 _QUANTITY = re.compile(rf"({_NUMBER})\s*(\S.*)?")
 _RANGE = re.compile(rf"({_NUMBER})\s*\.\.\s*({_NUMBER})")

@@ -214,10 +214,11 @@ def _rule(
     if "off" in given and given["off"].value:
         return None
     top = _anywhere(given, owned.top)
-    condition = _condition(name, point, given, owned, found)
     missing = [key for key in ("severity", "say") if key not in given]
-    if any(is_given(s.tree, s.where[:-1], key) for s in given.values() for key in missing):
-        return None  # it is there but wrong, and reported
+    conditions = () if any(key in given for key in CONDITIONS) else ("above", "below", "is")
+    if _is_any_given(given, (*missing, *conditions)):
+        return None  # what is there but wrong is reported; what is missing beside it comes later
+    condition = _condition(name, point, given, owned, found)
     for key in missing:
         fact = Text(f"缺少 `{key}`", f"`{key}` is missing")
         found.append(error(top, "missing_key", fact, Text(f"加上 {key}", f"add {key}: ...")))
@@ -244,6 +245,12 @@ def _rule(
         judges=frozenset(value_of(given, "judges", [Quality.GOOD])),
         min_samples=value_of(given, "min_samples", 1 if is_bit or for_ms == 0 else 2),
     )
+
+
+def _is_any_given(given: Settings, keys: Sequence[str]) -> bool:
+    """True if a file that gave one of the settings has one of the keys beside it."""
+    beside = {(s.tree.file, s.where[:-1]): (s.tree, s.where[:-1]) for s in given.values()}
+    return any(is_given(tree, where, key) for tree, where in beside.values() for key in keys)
 
 
 def _condition(

@@ -16,6 +16,7 @@ from gateway.domain.text import Text
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 24
 _TAG = "tag:yaml.org,2002:"
+_SCALARS = ("null", "bool", "int", "float", "str", "timestamp")
 _BASES = {"0x": 16, "0o": 8, "0b": 2}
 
 Where = tuple[Hashable, ...]  # keys and indexes from the top of a file down to one part of it
@@ -202,7 +203,7 @@ def _duplicate(key: Hashable, where: Where, again: Place, first: Place) -> Probl
 def _scalar(node: ScalarNode, tree: Tree, found: list[Problem]) -> Any:
     tag, text = str(node.tag), str(node.value)
     kind = tag.removeprefix(_TAG)
-    if kind == tag:
+    if kind not in _SCALARS:
         fact = Text(f"不认识的 YAML 标签 `{tag}`", f"unknown YAML tag `{tag}`")
         advice = Text("去掉它", "remove it")
         found.append(Problem(tree.mark(node), Level.ERROR, "yaml_tag", fact, advice))

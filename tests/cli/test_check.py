@@ -1,0 +1,35 @@
+import json
+from pathlib import Path
+
+from gateway.cli.check import check
+from gateway.config.shipped import shipped_dir
+from gateway.domain.text import Lang
+
+CASES = Path(__file__).parent.parent / "config" / "cases"
+
+
+def test_a_good_file_exits_0_and_says_what_is_in_it(capsys):
+    assert check(shipped_dir() / "site.example.yaml", lang=Lang.EN, as_json=False) == 0
+    printed = capsys.readouterr()
+    assert "6 devices" in printed.err
+    assert "scale_unverified" in printed.out
+
+
+def test_a_bad_file_exits_2_and_prints_its_problems_on_stdout(capsys):
+    path = CASES / "five_mistakes_at_once" / "site.yaml"
+    assert check(path, lang=Lang.ZH, as_json=False) == 2
+    printed = capsys.readouterr()
+    assert printed.out.count("错误[") == 5
+    assert "不能用" in printed.err
+
+
+def test_json_has_every_problem_with_its_place(capsys):
+    path = CASES / "five_mistakes_at_once" / "site.yaml"
+    assert check(path, lang=Lang.EN, as_json=True) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is False
+    assert len(document["problems"]) == 5
+    twice = next(p for p in document["problems"] if p["code"] == "unit_twice")
+    assert (twice["line"], twice["column"]) == (13, 11)
+    assert twice["also"][0]["line"] == 8
+    assert twice["fact"]["zh"]

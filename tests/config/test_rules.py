@@ -1,0 +1,166 @@
+"""Default rules by kind, and what a site may change about them."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config.load import Loaded, load_site
+from gateway.domain.readings import Quality
+from gateway.domain.rules import Above, Below, Is, Rule, Severity, Sound
+
+
+def load(folder: Path, profile: str, more: str = "", end: str = "") -> Loaded:
+    path = folder / "site.yaml"
+    path.write_text(
+        "site: {id: s, name: S, institution: i}\n"
+        "buses: {b: {tcp: h}}\n"
+        "devices:\n"
+        f"  d:\n    profile: {profile}\n    bus: b\n    unit: 1\n    place: P\n    owner: O\n"
+        f"{more}{end}",
+        encoding="utf-8",
+    )
+    return load_site(path)
+
+
+def rules(folder: Path, profile: str, more: str = "", end: str = "") -> dict[str, Rule]:
+    loaded = load(folder, profile, more, end)
+    assert loaded.site is not None, loaded.problems
+    return {rule.id: rule for rule in loaded.site.rules}
+
+
+def codes(loaded: Loaded) -> list[str]:
+    return [problem.code for problem in loaded.problems if problem.code != "scale_unverified"]
+
+
+def test_residual_current_warns_at_200_and_alarms_at_300_ma_after_3_s(tmp_path):
+    found = rules(tmp_path, "lingxun-lx47le")
+    warning = found["d.residual_current/residual_warning"]
+    alarm = found["d.residual_current/residual_alarm"]
+    assert warning.condition == Above(200.0, 180.0)
+    assert (warning.severity, warning.sound, warning.latch) == (Severity.WARNING, Sound.W, False)
+    assert alarm.condition == Above(300.0, 250.0)
+    assert (alarm.severity, alarm.sound, alarm.latch) == (Severity.ALARM, Sound.A1, True)
+    assert (alarm.for_ms, alarm.clear_for_ms, alarm.min_samples) == (3000, 30_000, 2)
+    assert alarm.owner == "O"
+    assert "GB 50116" in alarm.basis
+    assert "decision" in warning.basis
+
+
+def test_cable_temperature_has_rules_on_each_of_its_points(tmp_path):
+    found = rules(tmp_path, "lingxun-lx47le")
+    for point in ("temperature_n", "temperature_l1"):
+        assert found[f"d.{point}/temperature_warning"].limit == 55.0
+        assert found[f"d.{point}/temperature_alarm"].limit == 70.0
+        assert found[f"d.{point}/temperature_alarm"].for_ms == 10_000
+
+
+def test_gas_high_needs_one_sample_and_sounds_while_warming_up(tmp_path):
+    found = rules(tmp_path, "crowcon-xgardiq")
+    high = found["d.concentration/gas_high"]
+    assert high.limit == 50.0
+    assert (high.for_ms, high.min_samples, high.latch, high.sound) == (0, 1, True, Sound.A2)
+    assert high.judges == {Quality.GOOD, Quality.WARMING_UP}
+    alarm = found["d.concentration/gas_alarm"]
+    assert (alarm.limit, alarm.judges, alarm.sound) == (20.0, {Quality.GOOD}, Sound.A2)
+    assert found["d.concentration/gas_warning"].limit == 10.0
+
+
+def test_a_detector_s_own_alarm_and_status_count_at_once(tmp_path):
+    found = rules(tmp_path, "crowcon-xgardiq")
+    for point in ("alarm1", "alarm2"):
+        rule = found[f"d.{point}/detector_alarm"]
+        assert rule.condition == Is(frozenset({1}))
+        assert (rule.severity, rule.for_ms, rule.min_samples) == (Severity.ALARM, 0, 1)
+    fault = found["d.status/detector_fault"]
+    assert (fault.condition, fault.severity, fault.sound) == (
+        Is(frozenset({2, 3})),
+        Severity.FAULT,
+        Sound.F,
+    )
+
+
+def test_hydrant_pressure_alarms_below_007_mpa_and_a_high_rise_below_010(tmp_path):
+    low = rules(tmp_path, "qdy30a")["d.pressure/pressure_low_alarm"]
+    assert isinstance(low.condition, Below)
+    assert low.condition.limit == 0.07
+    assert low.condition.clears == pytest.approx(0.0735)
+    more = "    points: {pressure: {kind: hydrant_pressure_high_rise}}\n"
+    assert rules(tmp_path, "qdy30a", more)["d.pressure/pressure_low_alarm"].limit == 0.10
+
+
+def test_carbon_monoxide_and_over_power_have_their_rules(tmp_path):
+    co = rules(tmp_path, "jxbs-3001-co")
+    assert (co["d.co/co_warning"].limit, co["d.co/co_warning"].for_ms) == (24.0, 30_000)
+    assert (co["d.co/co_alarm"].limit, co["d.co/co_alarm"].min_samples) == (160.0, 1)
+    power = rules(tmp_path, "peacefair-pzem-016")["d.over_power_alarm/over_power"]
+    assert power.condition == Is(frozenset({65535}))
+
+
+def test_a_changed_limit_drops_the_old_clears_and_takes_its_own_basis(tmp_path):
+    more = "    rules: {residual_alarm: {above: 0.5 A, basis: 电工班 2026-11}}\n"
+    loaded = load(tmp_path, "lingxun-lx47le", more)
+    assert codes(loaded) == []
+    rule = next(r for r in loaded.site.rules if r.name == "residual_alarm")
+    assert rule.condition == Above(500.0, 475.0)
+    assert rule.basis == "电工班 2026-11"
+    assert (rule.for_ms, rule.latch) == (3000, True)
+
+
+def test_a_changed_limit_without_a_basis_is_no_longer_the_standard_s(tmp_path):
+    loaded = load(tmp_path, "lingxun-lx47le", "    rules: {residual_alarm: {above: 400 mA}}\n")
+    assert codes(loaded) == ["basis_missing"]
+    rule = next(r for r in loaded.site.rules if r.name == "residual_alarm")
+    assert rule.basis.startswith("owner's decision")
+    assert rule.edition == ""
+
+
+def test_a_changed_severity_changes_the_sound(tmp_path):
+    more = "    rules: {gas_alarm: {severity: warning, basis: b}}\n"
+    assert rules(tmp_path, "crowcon-xgardiq", more)["d.concentration/gas_alarm"].sound is Sound.W
+
+
+def test_a_rule_can_be_changed_on_one_point_only(tmp_path):
+    more = "    rules: {temperature_n/temperature_alarm: {above: 80 °C, basis: b}}\n"
+    found = rules(tmp_path, "lingxun-lx47le", more)
+    assert found["d.temperature_n/temperature_alarm"].limit == 80.0
+    assert found["d.temperature_l1/temperature_alarm"].limit == 70.0
+
+
+def test_a_rule_can_be_switched_off_with_a_basis(tmp_path):
+    more = "    rules: {co_warning: {off: true, basis: 车库排风 2026-11}}\n"
+    assert set(rules(tmp_path, "jxbs-3001-co", more)) == {"d.co/co_alarm"}
+
+
+def test_a_site_s_own_rule_is_named_after_its_point(tmp_path):
+    end = (
+        "rules:\n  load: {point: d.active_power, above: 2 kW, severity: warning,"
+        " say: {zh: 高, en: high}}\n"
+    )
+    rule = rules(tmp_path, "peacefair-pzem-016", end=end)["d.active_power/load"]
+    assert rule.condition == Above(2000.0, 1900.0)
+    assert (rule.say.zh, rule.say.en) == ("高", "high")
+    assert (rule.for_ms, rule.clear_for_ms, rule.min_samples) == (10_000, 30_000, 2)
+    assert rule.owner == "O"
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"),
+    [
+        ("{point: d.voltagee, above: 2 V, severity: warning, say: x}", "unknown_point"),
+        ("{point: d.voltage, above: 2 V, below: 1 V, severity: warning, say: x}", "two_conditions"),
+        ("{point: d.voltage, severity: warning, say: x}", "missing_key"),
+        ("{point: d.voltage, above: 250 V, say: x}", "missing_key"),
+        ("{above: 250 V, severity: warning, say: x}", "missing_key"),
+        ("{point: d.voltage, above: 250 V, severity: warning}", "missing_key"),
+        ("{all: [{point: d.voltage, above: 250 V}], severity: warning, say: x}", "not_supported"),
+        ("{point: d.voltage, above: 250 V, severity: red, say: x}", "wrong_type"),
+        ("{point: d.voltage, above: 250 V, severity: fault, say: x, do: [a, b, c, d, e]}",
+         "too_many_steps"),
+        ("{point: d.voltage, is: [], severity: fault, say: x}", "wrong_type"),
+        ("{point: d.voltage, above: 250 V, severity: fault, say: {zh: x}}", "not_a_phrase"),
+    ],
+)  # fmt: skip
+def test_a_wrong_rule_of_the_site_is_one_error(rule, code, tmp_path):
+    loaded = load(tmp_path, "peacefair-pzem-016", end=f"rules: {{r: {rule}}}\n")
+    assert loaded.site is None
+    assert codes(loaded) == [code]
