@@ -287,7 +287,7 @@ class BusDoor:
         if not frame:
             return b""
         self._answered.set()
-        return frame if self._is_waited_for else b""
+        return frame  # nobody waits after a cancelled read: then pymodbus drops it
 
     def _on_connection(self, is_up: bool) -> None:
         """A port that is pulled while an answer is awaited ends the wait at once."""

@@ -20,6 +20,7 @@ from gateway.domain.points import Encoding, Point, Table, WordType
 from gateway.domain.readings import Quality
 from gateway.domain.site import Bus, Device, SerialLine, TcpLink
 from gateway.drivers.modbus import open_bus
+from gateway.tasks.poll import poll_bus
 from tests.partners.modbus.line import Port
 from tests.partners.modbus.server import ModbusServer, compiled_server
 
@@ -206,6 +207,54 @@ async def test_a_failure_shows_every_point_of_the_block_as_offline(tmp_path):
             await door.read(block.unit, block.table, block.start, block.count, 80)
         readings = decode_failure(block, caught.value, 1)
     assert {(r.value, r.quality, r.reason) for r in readings} == {(None, Quality.OFFLINE, "silent")}
+
+
+async def test_polled_values_go_and_come_back_with_the_server(tmp_path):
+    """The whole way: plan, poll task, door, decoder, with the server killed in between."""
+    loop = asyncio.get_running_loop()
+
+    def clock():
+        return round(loop.time() * 1000)
+
+    async def sleep_until(ms):
+        await asyncio.sleep(max(0, ms - clock()) / 1000)
+
+    latest = {}
+
+    async def put(event):
+        latest.update({reading.point: reading for reading in event.readings})
+
+    async def all_points(quality):
+        until = loop.time() + 60
+        while {r.quality for r in latest.values()} != {quality} or len(latest) < len(points):
+            assert loop.time() < until, latest
+            await asyncio.sleep(0.05)
+
+    async with serving("rtu", tmp_path) as (server, bus), open_bus(bus, late_ms=200) as door:
+        impatient = replace(bus, timeout_ms=100)
+        devices = hand_made_devices()
+        points = [point for device in devices for point in device.points]
+        polling = asyncio.create_task(
+            poll_bus(
+                [block for device in devices for block in plan_blocks(device, impatient)],
+                read=lambda b, wait_ms: door.read(b.unit, b.table, b.start, b.count, wait_ms),
+                put=put,
+                clock=clock,
+                sleep_until=sleep_until,
+                beat=lambda: None,
+                timeout_of=lambda block: timeout_ms(block, impatient),
+                hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
+            )
+        )
+        await all_points(Quality.GOOD)
+        server.kill()
+        await all_points(Quality.OFFLINE)
+        with ModbusServer("rtu", str(tmp_path / "devices"), "9600"):
+            await all_points(Quality.GOOD)
+            assert latest["unit-6.range_full"].value == 1.6
+        polling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await polling
 
 
 def test_a_missing_compiler_is_said_with_the_packages_to_install(monkeypatch, tmp_path):
