@@ -123,7 +123,8 @@ moments = st.builds(
 conditions = st.builds(Above, st.floats(), st.floats()) | st.just(Is(frozenset({1})))
 rules = st.builds(
     Rule, id=st.just("board.a/r"), name=st.just("r"), point=st.just("board.a"),
-    condition=conditions, severity=st.sampled_from(Severity), sound=st.sampled_from(Sound),
+    condition=conditions,
+    severity=st.sampled_from(Severity), sound=st.sampled_from(Sound),
     for_ms=st.just(0), clear_for_ms=st.just(0), latch=st.booleans(), say=words, do=st.lists(words).map(tuple),
     owner=texts, basis=texts,
 )  # fmt: skip
