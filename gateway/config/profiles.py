@@ -93,7 +93,8 @@ def _resolve(name: str, asked: Place, shelf: Shelf, found: list[Problem]) -> Pro
     for layer in chain:
         merged |= settings(layer.part, layer.tree, ())
     points = _points(chain, shelf.kinds, asked, found)
-    if not points and len(found) == before:
+    is_sound = sum(problem.is_error for problem in found) == before
+    if not points and is_sound:
         fact = Text(f"档案 `{name}` 没有监测点", f"the profile `{name}` has no points")
         advice = Text(
             "它只是别的档案的基础", "it is a base that other profiles extend; name one of them"
@@ -113,7 +114,7 @@ def _resolve(name: str, asked: Place, shelf: Shelf, found: list[Problem]) -> Pro
         merged["max_registers"].value if "max_registers" in merged else MAX_REGISTERS,
         tuple(merged["barriers"].value) if "barriers" in merged else (),
         points,
-        sum(problem.is_error for problem in found) == before,
+        is_sound and bool(points),
     )
 
 

@@ -228,7 +228,9 @@ def _scalar(node: ScalarNode, tree: Tree, found: list[Problem]) -> Any:
 
 def _child(data: Any, step: Hashable) -> Any:
     if isinstance(data, dict):
-        return data.get(step)
+        if step in data:
+            return data[step]
+        return next((data[key] for key in data if str(key) == step), None)  # a device named 7
     if isinstance(data, list) and isinstance(step, int) and 0 <= step < len(data):
         return data[step]
     return None

@@ -123,6 +123,14 @@ def test_the_shipped_sites_load_without_errors(name):
     assert loaded.site is not None
 
 
+def test_a_device_may_be_called_by_a_number(tmp_path):
+    text = SITE[: SITE.index("panel:")].replace("  meter:", "  7:")
+    text = text.replace("name: 总表}", "name: 总表, points: {voltage: {period: 1s}}}")
+    site = load(tmp_path, text).site
+    assert site is not None
+    assert site.points["7.voltage"].period_ms == 1000
+
+
 def test_two_names_of_one_adapter_are_one_port(tmp_path):
     port = tmp_path / "ttyUSB0"
     port.touch()
