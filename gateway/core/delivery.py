@@ -110,7 +110,6 @@ class _Entry:
     tries: int = 0
     denials: int = 0
     denied_on: set[int] = field(default_factory=set)
-    holds_readings: bool = False
 
 
 class Outbox:
@@ -213,7 +212,6 @@ class Outbox:
         self._held[lane] += 1
         self._held_bytes += len(body)
         if lane is Lane.A:
-            entry.holds_readings = True
             self._holding.add(key)
         self._make_ready(entry)
         return True

@@ -125,7 +125,8 @@ rules = st.builds(
     Rule, id=st.just("board.a/r"), name=st.just("r"), point=st.just("board.a"),
     condition=conditions,
     severity=st.sampled_from(Severity), sound=st.sampled_from(Sound),
-    for_ms=st.just(0), clear_for_ms=st.just(0), latch=st.booleans(), say=words, do=st.lists(words).map(tuple),
+    for_ms=st.just(0), clear_for_ms=st.just(0), latch=st.booleans(), say=words,
+    do=st.lists(words).map(tuple),
     owner=texts, basis=texts,
 )  # fmt: skip
 alarms = st.builds(

@@ -1,0 +1,426 @@
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from gateway.core.delivery import (
+    HELD_BYTES,
+    HELD_MESSAGES,
+    KEPT_FOR_A_BYTES,
+    LINK_BYTES,
+    Accepted,
+    Key,
+    Outbox,
+    Parked,
+    PlatformCame,
+    PlatformWent,
+    Refused,
+    Stage,
+    as_ranges,
+)
+from gateway.core.messages import Ack, Nack
+from gateway.domain.records import Lane, Range
+from gateway.domain.site import Delivery
+
+PROBE_MS = 30_000
+
+
+def outbox(delivery: Delivery = Delivery.ACK) -> Outbox:
+    return Outbox(epoch="e2", delivery=delivery, probe_ms=PROBE_MS)
+
+
+def key(lane: str, seq: int, epoch: str = "e2") -> Key:
+    return (Lane(lane), epoch, seq)
+
+
+def opened(delivery: Delivery = Delivery.ACK, **link) -> Outbox:
+    box = outbox(delivery)
+    box.link_up(0, has_session=True, **link)
+    if delivery is Delivery.ACK:
+        box.heard(0)
+    box.take_changes()
+    return box
+
+
+def send_all(box: Outbox, now_ms: int = 0) -> list[Key]:
+    sent = []
+    while message := box.next_message(now_ms):
+        sent.append(message.key)
+    return sent
+
+
+def drain(box: Outbox, now_ms: int = 0) -> list[Key]:
+    """Send and PUBACK everything that may go."""
+    sent = []
+    while message := box.next_message(now_ms):
+        sent.append(message.key)
+        box.puback(message.key, 0, now_ms)
+    return sent
+
+
+def ack(box: Outbox, *keys: Key, now_ms: int = 0) -> tuple[Range, ...]:
+    return box.ack(Ack(as_ranges(keys)), now_ms)
+
+
+def test_lanes_go_in_order_and_readings_wait_for_the_last_alarm():
+    box = opened()
+    for one in (key("R", 1), key("B", 1), key("A", 2), key("A", 1)):
+        box.offer(one, b"x")
+    assert drain(box) == [key("A", 1), key("A", 2), key("B", 1)]
+    ack(box, key("A", 1))
+    assert drain(box) == []
+    ack(box, key("A", 2))
+    assert drain(box) == [key("R", 1)]
+
+
+def test_alarms_of_older_epochs_go_before_those_of_this_one():
+    box = opened()
+    for one in (key("A", 1), key("A", 7, "e0"), key("A", 3, "e1")):
+        box.offer(one, b"x")
+    assert drain(box) == [key("A", 7, "e0"), key("A", 3, "e1"), key("A", 1)]
+
+
+def test_alarms_that_are_still_in_the_store_hold_readings_back():
+    box = opened()
+    box.offer(key("R", 1), b"x")
+    box.has_more_alarms = True
+    assert drain(box) == []
+    box.has_more_alarms = False
+    assert drain(box) == [key("R", 1)]
+
+
+def test_an_alarm_whose_ack_timer_ran_out_holds_readings_back_no_longer():
+    box = opened()
+    box.offer(key("A", 1), b"x")
+    box.offer(key("R", 1), b"x")
+    assert drain(box) == [key("A", 1)]
+    assert drain(box, 9_999) == []
+    assert drain(box, 10_000) == [key("A", 1), key("R", 1)]
+    assert drain(box, 29_999) == []
+    assert drain(box, 30_000) == [key("A", 1)]
+
+
+def test_live_readings_go_before_backlog_and_only_backlog_is_history():
+    box = opened()
+    box.offer(key("R", 1), b"x", is_live=False)
+    box.offer(key("R", 9), b"x")
+    first, second = box.next_message(0), box.next_message(0)
+    assert first is not None
+    assert second is not None
+    assert (first.key, first.is_history) == (key("R", 9), False)
+    assert (second.key, second.is_history) == (key("R", 1), True)
+
+
+def test_four_places_on_the_link_are_kept_for_alarms():
+    box = opened()
+    for seq in range(1, 30):
+        box.offer(key("B", seq), b"x")
+    assert len(send_all(box)) == 12
+    for seq in range(1, 30):
+        box.offer(key("A", seq), b"x")
+    assert send_all(box) == [key("A", seq) for seq in range(1, 5)]
+
+
+def test_a_small_receive_maximum_is_kept():
+    box = opened(receive_maximum=5)
+    for seq in range(1, 30):
+        box.offer(key("B", seq), b"x")
+        box.offer(key("A", seq), b"x")
+    assert len(send_all(box)) == 5
+
+
+def test_bytes_on_the_link_are_bounded_and_a_large_message_goes_alone():
+    box = opened()
+    for seq in range(1, 5):
+        box.offer(key("R", seq), b"x" * 5_000)
+    assert send_all(box) == [key("R", 1), key("R", 2)]
+    box = opened()
+    box.offer(key("R", 1), b"x" * 50_000)
+    box.offer(key("R", 2), b"x")
+    assert send_all(box) == [key("R", 1)]
+    box.offer(key("A", 1), b"x" * 2_000)
+    assert send_all(box) == [key("A", 1)]
+
+
+def test_nobody_subscribed_is_not_delivery():
+    box = opened()
+    box.offer(key("A", 1), b"x")
+    assert send_all(box) == [key("A", 1)]
+    assert box.puback(key("A", 1), 0x10, 0) is None
+    assert send_all(box, 999) == []
+    assert send_all(box, 1_000) == [key("A", 1)]
+    assert box.take_changes() == []
+
+
+def test_denied_three_times_on_two_connections_is_parked_and_the_lane_goes_on():
+    box = opened()
+    box.offer(key("A", 1), b"x")
+    box.offer(key("R", 1), b"x")
+    now_ms = 0
+    for _ in range(3):
+        now_ms += 100_000
+        box.heard(now_ms)
+        assert send_all(box, now_ms)[0] == key("A", 1)
+        box.puback(key("A", 1), 0x87, now_ms)
+    assert box.take_changes() == [Refused(Lane.A, 0x87)]
+    assert send_all(box, now_ms) == [key("R", 1)]
+    box.link_down()
+    now_ms += 100_000
+    box.link_up(now_ms, has_session=True)
+    box.heard(now_ms)
+    assert key("A", 1) in send_all(box, now_ms)
+    box.puback(key("A", 1), 0x87, now_ms)
+    assert box.take_changes() == [Parked(key("A", 1), "denied 0x87")]
+    box.offer(key("A", 2), b"x")
+    assert key("A", 2) in send_all(box, now_ms)
+    box.puback(key("A", 2), 0, now_ms)
+    assert box.take_changes() == [Accepted(Lane.A)]
+
+
+def test_a_lost_link_makes_what_was_on_it_new_and_a_lost_session_all_of_it():
+    box = opened()
+    for seq in (1, 2):
+        box.offer(key("A", seq), b"x")
+    assert send_all(box) == [key("A", 1), key("A", 2)]
+    box.puback(key("A", 1), 0, 0)
+    box.link_down()
+    box.link_up(0, has_session=True)
+    box.heard(0)
+    assert send_all(box) == [key("A", 2)]
+    box.link_down()
+    box.link_up(0, has_session=False)
+    box.heard(0)
+    assert send_all(box) == [key("A", 1), key("A", 2)]
+
+
+def test_without_hello_one_probe_goes_out_every_probe_interval():
+    box = outbox()
+    box.link_up(0, has_session=True)
+    box.offer(key("A", 1), b"x")
+    box.offer(key("A", 2), b"x")
+    assert drain(box, 0) == []
+    assert box.wake_ms(0) == 2_000
+    assert drain(box, 2_000) == [key("A", 1)]
+    assert drain(box, 29_000) == []
+    assert box.take_changes() == []
+    assert drain(box, 32_000) == [key("A", 1)]
+    assert box.take_changes() == [PlatformWent()]
+    ack(box, key("A", 1), now_ms=33_000)
+    assert box.take_changes() == [PlatformCame()]
+    assert drain(box, 33_000) == [key("A", 2)]
+
+
+def test_a_platform_that_falls_silent_is_missed_and_found_again():
+    box = opened()
+    box.offer(key("A", 1), b"x")
+    now_ms = 0
+    while not (changes := box.take_changes()):
+        drain(box, now_ms)
+        now_ms += 1_000
+        assert now_ms < 120_000
+    assert changes == [PlatformWent()]
+    assert not box.is_open
+    box.heard(now_ms)
+    assert box.is_open
+    assert box.take_changes() == [PlatformCame()]
+
+
+def test_broker_delivery_settles_on_puback_and_waits_for_nobody():
+    box = opened(Delivery.BROKER)
+    box.offer(key("A", 1), b"x")
+    assert send_all(box) == [key("A", 1)]
+    assert box.puback(key("A", 1), 0x10, 0) is None
+    assert send_all(box, 5_000) == [key("A", 1)]
+    assert box.puback(key("A", 1), 0, 5_000) == Range(Lane.A, "e2", 1, 1)
+    assert box.held == 0
+
+
+def test_nacks_for_now_come_again_and_nacks_for_good_are_parked():
+    box = opened()
+    box.offer(key("B", 1), b"x")
+    box.offer(key("B", 2), b"x")
+    drain(box)
+    box.ack(Ack((), (Nack(Lane.B, "e2", 1, "busy"), Nack(Lane.B, "e2", 2, "schema"))), 0)
+    assert box.take_changes() == [Parked(key("B", 2), "schema")]
+    assert drain(box, 2_000) == [key("B", 1)]
+
+
+def test_an_ack_settles_only_what_was_sent():
+    box = opened()
+    box.offer(key("A", 1), b"x")
+    box.offer(key("R", 1), b"x")
+    assert drain(box) == [key("A", 1)]
+    everything = tuple(Range(lane, "e2", 0, 2**62) for lane in Lane)
+    assert box.ack(Ack(everything), 0) == (Range(Lane.A, "e2", 1, 1),)
+    assert box.ack(Ack(everything), 0) == ()
+    assert drain(box) == [key("R", 1)]
+
+
+def test_settled_records_leave_no_timers_behind():
+    box = opened()
+    for seq in range(1, 20_000):
+        box.offer(key("R", seq), b"x")
+        drain(box)
+        ack(box, key("R", seq))
+    assert len(box._timers) <= 4 * HELD_MESSAGES
+    assert box.held == box.held_bytes == 0
+
+
+class Delivering(RuleBasedStateMachine):
+    """Any pattern of link loss, codes, acks and crashes; at the end everything is delivered."""
+
+    @initialize(n=st.integers(1, 40), delivery=st.sampled_from(Delivery))
+    def begin(self, n: int, delivery: Delivery) -> None:
+        self.delivery = delivery
+        self.box = outbox(delivery)
+        self.now_ms = 0
+        self.store: dict[Key, bytes] = {}
+        self.at_broker: list[Key] = []
+        self.at_platform: set[Key] = set()
+        self.on_link: list[Key] = []
+        self.maximum = 16
+        self.next_seq = dict.fromkeys(Lane, 0)
+        for _ in range(n):
+            for lane in Lane:
+                self.make(lane, 100)
+        self.fill()
+
+    def make(self, lane: Lane, size: int) -> None:
+        self.next_seq[lane] += 1
+        self.store[lane, "e2", self.next_seq[lane]] = b"x" * size
+
+    def fill(self) -> None:
+        for one, body in sorted(self.store.items()):
+            self.box.offer(one, body)
+        waiting = [one for one in self.store if one[0] is Lane.A and not self.box.knows(one)]
+        self.box.has_more_alarms = bool(waiting)
+
+    def settle(self, ranges) -> None:
+        for range_ in ranges:
+            for seq in range(range_.lo, range_.hi + 1):
+                one = (range_.lane, range_.epoch, seq)
+                if self.delivery is Delivery.ACK:
+                    assert one in self.at_platform, "settled without the platform"
+                self.store.pop(one, None)
+
+    @rule(lane=st.sampled_from(Lane), size=st.sampled_from([1, 1_500, 8_000, 40_000]))
+    def a_record_is_made(self, lane: Lane, size: int) -> None:
+        self.make(lane, size)
+        self.fill()
+
+    @rule(maximum=st.sampled_from([1, 2, 5, 16, 65535]), has_session=st.booleans())
+    def the_link_comes(self, maximum: int, has_session: bool) -> None:
+        if not self.box.is_link_up:
+            self.maximum = min(16, maximum)
+            self.box.link_up(self.now_ms, receive_maximum=maximum, has_session=has_session)
+
+    @rule(reached=st.booleans())
+    def the_link_dies(self, reached: bool) -> None:
+        if reached:
+            self.at_broker.extend(self.on_link)
+        self.on_link.clear()
+        self.box.link_down()
+
+    @rule()
+    def the_platform_speaks(self) -> None:
+        if self.box.is_link_up:
+            self.box.heard(self.now_ms)
+
+    @rule(most=st.integers(1, 40))
+    def messages_go_out(self, most: int) -> None:
+        for _ in range(most):
+            message = self.box.next_message(self.now_ms)
+            if message is None:
+                return
+            assert message.key not in self.on_link
+            if message.key[0] is Lane.R:
+                assert not self.box._holding
+                assert not self.box.has_more_alarms
+            self.on_link.append(message.key)
+
+    @precondition(lambda self: getattr(self, "on_link", None))
+    @rule(data=st.data(), code=st.sampled_from([0, 0, 0, 0x10, 0x97, 0x88, 0x87, 0x99]))
+    def the_broker_answers(self, data, code: int) -> None:
+        one = self.on_link.pop(data.draw(st.integers(0, len(self.on_link) - 1)))
+        if code == 0:
+            self.at_broker.append(one)
+        settled = self.box.puback(one, code, self.now_ms)
+        self.settle([settled] if settled else [])
+        self.box.take_changes()
+
+    @rule(data=st.data(), forgets=st.booleans())
+    def the_platform_acks(self, data, forgets: bool) -> None:
+        self.at_platform.update(self.at_broker)
+        if forgets:
+            self.at_broker.clear()
+        if self.at_platform and self.delivery is Delivery.ACK:
+            some = data.draw(st.lists(st.sampled_from(sorted(self.at_platform)), max_size=20))
+            self.settle(self.box.ack(Ack(as_ranges(some)), self.now_ms))
+            self.fill()
+
+    @rule(ms=st.sampled_from([1, 500, 2_000, 10_000, 60_000, 600_000]))
+    def time_passes(self, ms: int) -> None:
+        self.now_ms += ms
+
+    @rule()
+    def the_daemon_crashes(self) -> None:
+        self.box = outbox(self.delivery)
+        self.at_broker.extend(self.on_link)
+        self.on_link.clear()
+        self.fill()
+
+    @invariant()
+    def the_windows_hold(self) -> None:
+        if not hasattr(self, "box"):
+            return
+        box = self.box
+        count, size = box.on_link
+        sizes = [len(e.body) for e in box._entries.values() if e.stage is Stage.SENT]
+        assert (count, size) == (len(sizes), sum(sizes))
+        assert count <= self.maximum
+        assert size <= max(LINK_BYTES, max(sizes, default=0) + KEPT_FOR_A_BYTES)
+        assert box.held <= HELD_MESSAGES
+        assert box.held_bytes <= HELD_BYTES
+        assert box.held_bytes == sum(len(e.body) for e in box._entries.values())
+        assert box._holding <= set(box._entries)
+
+    def teardown(self) -> None:
+        """The world is well again: all that is not parked is delivered in bounded time."""
+        if not hasattr(self, "box"):
+            return
+        self.box.link_down()
+        self.on_link.clear()
+        self.box.link_up(self.now_ms, has_session=True)
+        parked = {one for one in self.store if one in self.box.parked}
+        for _ in range(2_000):
+            self.box.heard(self.now_ms)
+            self.fill()
+            sent = drain_into(self)
+            if not set(self.store) - parked:
+                return
+            wake_ms = self.box.wake_ms(self.now_ms)
+            if not sent:
+                assert wake_ms is not None, "stuck: records are here and nothing will happen"
+                self.now_ms = max(self.now_ms, wake_ms)
+        raise AssertionError("not delivered")
+
+
+def drain_into(machine: Delivering) -> int:
+    box, sent = machine.box, 0
+    while message := box.next_message(machine.now_ms):
+        sent += 1
+        machine.at_platform.add(message.key)
+        settled = box.puback(message.key, 0, machine.now_ms)
+        machine.settle(
+            [settled] if settled else box.ack(Ack(as_ranges([message.key])), machine.now_ms)
+        )
+    return sent
+
+
+TestDelivering = Delivering.TestCase
+TestDelivering.settings = settings(deadline=None, max_examples=100, stateful_step_count=40)
