@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
-from gateway.domain.events import FaultRaised, (
+from gateway.domain.events import (
     BlockRead,
     Event,
+    FaultRaised,
     LinkChanged,
     Silence,
     Stopping,
