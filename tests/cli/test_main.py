@@ -95,3 +95,13 @@ def test_running_the_daemon_loads_no_command_line_library_and_no_simulation() ->
     loaded = set(shown.stdout.splitlines()[-1].split())
     assert "gateway.app" in loaded
     assert loaded & {"typer", "rich", "amqtt", "gateway.sim", "gateway.cli.main"} == set()
+
+
+@pytest.mark.parametrize("verb", [["run"], ["platform", "sim"]])
+def test_verbs_that_stand_alone_read_their_own_arguments(
+    verb: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*verb, "--help"]) == 0
+    assert "usage:" in capsys.readouterr().out
+    assert main([*verb, "--unknown"]) == 2
+    assert "usage:" in capsys.readouterr().err
