@@ -14,9 +14,10 @@ from rich.table import Table
 from gateway.domain.text import Lang, Text
 from gateway.sim.broker import BrokerMissing
 from gateway.sim.checker import LAMP_OF, Match, Verdict
-from gateway.sim.stage import WHO, DaemonDied, Report, perform
+from gateway.sim.stage import WHO, PartDied, Report, perform
 from gateway.sim.story import PASS_S
 
+PAGE_COLUMNS = 100
 TOO_SHORT = Text(
     f"故事一遍要 {PASS_S:.0f} 秒：请用 --for {PASS_S:.0f}s 或更长",
     f"one pass of the story takes {PASS_S:.0f} s: use --for {PASS_S:.0f}s or longer",
@@ -45,7 +46,7 @@ def demo(seconds: float | None, *, lang: Lang, keep: Path | None = None) -> int:
         if report is not None:
             print_summary(report, lang)
             is_well = report.is_well
-    except (BrokerMissing, DaemonDied) as error:
+    except (BrokerMissing, PartDied) as error:
         sys.stderr.write(f"{error}\n")
     finally:
         _clear(folder, keep, lang, is_well=is_well)
@@ -93,7 +94,8 @@ def _clear(folder: Path, keep: Path | None, lang: Lang, *, is_well: bool) -> Non
 
 def print_summary(report: Report, lang: Lang) -> None:
     """Print the page: the sums, each planted alarm, and what is wrong if anything is."""
-    console = Console(highlight=False, soft_wrap=True)
+    # A file or a pipe has no width of its own: lines there need not be folded at 80.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PAGE_COLUMNS)
     console.print(_title(report, lang))
     console.print()
     console.print(_sums(report, lang))
@@ -149,9 +151,10 @@ def _sums(report: Report, lang: Lang) -> Table:
 
 
 def _planted(verdict: Verdict, lang: Lang) -> Table:
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, 1))
+    table.add_column(overflow="fold")
     heads = (
-        Text("  埋设", "  planted"),
+        Text("  埋设的报警", "  planted alarm"),
         Text("灯", "lamp"),
         Text("声", "sound"),
         Text("延迟", "delay"),

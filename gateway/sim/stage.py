@@ -72,8 +72,8 @@ DID = {
 Tell = Callable[[str, Text], None]  # who speaks (a key of WHO), what
 
 
-class DaemonDied(Exception):
-    """The daemon ended, or never became ready; the text ends with the tail of its log."""
+class PartDied(Exception):
+    """Daemon or platform ended by itself, or the daemon never became ready; with its log's tail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ async def perform(
 ) -> Report:
     """Play the story for so many seconds, or until `ended` is set; return what came of it.
 
-    All files are left in `folder`. Raises BrokerMissing or DaemonDied; whatever happens, nothing
+    All files are left in `folder`. Raises BrokerMissing or PartDied; whatever happens, nothing
     that was started goes on running.
     """
     loop = asyncio.get_running_loop()
@@ -124,7 +124,9 @@ async def perform(
         daemon = await stack.enter_async_context(_daemon(site, folder))
         tell("demo", Text(f"消息服务器：{broker.name}", f"broker: {broker.name}"))
         switch = Switch(broker)
-        await _live(folder, house, daemon, switch, seconds, tell=tell, sown=sown, ended=ended)
+        await _live(
+            folder, house, daemon, platform, switch, seconds, tell=tell, sown=sown, ended=ended
+        )
         code = await end(daemon, within_s=STOP_S)
         await end(platform)
     return Report(
@@ -205,6 +207,7 @@ async def _live(
     folder: Path,
     house: House,
     daemon: Process,
+    platform: Process,
     switch: Switch,
     seconds: float | None,
     *,
@@ -223,7 +226,8 @@ async def _live(
     try:
         async with asyncio.TaskGroup() as group:
             helpers = [
-                group.create_task(_watch(daemon, folder)),
+                group.create_task(_watch("the daemon", daemon, folder / "daemon.log")),
+                group.create_task(_watch("the platform", platform, folder / "platform.log")),
                 group.create_task(
                     attend(ask, tell=lambda did, row: tell("people", _did(did, row)))
                 ),
@@ -248,7 +252,7 @@ async def _live(
             await _drain(folder, sown)
             for helper in helpers:
                 helper.cancel()
-    except* DaemonDied as died:
+    except* PartDied as died:
         raise died.exceptions[0] from None
 
 
@@ -266,14 +270,12 @@ async def _until_ready(ask: Callable[[Request], Awaitable[Row]], folder: Path) -
                 waiting = [p["id"] for p in points if p["quality"] != "good"] or not points
     except TimeoutError:
         log = tail(folder / "daemon.log")
-        raise DaemonDied(
-            f"the daemon is not ready after {READY_S:.0f} s: {waiting}\n{log}"
-        ) from None
+        raise PartDied(f"the daemon is not ready after {READY_S:.0f} s: {waiting}\n{log}") from None
 
 
-async def _watch(daemon: Process, folder: Path) -> None:
-    code = await daemon.wait()
-    raise DaemonDied(f"the daemon ended with code {code}:\n{tail(folder / 'daemon.log')}")
+async def _watch(name: str, process: Process, log: Path) -> None:
+    code = await process.wait()
+    raise PartDied(f"{name} ended with code {code}:\n{tail(log)}")
 
 
 async def _drain(folder: Path, sown: list[Sown]) -> None:

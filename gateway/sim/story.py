@@ -117,13 +117,15 @@ SCENES: tuple[Scene, ...] = (
         (Plant(f"{HYDRANT}.pressure/pressure_low_alarm", Severity.ALARM, Sound.A1),),
     ),
     Scene(
-        33.0,
-        Text(
-            "消火栓压力恢复；总电表失联",
-            "hydrant pressure: back to 0.28 MPa; the main meter goes silent",
-        ),
-        (Drift(HYDRANT, "pressure", 0.28, 0.5), Hush(METER, is_silent=True)),
+        31.5,
+        Text("总电表失联", "the main meter goes silent"),
+        (Hush(METER, is_silent=True),),
         (Plant(f"gateway/device_silent/{METER}", Severity.FAULT, Sound.F),),
+    ),
+    Scene(
+        33.0,
+        Text("消火栓压力恢复正常", "hydrant pressure: back to 0.28 MPa"),
+        (Drift(HYDRANT, "pressure", 0.28, 0.5),),
     ),
     Scene(
         40.5,

@@ -1,0 +1,189 @@
+"""The demo as a user runs it: a process without a terminal, the real daemon behind it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gateway.cli.demo import demo, print_summary
+from gateway.config.load import load_site
+from gateway.domain.rules import Severity, Sound
+from gateway.domain.text import Lang
+from gateway.sim import stage
+from gateway.sim.checker import Evidence, Raise, Sown, judge
+from gateway.sim.processes import running
+from gateway.sim.stage import Report, write_site
+from gateway.sim.story import SCENES, Plant
+
+
+@contextmanager
+def a_demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """The demo in a process of its own, its temporary files in `folder`; gone afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "demo", "--lang", "en", *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        for started in processes_in(folder):
+            with suppress(psutil.NoSuchProcess):
+                started.kill()
+        process.kill()
+        process.communicate()
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """Every process that was given a path below `folder` on its command line."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(folder) in word for word in process.info["cmdline"] or ())
+    ]
+
+
+def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
+    """Read stderr until a line holds `words`; the demo's own time limits bound the wait."""
+    for line in process.stderr:
+        if words in line:
+            return
+    pytest.fail(f"the demo ended without saying {words!r}, code {process.wait()}")
+
+
+def number_of(page: str, words: str) -> int:
+    found = re.search(rf"{re.escape(words)}\s+(\d+)", page)
+    assert found, f"{words!r} is not in\n{page}"
+    return int(found[1])
+
+
+def test_one_pass_of_the_story_comes_out_right_without_a_terminal(tmp_path: Path) -> None:
+    planted = sum(len(scene.plants) for scene in SCENES)
+    with a_demo(tmp_path, "--for", "45s") as process:
+        page, story = process.communicate(timeout=240)
+        assert process.returncode == 0, page + story
+        assert number_of(page, "alarms planted in the simulated devices") == planted
+        assert number_of(page, "alarms at the panel's pins") == planted
+        assert number_of(page, "raise records committed") == planted
+        assert number_of(page, "raise records applied once by the platform") == planted
+        committed = number_of(page, "all records committed (lanes A, B)")
+        assert committed > 2 * planted
+        assert number_of(page, "records applied once by the platform") == planted
+        assert number_of(page, "  records applied once by the platform") == committed
+        stored = number_of(page, "readings stored")
+        assert stored > 100
+        assert number_of(page, "readings applied by the platform") == stored
+        assert number_of(page, "lost") == 0
+        assert number_of(page, "duplicates in effect") == 0
+        away = re.search(r"away for (\d+\.\d) s", page)
+        assert away
+        assert float(away[1]) >= 9.9
+        assert all(scene.say.en in story for scene in SCENES)
+        assert processes_in(tmp_path) == []
+        assert list(tmp_path.iterdir()) == []  # nothing is left when all went well
+
+
+def test_ctrl_c_ends_an_endless_demo_with_a_verdict_and_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    with a_demo(tmp_path) as process:
+        wait_for_line(process, SCENES[0].say.en)
+        process.send_signal(signal.SIGINT)
+        page, story = process.communicate(timeout=120)
+        assert process.returncode == 0, page + story
+        assert number_of(page, "alarms planted in the simulated devices") == 1
+        assert number_of(page, "raise records applied once by the platform") == 1
+        assert processes_in(tmp_path) == []
+
+
+def test_a_daemon_that_is_killed_fails_the_demo_and_its_log_is_shown(tmp_path: Path) -> None:
+    with a_demo(tmp_path) as process:
+        wait_for_line(process, "the gateway is ready")
+        (daemon,) = [p for p in processes_in(tmp_path) if "run" in p.cmdline()]
+        daemon.kill()
+        page, story = process.communicate(timeout=120)
+        assert process.returncode == 1
+        assert page == ""
+        assert "the daemon ended with code -9" in story
+        assert "started site=demo-house" in story
+        assert processes_in(tmp_path) == []
+
+
+def test_a_daemon_that_never_starts_is_shown_with_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ("/bin/sh", "-c", "echo no such site; exit 2")
+    monkeypatch.setattr(stage, "_daemon", lambda site, folder: running(argv, folder / "daemon.log"))
+    assert demo(45.0, lang=Lang.EN, keep=tmp_path / "kept") == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "the daemon ended with code 2:\nno such site" in said.err
+    assert (tmp_path / "kept" / "site.yaml").exists()
+
+
+def test_too_short_a_time_is_refused_before_anything_starts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    began = time.monotonic()
+    assert demo(10.0, lang=Lang.ZH) == 2
+    assert "--for 45s" in capsys.readouterr().err
+    assert time.monotonic() - began < 10
+
+
+def test_a_folder_that_is_there_already_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo(45.0, lang=Lang.EN, keep=tmp_path) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_the_demo_house_is_a_sound_site_and_has_every_rule_of_the_story(tmp_path: Path) -> None:
+    site_file = write_site(
+        tmp_path, serial="/dev/pts/7", tcp="127.0.0.1:4711", mqtt="mqtt://127.0.0.1:4712"
+    )
+    loaded = load_site(site_file, store_dir=tmp_path)
+    assert loaded.site is not None, loaded.problems
+    rules = {rule.id: rule for rule in loaded.site.rules}
+    plants = [plant for scene in SCENES for plant in scene.plants]
+    for plant in plants:
+        if plant.severity is not Severity.FAULT:
+            rule = rules[plant.rule]
+            assert (rule.severity, rule.sound, rule.basis) == (plant.severity, plant.sound, "demo")
+    assert loaded.site.buses[0].link.port == "/dev/pts/7"
+    assert loaded.site.buses[1].link.port == 4711
+    assert loaded.site.uplink.brokers[0].port == 4712
+
+
+@pytest.mark.parametrize("lang", list(Lang))
+def test_the_page_names_every_disagreement(lang: Lang, capsys: pytest.CaptureFixture[str]) -> None:
+    sown = [Sown(Plant("board.x/y", Severity.ALARM, Sound.A1), 0.0)]
+    key = ("e1", "A", 1)
+    evidence = Evidence(
+        onsets=(),
+        raises=(Raise(key, "board.x/y", Severity.ALARM),),
+        committed=frozenset({key}),
+        readings={},
+        applied={},
+        altered=(),
+        repeats=0,
+    )
+    report = Report(judge(sown, evidence), "mosquitto", 10.0, exit_code=-9, seconds=60.0)
+    assert not report.is_well
+    print_summary(report, lang)
+    page = capsys.readouterr().out
+    assert "planted, but not seen at the pins: board.x/y" in page
+    assert "lost: e1-A-1" in page
+    assert "the daemon ended with code -9" in page
+    assert "3" in page.splitlines()[-1]
