@@ -131,6 +131,7 @@ class Outbox:
         self._held_bytes = 0
         self._held = dict.fromkeys(Lane, 0)
         self._on_link: dict[Lane, list[int]] = {lane: [0, 0] for lane in Lane}
+        self._answered: dict[Key, int] = {}  # by the platform while their PUBACK is still to come
         self._holding: set[Key] = set()  # A records that hold R back
         self._refused: set[Lane] = set()
         self._changes: list[Change] = []
@@ -242,10 +243,12 @@ class Outbox:
         """The connection is gone: what was on it is new again, and no longer live."""
         self._window = 0
         self._is_present = False
+        self._answered.clear()
         for entry in list(self._entries.values()):
             entry.is_live = False
             if entry.stage is Stage.SENT:
                 self._to_new(entry)
+        self._on_link = {lane: [0, 0] for lane in Lane}
         live = self._ready[Lane.R, True]
         for item in live:
             heappush(self._ready[Lane.R, False], item)
@@ -298,6 +301,9 @@ class Outbox:
 
     def puback(self, key: Key, code: int, now_ms: int) -> Range | None:
         """The broker answered; return the settled record, when PUBACK is what settles."""
+        if key in self._answered:
+            self._free(key[0], self._answered.pop(key))
+            return None
         entry = self._entries.get(key)
         if entry is None or entry.stage is not Stage.SENT:
             return None
@@ -383,7 +389,7 @@ class Outbox:
 
     def _back_off(self, entry: _Entry, now_ms: int) -> None:
         if entry.stage is Stage.SENT:
-            self._leave_link(entry)
+            self._answer_early(entry)
         entry.stage = Stage.NEW
         self._wake_at(entry, now_ms + entry.retry_ms)
         entry.retry_ms = min(2 * entry.retry_ms, _RETRY_MS[entry.key[0]][1])
@@ -442,13 +448,22 @@ class Outbox:
         return Message(entry.key, entry.body, is_history)
 
     def _leave_link(self, entry: _Entry) -> None:
-        used = self._on_link[entry.key[0]]
+        entry.stage = Stage.NEW
+        self._free(entry.key[0], len(entry.body))
+
+    def _answer_early(self, entry: _Entry) -> None:
+        """The platform answered before the broker: the place stays taken until the PUBACK."""
+        entry.stage = Stage.NEW
+        self._answered[entry.key] = len(entry.body)
+
+    def _free(self, lane: Lane, size: int) -> None:
+        used = self._on_link[lane]
         used[0] -= 1
-        used[1] -= len(entry.body)
+        used[1] -= size
 
     def _drop(self, entry: _Entry) -> None:
         if entry.stage is Stage.SENT:
-            self._leave_link(entry)
+            self._answer_early(entry)
         del self._entries[entry.key]
         self._held[entry.key[0]] -= 1
         self._held_bytes -= len(entry.body)

@@ -155,6 +155,19 @@ def test_nobody_subscribed_is_not_delivery():
     assert send_all(box, 999) == []
     assert send_all(box, 1_000) == [key("A", 1)]
     assert box.take_changes() == []
+    box.puback(key("A", 1), 0x97, 1_000)
+    assert box.on_link == (0, 0)
+
+
+def test_a_place_on_the_link_is_taken_until_the_puback_though_the_platform_answered_before():
+    box = opened(receive_maximum=1)
+    for seq in (1, 2):
+        box.offer(key("A", seq), b"x")
+    assert send_all(box) == [key("A", 1)]
+    assert ack(box, key("A", 1)) == (Range(Lane.A, "e2", 1, 1),)
+    assert send_all(box) == []
+    box.puback(key("A", 1), 0, 0)
+    assert send_all(box) == [key("A", 2)]
 
 
 def test_denied_three_times_on_two_connections_is_parked_and_the_lane_goes_on():
@@ -355,7 +368,7 @@ class Delivering(RuleBasedStateMachine):
 
     @rule(data=st.data(), forgets=st.booleans())
     def the_platform_acks(self, data, forgets: bool) -> None:
-        self.at_platform.update(self.at_broker)
+        self.at_platform.update(self.at_broker, self.on_link)
         if forgets:
             self.at_broker.clear()
         if self.at_platform and self.delivery is Delivery.ACK:
@@ -381,6 +394,7 @@ class Delivering(RuleBasedStateMachine):
         box = self.box
         count, size = box.on_link
         sizes = [len(e.body) for e in box._entries.values() if e.stage is Stage.SENT]
+        sizes += box._answered.values()
         assert (count, size) == (len(sizes), sum(sizes))
         assert count <= self.maximum
         assert size <= max(LINK_BYTES, max(sizes, default=0) + KEPT_FOR_A_BYTES)
