@@ -109,6 +109,7 @@ class _Entry:
     wakes_ms: int | None = None  # AT_BROKER: ack timer; NEW: not before
     tries: int = 0
     denials: int = 0
+    found_nobody: bool = False  # the last PUBACK said that nobody is subscribed
     denied_on: set[int] = field(default_factory=set)
 
 
@@ -259,6 +260,9 @@ class Outbox:
         self._heard_ms = now_ms
         if not self._is_present:
             self._is_present = True
+            for entry in self._entries.values():
+                if entry.stage is Stage.NEW and entry.found_nobody:
+                    self._to_new(entry)  # in its old place: alarms stay in order
             if self._was_reported_absent is not False:
                 self._was_reported_absent = False
                 self._changes.append(PlatformCame())
@@ -326,6 +330,7 @@ class Outbox:
         if code in _DENIED:
             self._deny(entry, code)
         if entry.key in self._entries:
+            entry.found_nobody = code == 0x10
             self._back_off(entry, now_ms)
         return None
 

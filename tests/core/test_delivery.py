@@ -159,6 +159,17 @@ def test_nobody_subscribed_is_not_delivery():
     assert box.on_link == (0, 0)
 
 
+def test_a_probe_that_found_nobody_goes_first_when_the_platform_comes():
+    box = outbox()
+    box.link_up(0, has_session=True)
+    for seq in (1, 2):
+        box.offer(key("A", seq), b"x")
+    assert send_all(box, 2_000) == [key("A", 1)]
+    box.puback(key("A", 1), 0x10, 2_000)
+    box.heard(2_001)
+    assert send_all(box, 2_001) == [key("A", 1), key("A", 2)]
+
+
 def test_a_place_on_the_link_is_taken_until_the_puback_though_the_platform_answered_before():
     box = opened(receive_maximum=1)
     for seq in (1, 2):
