@@ -53,7 +53,7 @@ COMMITS_REMEMBERED = 1_000
 _INSERT = "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UNSETTLED = """
 SELECT record.id, kind, boot, mono, utc, clk, err, body, crc
-FROM pending JOIN record ON record.id = pending.id
+FROM pending CROSS JOIN record ON record.id = pending.id  -- in this order, whatever is analysed
 WHERE pending.id > ? AND pending.id <= ? ORDER BY pending.id
 """
 _NEWEST_BELOW = """
@@ -620,12 +620,7 @@ class Writer:
         for name in dict.fromkeys((*self.ordinals, self.epoch)):
             if name not in known:
                 self._register(connection, name, set(known.values()))
-        self._unsettled = {}
-        for lo, hi, count in connection.execute(
-            "SELECT min(id), max(id), count(*) FROM pending GROUP BY id >> 36"
-        ):
-            key = rows.lane_of(lo), rows.position_of(lo).ordinal
-            self._unsettled[key] = _Bound(rows.position_of(lo).seq, rows.position_of(hi).seq, count)
+        self._unsettled = _read_bounds(connection)
         self._publish_bounds()
         if self.spec.migrations.name == "core":
             self._load_alarms(connection)
@@ -735,6 +730,24 @@ def _resolve(future: Future[T], value: T) -> None:
     """Give the answer, unless who asked has gone."""
     if future.set_running_or_notify_cancel():
         future.set_result(value)
+
+
+def _read_bounds(connection: sqlite3.Connection) -> dict[tuple[Lane, int], _Bound]:
+    """Unsettled records by lane and epoch, going from group to group by the key.
+
+    GROUP BY on an expression of the key would sort all of `pending`: 20 times slower.
+    """
+    bounds: dict[tuple[Lane, int], _Bound] = {}
+    first = "SELECT min(id) FROM pending WHERE id >= ?"
+    (lo,) = connection.execute(first, (0,)).fetchone()
+    while lo is not None:
+        group = rows.lane_of(lo), rows.position_of(lo).ordinal
+        hi, count = connection.execute(
+            "SELECT max(id), count(*) FROM pending WHERE id BETWEEN ? AND ?", _ids_of(*group)
+        ).fetchone()
+        bounds[group] = _Bound(rows.position_of(lo).seq, rows.position_of(hi).seq, count)
+        (lo,) = connection.execute(first, (hi + 1,)).fetchone()
+    return bounds
 
 
 def _insert_epoch(connection: sqlite3.Connection, ordinal: int, epoch: str) -> None:

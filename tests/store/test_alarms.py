@@ -12,8 +12,21 @@ SMALL = st.integers(-(2**53), 2**53)
 MOMENTS = st.builds(
     Now, SMALL, st.none() | SMALL, st.sampled_from(Clk), st.none() | SMALL, st.text(max_size=8)
 )
-ALARMS = st.from_type(Alarm).filter(lambda alarm: alarm == alarm)  # no NaN
-st.register_type_strategy(Now, MOMENTS)
+VALUES = st.none() | SMALL | st.floats(allow_nan=False) | st.text(max_size=8)
+ALARMS = st.builds(
+    Alarm,
+    rule=st.text(),
+    state=st.sampled_from(AlarmState),
+    occurrence=st.text(max_size=8),
+    raised=st.none() | MOMENTS,
+    value=VALUES,
+    last=VALUES,
+    over_since_ms=st.none() | SMALL,
+    silenced_until_ms=st.none() | SMALL,
+    silenced_at=st.none() | MOMENTS,
+    is_stale=st.booleans(),
+    detail=st.text(max_size=8),
+)
 
 
 @given(ALARMS)

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.records import Lane, Range
+from gateway.store import files
 
 ALL = {"limit": 10_000, "max_bytes": 10**9}
 CORE = ("store_failing", "core.db")
@@ -114,6 +115,28 @@ async def test_the_last_rows_are_checked_at_start_without_being_asked_for(kit):
     connection.close()
     async with kit.open("e2") as (_, seen):
         await kit.until(lambda: seen.raised() == [("store_row_damaged", "core.db")])
+
+
+async def test_damage_in_a_file_too_large_to_check_at_start_is_found_while_running(
+    kit, monkeypatch
+):
+    async with kit.open("e1") as (store, _):
+        records = (kit.record(Lane.B, n, body=bytes(300)) for n in range(1, 2_000))
+        store.submit(kit.outcome(*records, alarms=(Alarm("a", AlarmState.UA),)))
+    core = kit.directory / "core.db"
+    content = bytearray(core.read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 4096] = b"\xa5" * 4096
+    core.write_bytes(content)
+    monkeypatch.setattr(files, "CHECK_BYTES", 0)
+    async with kit.open("e2") as (store, seen):
+        assert store.restored.alarms == (Alarm("a", AlarmState.UA),)
+        await kit.until(lambda: ("store_corrupt", "core.db") in seen.raised())
+        store.submit(kit.outcome(kit.record(Lane.A, 1, epoch="e2")))
+        await store.flush()
+    async with kit.open("e3") as (store, seen):
+        assert len(await store.unsettled(Lane.A, **ALL)) == 1
+        assert store.restored.alarms == (Alarm("a", AlarmState.UA),)
 
 
 async def test_an_alarm_state_that_cannot_be_read_costs_that_alarm_only(kit):
