@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 
 VERSION = importlib.metadata.version("care-gateway")
 STOP_WITHIN_S = 5.0  # for the decider, for the disk and for the link, each
+CANCEL_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,6 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 before_commit=failpoints.before_commit,
             )
         )
-        files.callback(lamps.close)  # the panel goes to its safe state before the store closes
         house = house_of(site, sender, VERSION)
         decided = Decided(state_of(house, store.restored.alarms, clock.now()))
         desk = Desk(inbox.put_first, partial(_status, site, decided, panel, store, inbox, clock))
@@ -201,6 +201,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
             await _end(producers)
             inbox.put_first(Stopping())
             await asyncio.wait({deciding}, timeout=STOP_WITHIN_S)
+            lamps.close()  # nobody decides any more: the panel shows its fault state from here on
             with contextlib.suppress(TimeoutError, OSError):  # a disk that hangs has its own fault
                 await asyncio.wait_for(store.flush(), STOP_WITHIN_S)
             link_stopping.set()
@@ -351,6 +352,12 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancel until they have ended.
+
+    Once is not enough: Python 3.11's `wait_for`, which pymodbus uses, forgets a cancellation that
+    arrives together with its result (python/cpython#86296), and an endless task then goes on.
+    """
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)
