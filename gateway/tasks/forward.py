@@ -165,6 +165,7 @@ class _LaneView:
     after: Any | None = None
     has_more: bool = True
     look_at_ms: int = 0
+    look: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True)
@@ -309,19 +310,38 @@ async def _limit_the_end(run: _Run, limit: asyncio.Timeout) -> None:
 
 
 async def _feed_outbox(run: _Run) -> None:
-    """Keep the outbox filled, newest from memory, older from the store."""
-    while True:
-        run.incoming.changed.clear()
-        _take_incoming(run)
+    """Keep the outbox filled, newest from memory, older from the store.
+
+    The store is asked beside this loop: a disk that hangs must not hold up what is in memory.
+    """
+    async with asyncio.TaskGroup() as readers:
         for lane in Lane:
-            await _look_into_store(run, lane)
-        run.outbox.has_more_alarms = run.lanes[Lane.A].has_more or run.incoming.waits_for_disk
-        run.wake.set()
-        due = [view.look_at_ms for lane, view in run.lanes.items() if _has_room(run, lane)]
-        late_ms = run.incoming.next_late_ms()
-        if late_ms is not None and run.outbox.has_room(Lane.A, LARGEST_ALARM):
-            due.append(late_ms)
-        await _wait(run, min(due, default=run.now_ms() + LOOK_EVERY_MS), run.incoming.changed)
+            readers.create_task(_read_lane(run, lane), name=f"forward: read {lane}")
+        while True:
+            run.incoming.changed.clear()
+            _take_incoming(run)
+            for view in run.lanes.values():
+                view.look.set()
+            _note_alarms(run)
+            due = [run.now_ms() + LOOK_EVERY_MS]
+            late_ms = run.incoming.next_late_ms()
+            if late_ms is not None and run.outbox.has_room(Lane.A, LARGEST_ALARM):
+                due.append(late_ms)
+            await _wait(run, min(due), run.incoming.changed)
+
+
+async def _read_lane(run: _Run, lane: Lane) -> None:
+    """Read one lane from the store whenever there is reason to look."""
+    while True:
+        run.lanes[lane].look.clear()
+        await _look_into_store(run, lane)
+        _note_alarms(run)
+        await run.lanes[lane].look.wait()
+
+
+def _note_alarms(run: _Run) -> None:
+    run.outbox.has_more_alarms = run.lanes[Lane.A].has_more or run.incoming.waits_for_disk
+    run.wake.set()
 
 
 def _take_incoming(run: _Run) -> None:
@@ -359,8 +379,6 @@ async def _look_into_store(run: _Run, lane: Lane) -> None:
             ):
                 return
             view.after = run.position(record)
-        if lane is not Lane.A and run.incoming.changed.is_set():
-            return  # new alarms first
 
 
 def _has_room(run: _Run, lane: Lane) -> bool:
