@@ -1,0 +1,100 @@
+"""The simulated devices, as a process of their own: their CPU time is nobody's figure.
+
+    python -m scripts.benchmarks.devices --buses 5 --units 10 --registers 40
+
+Says its ports in its first line, then answers lines on stdin: `contact 0|1` sets the detector's
+contact and answers with the moment (CLOCK_BOOTTIME, ms) after the last byte of the first reply
+that tells it was written; `count` answers how many registers were handed out.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from gateway.sim.bus import Piece, TcpBus, open_tcp
+from gateway.sim.devices import SimDevice, Tables, Truth, by_unit
+
+
+def say(**message: Any) -> None:
+    print(json.dumps(message), flush=True)
+
+
+@dataclass(slots=True)
+class Bank:
+    """Registers that all change at every read: 20.0 to 44.9 in steps of at least 0.7."""
+
+    registers: int
+    reads: int = 0
+
+    def fill(self, _truth: Truth, _noise: Random) -> Tables:
+        self.reads += 1
+        value = 200 + self.reads * 7 % 250
+        return {"input": dict.fromkeys(range(self.registers), value)}
+
+
+@dataclass(slots=True)
+class Detector:
+    """One contact; says once when it was first told after each change."""
+
+    contact: int = 0
+    told: int = 0
+    wanted: list[int] = field(default_factory=list)
+
+    def fill(self, _truth: Truth, _noise: Random) -> Tables:
+        return {"input": {0: self.contact}}
+
+    def manner(self, _request: bytes, reply: bytes) -> Iterator[Piece]:
+        """Say the reply at once; the code behind the yield runs when it was written."""
+        contact = self.contact
+        yield 0.0, reply
+        if contact != self.told:
+            self.told = contact
+            say(told=contact, at=time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e6)
+
+
+async def serve(buses: int, units: int, registers: int) -> None:
+    """Serve until stdin ends."""
+    banks = [[Bank(registers) for _ in range(units)] for _ in range(buses)]
+    detector = Detector()
+    async with AsyncExitStack() as stack:
+
+        async def bus(fills: list[Any]) -> TcpBus:
+            devices = [SimDevice(f"d{n}", n, fill, {}) for n, fill in enumerate(fills, 1)]
+            return await stack.enter_async_context(open_tcp(by_unit(devices), turnaround_s=0))
+
+        ports = [(await bus([bank.fill for bank in row])).port for row in banks]
+        alarm = await bus([detector.fill])
+        alarm.manner = detector.manner  # type: ignore[assignment]
+        say(ports=ports, alarm_port=alarm.port)
+        lines = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+        )
+        while line := (await lines.readline()).decode().split():
+            match line:
+                case ["contact", level]:
+                    detector.contact = int(level)
+                case ["count"]:
+                    say(registers=sum(bank.reads for row in banks for bank in row) * registers)
+                case _:
+                    raise ValueError(f"cannot do {line}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--buses", type=int, default=1)
+    parser.add_argument("--units", type=int, default=1)
+    parser.add_argument("--registers", type=int, default=40)
+    options = parser.parse_args()
+    asyncio.run(serve(options.buses, options.units, options.registers))
+
+
+if __name__ == "__main__":
+    main()
