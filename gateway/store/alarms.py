@@ -1,7 +1,7 @@
 """The state of an alarm as JSON and back, exactly."""
 
 import json
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from typing import Any
 
 from gateway.domain.alarms import Alarm, AlarmState
@@ -11,8 +11,8 @@ _FIELDS = frozenset(field.name for field in fields(Alarm))
 
 
 def is_forgettable(alarm: Alarm) -> bool:
-    """True when nothing of it matters after a restart: normal, and never raised."""
-    return replace(alarm, last=None) == Alarm(alarm.rule)
+    """True when nothing of it matters after a restart: normal, or only pending."""
+    return not alarm.state.is_open
 
 
 def alarm_to_json(alarm: Alarm) -> str:

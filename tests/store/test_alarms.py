@@ -42,8 +42,9 @@ def test_what_another_version_wrote_is_still_an_alarm():
     assert alarm_from_json(json.dumps(said)) == Alarm("r", AlarmState.UA)
 
 
-def test_only_a_normal_alarm_that_was_never_raised_is_forgotten():
+def test_an_alarm_that_is_over_or_only_pending_is_forgotten():
     assert is_forgettable(Alarm("r", last=1.0))
-    assert not is_forgettable(Alarm("r", AlarmState.P))
-    assert not is_forgettable(Alarm("r", AlarmState.N, is_stale=True))
-    assert not is_forgettable(Alarm("r", AlarmState.N, occurrence="e-A-1"))
+    assert is_forgettable(Alarm("r", AlarmState.P))
+    assert is_forgettable(Alarm("r", AlarmState.N, occurrence="e-A-1"))
+    for state in set(AlarmState) - {AlarmState.N, AlarmState.P}:
+        assert not is_forgettable(Alarm("r", state))

@@ -151,11 +151,11 @@ async def test_a_blocked_readings_writer_does_not_delay_an_alarm(kit):
 
 async def test_an_alarm_that_is_over_is_forgotten_and_the_others_stay(kit):
     async with kit.open("e1") as (store, _):
-        store.submit(kit.outcome(alarms=(Alarm("a", AlarmState.UA), Alarm("b", AlarmState.P))))
+        store.submit(kit.outcome(alarms=(Alarm("a", AlarmState.UA), Alarm("b", AlarmState.LA))))
         await store.flush()
         store.submit(kit.outcome(alarms=(Alarm("a", last=3.0),)))
     async with kit.open("e2") as (store, _):
-        assert store.restored.alarms == (Alarm("b", AlarmState.P),)
+        assert store.restored.alarms == (Alarm("b", AlarmState.LA),)
 
 
 async def test_an_alarm_that_did_not_change_is_not_written_again(kit):
