@@ -22,12 +22,12 @@ from pathlib import Path
 from gateway.core.blocks import ReadBlock, plan_blocks, timeout_ms
 from gateway.core.judge import judge
 from gateway.core.messages import now_body, points_body, read_body, sender_of, state_body
+from gateway.core.progress import Progress, lanes_view, link_view
 from gateway.core.state import State, house_of, open_alarms, shown_readings, state_of
 from gateway.core.step import Judge, step
 from gateway.core.view import alarms_view, devices_view, points_view
 from gateway.domain.events import Restarted, Silence, Stopping
 from gateway.domain.outcome import Outcome
-from gateway.domain.records import Lane
 from gateway.domain.site import Broker, Bus, Site, Uplink
 from gateway.drivers import mqtt, systemd
 from gateway.drivers.clock import Clock
@@ -85,6 +85,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
     sender = sender_of(site, epoch)
     beats = dict.fromkeys(["decider", *(bus.id for bus in site.buses)], clock.mono())
     incoming = Incoming()
+    progress = Progress()
     link_stopping = asyncio.Event()
     nudges = {bus.id: Nudges() for bus in site.buses}
 
@@ -112,7 +113,10 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
         )
         house = house_of(site, sender, VERSION)
         decided = Decided(state_of(house, store.restored.alarms, clock.now()))
-        desk = Desk(inbox.put_first, partial(_status, site, decided, panel, store, inbox, clock))
+        desk = Desk(
+            inbox.put_first,
+            partial(_status, site, decided, panel, store, inbox, progress, clock),
+        )
 
         def submit(outcome: Outcome) -> None:
             store.submit(outcome)
@@ -190,6 +194,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                         points=points_body(sender, site),
                         now_snapshot=partial(_now, decided, clock),
                         stopping=link_stopping,
+                        progress=progress,
                     ),
                 )
             systemd.ready(f"{len(site.devices)} devices on {len(site.buses)} buses")
@@ -272,7 +277,13 @@ def _now(decided: Decided, clock: Clock) -> bytes:
 
 
 async def _status(
-    site: Site, decided: Decided, panel: Panel, store: Store, inbox: Inbox, clock: Clock
+    site: Site,
+    decided: Decided,
+    panel: Panel,
+    store: Store,
+    inbox: Inbox,
+    progress: Progress,
+    clock: Clock,
 ) -> Answer:
     """Everything `care-gateway status` shows."""
     now, state, stats = clock.now(), decided.state, store.stats()
@@ -294,7 +305,7 @@ async def _status(
         "alarms": alarms_view(state, now),
         "points": points_view(state, now),
         "devices": devices_view(state),
-        "lanes": {lane.value: {"unsettled": unsettled.get(lane, 0)} for lane in Lane},
+        "lanes": lanes_view(progress, unsettled, now.mono_ms),
         "store": {
             file.name: {
                 "is_healthy": file.is_healthy,
@@ -311,6 +322,7 @@ async def _status(
             "broker": state.link_broker,
             "why": state.link_why,
             "is_platform_present": state.is_platform_present,
+            **link_view(progress, site.uplink, now.mono_ms),
         },
         "inbox": {"waiting": len(inbox), "dropped": inbox.dropped},
     }

@@ -19,6 +19,7 @@ Without the platform's hello (or any ack of it) the outbox holds: one probe mess
 every `probe_ms`. With `Delivery.BROKER` the PUBACK settles and nobody is waited for.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -179,6 +180,10 @@ class Outbox:
     def count(self, lane: Lane) -> int:
         """Return how many records of a lane are here."""
         return self._held[lane]
+
+    def stages(self, lane: Lane) -> Counter[Stage]:
+        """Return how many records of a lane are here in each stage."""
+        return Counter(entry.stage for key, entry in self._entries.items() if key[0] is lane)
 
     def knows(self, key: Key) -> bool:
         """True when the record is here or parked: it need not be offered again."""

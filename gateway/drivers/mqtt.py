@@ -104,6 +104,12 @@ class Link:
         """`5` or `3.1.1`."""
         return "5" if self._client.protocol == V5 else "3.1.1"
 
+    @property
+    def tls(self) -> str:
+        """`TLSv1.3`, `TLSv1.2`; empty when the connection is not encrypted."""
+        sock = self._client.socket()
+        return (sock.version() or "") if isinstance(sock, ssl.SSLSocket) else ""
+
     async def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool = False) -> int:
         """Return the PUBACK's reason code (0 = accepted; 3.1.1 and QoS 0 always 0).
 

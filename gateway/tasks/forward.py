@@ -39,6 +39,7 @@ from gateway.core.messages import (
     parse_down,
     topic_of,
 )
+from gateway.core.progress import Progress
 from gateway.domain.errors import LinkLost, LinkRefused
 from gateway.domain.events import (
     Event,
@@ -70,6 +71,10 @@ _log = logging.getLogger(__name__)
 class Link(Protocol):
     """One live connection (`drivers.mqtt.Link`)."""
 
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def tls(self) -> str: ...
     @property
     def receive_maximum(self) -> int: ...
     @property
@@ -188,12 +193,12 @@ class _Run:
     now_snapshot: Callable[[], bytes | None]
     connect: Connect
     stopping: asyncio.Event
+    progress: Progress
     wake: asyncio.Event = field(default_factory=asyncio.Event)  # for who sends
     lanes: dict[Lane, _LaneView] = field(
         default_factory=lambda: {lane: _LaneView() for lane in Lane}
     )
     settled_early: OrderedDict[Key, None] = field(default_factory=OrderedDict)
-    connections: int = 0
     describe_again: bool = False
     said: Event | None = None
 
@@ -213,6 +218,7 @@ class _Run:
         while len(self.settled_early) > 5 * WAITING_RECORDS:
             self.settled_early.popitem(last=False)
         self.settle(ranges)
+        self.progress.settled(ranges, self.now_ms())
         self.incoming.changed.set()  # there is room again
 
     def tell_changes(self) -> None:
@@ -263,11 +269,13 @@ async def forward(
     points: bytes,
     now_snapshot: Callable[[], bytes | None],
     stopping: asyncio.Event,
+    progress: Progress | None = None,
 ) -> None:
     """Deliver until `stopping` is set; then drain for at most 5 s, say goodbye and return.
 
     `load`, `position`, `settle` and `bounds` are the store's, `post` puts an event into the inbox,
-    `jitter(low, high)` is a uniform random number, `points` the dictionary message.
+    `jitter(low, high)` is a uniform random number, `points` the dictionary message; `progress` is
+    kept up to date for whoever shows it.
     """
     run = _Run(
         uplink=uplink,
@@ -286,7 +294,9 @@ async def forward(
         now_snapshot=now_snapshot,
         connect=connect,
         stopping=stopping,
+        progress=progress or Progress(),
     )
+    run.progress.outbox = run.outbox
     async with asyncio.TaskGroup() as parts:
         feeding = parts.create_task(_feed_outbox(run), name="forward: feed")
         with contextlib.suppress(TimeoutError):
@@ -340,6 +350,8 @@ async def _read_lane(run: _Run, lane: Lane) -> None:
 
 
 def _note_alarms(run: _Run) -> None:
+    for lane, view in run.lanes.items():
+        run.progress.lanes[lane].has_more = view.has_more
     run.outbox.has_more_alarms = run.lanes[Lane.A].has_more or run.incoming.waits_for_disk
     run.wake.set()
 
@@ -394,32 +406,34 @@ async def _stay_connected(run: _Run) -> None:
     while not run.stopping.is_set():
         broker = run.uplink.brokers[failures % len(run.uplink.brokers)]
         began_ms = run.now_ms()
-        why = await _use_broker(run, broker)
+        why, detail = await _use_broker(run, broker)
         run.outbox.link_down()
         if run.stopping.is_set():
             return
+        run.progress.link.went_down(_name(broker), why, detail, run.now_ms())
         run.tell_link(LinkChanged(is_up=False, broker=_name(broker), why=why))
         failures = 0 if run.now_ms() - began_ms >= STABLE_MS else failures + 1
+        run.progress.link.tries = failures
         if failures % len(run.uplink.brokers) == 0 or failures == 0 or why == "lost":
             await _pause(run, failures // len(run.uplink.brokers))
 
 
-async def _use_broker(run: _Run, broker: Broker) -> str:
-    """Connect and forward until the link is over; return why it is, or never was."""
-    run.connections += 1
+async def _use_broker(run: _Run, broker: Broker) -> tuple[str, str]:
+    """Connect and forward until the link is over; return why it is, or never was, and details."""
+    run.progress.link.connections += 1
     at = run.clock()
-    will = run.describe(on=False, conn=run.connections, at=at, lanes={})
+    will = run.describe(on=False, conn=run.progress.link.connections, at=at, lanes={})
     topic = topic_of(run.sender.gateway, "state")
     try:
         async with run.connect(broker, (topic, will), partial(_hear, run)) as link:
             try:
-                return await _use_link(run, link, broker)
+                return await _use_link(run, link, broker), ""
             except LinkLost as lost:
-                return lost.why
+                return lost.why, ""
     except LinkRefused as refused:
         if run.said is None or refused.why != getattr(run.said, "why", ""):
             _log.warning("event=link_refused broker=%s why=%s", _name(broker), refused)
-        return refused.why
+        return refused.why, refused.detail
 
 
 async def _use_link(run: _Run, link: Link, broker: Broker) -> str:
@@ -431,6 +445,7 @@ async def _use_link(run: _Run, link: Link, broker: Broker) -> str:
         readings_after_ms=round(1000 * run.jitter(0, 5)) if is_fleet else 0,
     )
     await _say_birth(run, link)
+    run.progress.link.came_up(_name(broker), link.protocol, link.tls, run.now_ms())
     run.tell_link(LinkChanged(is_up=True, broker=_name(broker)))
     ended = asyncio.ensure_future(link.lost())
     ended.add_done_callback(lambda _: run.wake.set())
@@ -501,7 +516,7 @@ async def _say_birth(run: _Run, link: Link) -> None:
         mine = [each for each in ranges if each.epoch == run.sender.epoch]
         if mine:
             lanes[lane] = (mine[0].lo, mine[-1].hi)
-    state = run.describe(on=True, conn=run.connections, at=run.clock(), lanes=lanes)
+    state = run.describe(on=True, conn=run.progress.link.connections, at=run.clock(), lanes=lanes)
     for kind, body in (("state", state), ("points", run.points)):
         code = await link.publish(topic_of(run.sender.gateway, kind), body, 1, retain=True)
         if code >= 0x80:
@@ -515,7 +530,7 @@ async def _say_now(run: _Run, link: Link) -> None:
 
 
 async def _say_goodbye(run: _Run, link: Link) -> None:
-    body = run.describe(on=False, conn=run.connections, at=run.clock(), lanes={})
+    body = run.describe(on=False, conn=run.progress.link.connections, at=run.clock(), lanes={})
     with contextlib.suppress(TimeoutError, LinkLost):  # the will says the same
         async with asyncio.timeout(1):
             await link.publish(topic_of(run.sender.gateway, "state"), body, 1, retain=True)
@@ -534,6 +549,7 @@ def _hear(run: _Run, topic: str, payload: bytes) -> None:
     kind = topic.rsplit("/", 1)[-1]
     match parse_down(kind, payload):
         case Ack() as ack:
+            run.progress.link.last_ack_ms = run.now_ms()
             run.settled(run.outbox.ack(ack, run.now_ms()))
         case Hello():
             run.outbox.heard(run.now_ms())
@@ -569,6 +585,7 @@ async def _pause(run: _Run, rounds: int) -> None:
     began_ms = run.now_ms()
     while not run.stopping.is_set():
         until_ms = began_ms + round(1000 * (short_s if run.is_alarm_waiting() else long_s))
+        run.progress.link.next_try_ms = until_ms
         if run.now_ms() >= until_ms:
             return
         run.wake.clear()

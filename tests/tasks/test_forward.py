@@ -250,6 +250,8 @@ class FakeLink:
 
     receive_maximum = 16
     has_session = False
+    protocol = "5"
+    tls = ""
 
     def __init__(self) -> None:
         self.said: list[tuple[str, bytes]] = []

@@ -1,0 +1,127 @@
+"""What the way up has done so far: the numbers behind `status`, `uplink status` and `uplink tail`.
+
+Told by the forwarder with the monotonic time, read by views. It outlives a restart of that task,
+so `settled` counts since the start of the daemon.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.core.delivery import Outbox, Stage
+from gateway.domain.records import Lane, Range
+from gateway.domain.site import Uplink
+
+View = dict[str, object]
+
+
+@dataclass(slots=True)
+class LaneProgress:
+    """One lane since the start of the daemon."""
+
+    settled: int = 0
+    last_settled_ms: int | None = None
+    has_more: bool = False  # the store has unsettled records that are not in memory
+
+
+@dataclass(slots=True)
+class LinkProgress:
+    """The connection as it is now, and the tries before it."""
+
+    broker: str = ""
+    protocol: str = ""  # `5` or `3.1.1`; empty = not connected
+    tls: str = ""  # `TLSv1.3`; empty = plain, or not connected
+    since_ms: int | None = None  # of the last change between connected and not
+    connections: int = 0  # tried
+    tries: int = 0  # failed in a row
+    why: str = ""  # of the last failure or loss
+    detail: str = ""
+    next_try_ms: int | None = None
+    last_ack_ms: int | None = None  # the platform's last word on any record
+
+    def came_up(self, broker: str, protocol: str, tls: str, now_ms: int) -> None:
+        self.broker, self.protocol, self.tls = broker, protocol, tls
+        self.since_ms, self.next_try_ms = now_ms, None
+
+    def went_down(self, broker: str, why: str, detail: str, now_ms: int) -> None:
+        if self.protocol or self.since_ms is None:
+            self.since_ms = now_ms
+        self.broker, self.protocol, self.tls = broker, "", ""
+        self.why, self.detail = why, detail
+
+
+@dataclass(slots=True)
+class Progress:
+    """Made once by whoever starts the forwarder, and given to it."""
+
+    link: LinkProgress = field(default_factory=LinkProgress)
+    lanes: dict[Lane, LaneProgress] = field(
+        default_factory=lambda: {lane: LaneProgress() for lane in Lane}
+    )
+    outbox: Outbox | None = None  # of the forwarder that runs now
+
+    def settled(self, ranges: Iterable[Range], now_ms: int) -> None:
+        for range_ in ranges:
+            lane = self.lanes[range_.lane]
+            lane.settled += range_.hi - range_.lo + 1
+            lane.last_settled_ms = now_ms
+
+
+def lanes_view(progress: Progress, unsettled: Mapping[Lane, int], now_ms: int) -> View:
+    """Per lane: where its records are. `unsettled` counts what the store holds, by lane.
+
+    queued: not with the broker yet; at_broker: waits for the platform's ack; settled: since start;
+    parked: given up for this run; last_settled_ms: how long ago, None = never.
+    """
+    return {
+        lane.value: {
+            "queued": _queued(progress, lane, unsettled.get(lane, 0)),
+            "at_broker": _at_broker(progress, lane),
+            "settled": known.settled,
+            "last_settled_ms": _age(known.last_settled_ms, now_ms),
+            "parked": _parked(progress, lane),
+            "unsettled": unsettled.get(lane, 0),
+        }
+        for lane, known in progress.lanes.items()
+    }
+
+
+def link_view(progress: Progress, uplink: Uplink | None, now_ms: int) -> View:
+    """The connection: protocol, TLS, since when, how often, what failed, when the next try is."""
+    if uplink is None:
+        return {}
+    link = progress.link
+    return {
+        "protocol": link.protocol,
+        "tls": link.tls,
+        "since_ms": _age(link.since_ms, now_ms),
+        "connections": link.connections,
+        "failures": link.tries,
+        "last_failure": link.why,
+        "detail": link.detail,
+        "next_try_in_ms": None if link.next_try_ms is None else max(0, link.next_try_ms - now_ms),
+        "last_ack_ms": _age(link.last_ack_ms, now_ms),
+        "delivery": uplink.delivery.value,
+        "reconnect": uplink.reconnect.value,
+    }
+
+
+def _queued(progress: Progress, lane: Lane, unsettled: int) -> int:
+    """In memory and not PUBACKed, or, while the store has more than memory, what it has."""
+    stages = progress.outbox.stages(lane) if progress.outbox else {}
+    here = stages.get(Stage.NEW, 0) + stages.get(Stage.SENT, 0)
+    if progress.outbox is not None and not progress.lanes[lane].has_more:
+        return here
+    return max(here, unsettled - _at_broker(progress, lane) - _parked(progress, lane))
+
+
+def _at_broker(progress: Progress, lane: Lane) -> int:
+    return progress.outbox.stages(lane).get(Stage.AT_BROKER, 0) if progress.outbox else 0
+
+
+def _parked(progress: Progress, lane: Lane) -> int:
+    parked = progress.outbox.parked if progress.outbox else {}
+    return sum(key[0] is lane for key in parked)
+
+
+def _age(at_ms: int | None, now_ms: int) -> int | None:
+    return None if at_ms is None else max(0, now_ms - at_ms)
