@@ -9,12 +9,28 @@ from gateway.config.profiles import Profile, Shelf, check_kind, deadband, find_p
 from gateway.config.rules import Owned, PlacedRule, device_rules
 from gateway.config.schema import DevicePart, OwnPoint, RulePart
 from gateway.config.tree import Tree
-from gateway.config.validate import Settings, did_you_mean, error, settings, validate, warning
+from gateway.config.validate import (
+    Settings,
+    did_you_mean,
+    error,
+    is_given,
+    settings,
+    validate,
+    warning,
+)
 from gateway.domain.points import Point
 from gateway.domain.site import Device, SerialLine
 from gateway.domain.text import Text
 
 OWN_NAME = "gateway"  # the gateway's own health is a device of this name
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """Who answers to a unit: a whole device (None), or one channel of it."""
+
+    channel: int | None
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +46,7 @@ def read_devices(
     """Every device of the site by its id, as far as it can be made."""
     data = tree.at(("devices",))
     devices = {}
-    units: dict[tuple[str, int], Place] = {}
+    units: dict[tuple[str, int], list[_Seat]] = {}
     advised: set[tuple[str, str]] = set()
     for name in data if isinstance(data, dict) else ():
         part = validate(DevicePart, tree, ("devices", name), found)
@@ -61,7 +77,7 @@ def _check_bus(
     name: str,
     tree: Tree,
     buses: Mapping[str, PlacedBus],
-    units: dict[tuple[str, int], Place],
+    units: dict[tuple[str, int], list[_Seat]],
     found: list[Problem],
 ) -> None:
     if not part.bus:
@@ -79,8 +95,19 @@ def _check_bus(
     if bus is not None and isinstance(bus.link, SerialLine) and not 1 <= unit <= 247:
         fact = Text(f"串口总线上没有站号 {unit}", f"unit {unit} is not a device on a serial bus")
         found.append(error(place, "bad_unit", fact, Text("站号是 1 到 247", "units are 1 to 247")))
-    first = units.setdefault((part.bus, unit), place)
-    if first is not place:
+    seats = units.setdefault((part.bus, unit), [])
+    first = next((s for s in seats if None in (s.channel, part.channel)), None)
+    same = next((s for s in seats if s.channel == part.channel), None)
+    seats.append(_Seat(part.channel, place))
+    if same is not None and part.channel is not None:
+        fact = Text(
+            f"总线 {part.bus} 站号 {unit} 的通道 {part.channel} 用了两次",
+            f"two devices are channel {part.channel} of unit {unit} on bus {part.bus}",
+        )
+        advice = Text("每个通道只写一台设备", "each channel is one device")
+        place = tree.place(("devices", name, "channel"))
+        found.append(error(place, "unit_twice", fact, advice, same.place))
+    elif first is not None:
         fact = Text(
             f"总线 {part.bus} 上两台设备用了同一个站号 {unit}",
             f"two devices on bus {part.bus} have unit {unit}",
@@ -91,7 +118,7 @@ def _check_bus(
             f"改成设备上真实的站号（还空着：{free} …）",
             f"write the unit that is set on the device (free: {free}, ...)",
         )
-        found.append(error(place, "unit_twice", fact, advice, first))
+        found.append(error(place, "unit_twice", fact, advice, first.place))
 
 
 def _compare_serial(
@@ -119,8 +146,12 @@ def _device(
     name: str, part: DevicePart, profile: Profile, tree: Tree, shelf: Shelf, found: list[Problem]
 ) -> PlacedDevice:
     changes = _point_changes(name, profile, part, tree, found)
+    _check_channel(name, part, profile, tree, found)
+    shift = part.channel or 0
     points = {
-        point.name: _own_point(name, point, changes.get(point.name, {}), shelf, found)
+        point.name: _own_point(
+            name, _at_channel(point, shift), changes.get(point.name, {}), shelf, found
+        )
         for point in profile.points.values()
     }
     owned = Owned(name, part.owner or "", points, tree.place(("devices", name), key=True))
@@ -137,9 +168,48 @@ def _device(
         maker=profile.maker,
         model=profile.model,
         max_registers=profile.max_registers,
-        barriers=profile.barriers,
+        barriers=tuple(at + shift for at in profile.barriers),
     )
     return PlacedDevice(device, owned, tuple(rules))
+
+
+def _check_channel(
+    name: str, part: DevicePart, profile: Profile, tree: Tree, found: list[Problem]
+) -> None:
+    said = part.channel
+    if not profile.is_sound or (said is None and is_given(tree, ("devices", name), "channel")):
+        return  # the profile's mistake, or a channel that is no number: reported already
+    last = max(point.at + point.encoding.width for point in profile.points.values())
+    room = min(profile.channels, 65536 - last + 1)
+    if said is None and room:
+        fact = Text(
+            f"{profile.name} 每个探头是一台设备，要写通道号",
+            f"{profile.name} describes one of several channels; this device names none",
+        )
+        advice = Text("加上 channel: 0（从 0 数起）", "add channel: 0 (they are counted from 0)")
+        top = tree.place(("devices", name), key=True)
+        found.append(error(top, "channel_missing", fact, advice))
+    elif said is not None and said >= max(room, 1):
+        fact = Text(f"{profile.name} 没有通道 {said}", f"{profile.name} has no channel {said}")
+        advice = (
+            Text(f"通道是 0 到 {room - 1}", f"channels are 0 to {room - 1}")
+            if room
+            else Text("去掉 channel", "this profile has no channels: remove the line")
+        )
+        place = tree.place(("devices", name, "channel"))
+        found.append(error(place, "bad_channel", fact, advice))
+
+
+def _at_channel(point: Point, channel: int) -> Point:
+    """The point of channel 0, moved to where this channel's is: one address a channel."""
+    if not channel:
+        return point
+    encoding = point.encoding
+    decimals_at, unit_at = (
+        None if at is None else at + channel for at in (encoding.decimals_at, encoding.unit_at)
+    )
+    moved = replace(encoding, decimals_at=decimals_at, unit_at=unit_at)
+    return replace(point, at=point.at + channel, encoding=moved)
 
 
 def _point_changes(

@@ -30,7 +30,11 @@ MAX_REGISTERS = 125  # MODBUS Application Protocol V1.1b3, 6.3 and 6.4
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """`points` are templates: their `id` and `device` are filled in for each device."""
+    """`points` are templates: their `id` and `device` are filled in for each device.
+
+    With `channels` the file describes one of that many like parts behind one unit (the heads of a
+    gas panel): the addresses are those of channel 0, and each channel in use is a device.
+    """
 
     name: str
     maker: str = ""
@@ -39,6 +43,7 @@ class Profile:
     serial_place: Place | None = None
     max_registers: int = MAX_REGISTERS
     barriers: tuple[int, ...] = ()
+    channels: int = 0  # 0: it is no such device
     points: Mapping[str, Point] = field(default_factory=dict)
     is_sound: bool = True  # False: it has errors, so what is missing in it is no news
 
@@ -113,6 +118,7 @@ def _resolve(name: str, asked: Place, shelf: Shelf, found: list[Problem]) -> Pro
         serial.place if serial else None,
         merged["max_registers"].value if "max_registers" in merged else MAX_REGISTERS,
         tuple(merged["barriers"].value) if "barriers" in merged else (),
+        value_of(merged, "channels", 0),
         points,
         is_sound and bool(points),
     )
@@ -247,7 +253,7 @@ def _point(
         label=value_of(given, "label", ""),
         valid=(float(valid[0]), float(valid[1])) if valid else None,
         sentinels=frozenset(value_of(given, "sentinels", no_sentinels)),
-        gate=gate and Gate(gate.point, gate.qualities, gate.otherwise),
+        gate=gate and Gate(gate.point, gate.qualities, gate.otherwise, gate.bits),
         codes=value_of(given, "codes", no_codes),
         deadband=deadband(given.get("deadband"), kind, unit, found),
         heartbeat_ms=value_of(given, "heartbeat", 60_000),

@@ -33,6 +33,7 @@ _GROUPS: dict[str, dict[str, str]] = {
     "explosive": {"%LEL": "1"},
     "parts": {"ppm": "1", "ppb": "0.001"},
     "volume": {"%VOL": "1"},
+    "humidity": {"%RH": "1"},
     "ratio": {"%": "1"},
     "plain": {"": "1"},
 }  # fmt: skip

@@ -115,6 +115,7 @@ class DevicePart(Part):
     profile: Name
     bus: Ident
     unit: Annotated[StrictInt, Field(ge=0, le=255)]
+    channel: Annotated[StrictInt | None, Field(ge=0, le=65535)] = None
     place: Name
     owner: Name
     name: Word = ""
@@ -190,7 +191,8 @@ class KindPart(Part):
 
 class GatePart(Part):
     point: Name
-    qualities: dict[StrictInt, Quality]
+    qualities: dict[StrictInt, Quality] = {}
+    bits: dict[Annotated[StrictInt, Field(ge=0, le=63)], Quality] = {}
     otherwise: Quality
 
 
@@ -252,5 +254,6 @@ class ProfilePart(Part):
     serial: SerialAdvice | None = None
     max_registers: Annotated[StrictInt | None, Field(ge=1, le=125)] = None
     barriers: list[Wire] | None = None
+    channels: Annotated[StrictInt | None, Field(ge=1, le=65536)] = None
     all: dict[Any, Any] = {}
     points: dict[Any, Any] = {}

@@ -145,9 +145,8 @@ def _believed(
         return raw
     if point.gate is not None:
         gate = points.get(f"{point.device}.{point.gate.point}")
-        quality = point.gate.otherwise
-        if gate is not None and isinstance(gate.reading.value, int | float):
-            quality = point.gate.qualities.get(int(gate.reading.value), quality)
+        value = gate.reading.value if gate is not None else None
+        quality = point.gate.quality_at(None if isinstance(value, str) else value)
         if quality is not Quality.GOOD:
             return replace(raw, quality=quality, reason=f"gate:{point.gate.point}")
     if (

@@ -87,12 +87,24 @@ class Gate:
     """Another point of the same device that says whether this one may be believed.
 
     `qualities` maps that point's value to the quality this point then has at best;
-    a value that is not listed, or not known yet, gives `otherwise`.
+    a value that is not listed, or not known yet, gives `otherwise`. With `bits` that point is a
+    bitfield: each listed bit that is set gives its quality, the worst of them counts, and a known
+    value without any of them is good.
     """
 
     point: str
     qualities: Mapping[int, Quality]
     otherwise: Quality
+    bits: Mapping[int, Quality] = field(default_factory=dict)
+
+    def quality_at(self, value: float | None) -> Quality:
+        """The best quality to be had while that point has this value; None = not known."""
+        if value is None:
+            return self.otherwise
+        if not self.bits or int(value) in self.qualities:
+            return self.qualities.get(int(value), self.otherwise)
+        is_set = [quality for bit, quality in self.bits.items() if int(value) >> bit & 1]
+        return max(is_set, key=list(Quality).index, default=Quality.GOOD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,10 @@ Value = int | float | str
 
 
 class Quality(StrEnum):
-    """Anything but GOOD is never shown as normal, never clears an alarm and never blocks one."""
+    """Anything but GOOD is never shown as normal, never clears an alarm and never blocks one.
+
+    In the order of how little the number is worth: of two qualities the later one counts.
+    """
 
     GOOD = "good"
     WARMING_UP = "warming_up"
