@@ -25,6 +25,17 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
         Text("设备拒绝读取", "Device refuses to be read"),
         (Text("通知运维核对设备型号", "Call the technician: check the device's profile"),),
     ),
+    "points_unanswered": (
+        Text("部分测点读不到", "Some points are not answered"),
+        (Text("通知运维", "Call the technician"),),
+    ),
+    "readings_invalid": (
+        Text("测点数据无效", "Readings make no sense"),
+        (
+            Text("查传感器和接线", "Check the probe and its wiring"),
+            Text("通知运维", "Call the technician"),
+        ),
+    ),
     "bus_down": (
         Text("总线中断", "Bus is down"),
         (

@@ -81,6 +81,8 @@ class PointState:
     sent: Reading | None = None
     changed_ms: int = 0  # when the value last moved: a frozen value is suspect
     high_mark: float | None = None  # of a counter: a lower value is a reset
+    misses: int = 0  # replies missed in a row, for this point alone
+    missing_since_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,9 @@ class DeviceState:
     misses: int = 0  # replies missed in a row
     missing_since_ms: int | None = None
     is_offline: bool = False
+    refused: frozenset[str] = frozenset()  # points that it answers with a Modbus exception
+    unanswered: frozenset[str] = frozenset()  # points that it leaves out while others come
+    invalid: frozenset[str] = frozenset()  # points whose words make no sense
 
 
 @dataclass(frozen=True, slots=True)

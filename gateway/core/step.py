@@ -6,7 +6,7 @@ Nothing here waits, reads a clock or touches the world; delays run on `now.mono_
 `state.next_deadline_ms`, when the decider comes back with `Ticked`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import assert_never
 
@@ -19,7 +19,7 @@ from gateway.core.state import DeviceState, PointState, RuleTrouble, State, open
 from gateway.core.turn import LINK_DOWN_FAULT_MS, Turn, begin, end, sounding_since
 from gateway.domain import events
 from gateway.domain.alarms import Alarm, AlarmState, Transition
-from gateway.domain.errors import BusDown, DeviceRefused
+from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent, ReadFailure
 from gateway.domain.moments import Clk, Now
 from gateway.domain.outcome import Outcome, Reply
 from gateway.domain.points import Point
@@ -94,6 +94,7 @@ def _take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
         _judge_reading(turn, reading, judge)
     if device.is_offline:
         reported.extend(_all_offline(turn, event, points))
+    device = _note_points(turn, event, device, points)
     turn.devices = {**turn.devices, event.device: replace(device, points=points)}
     turn.reported = tuple(reported)
 
@@ -101,13 +102,9 @@ def _take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
 def _note_reply(turn: Turn, event: events.BlockRead, device: DeviceState) -> DeviceState:
     """Count missed replies, and raise or clear the device's and the bus's own faults."""
     failure, subject = event.failure, event.device
-    if failure is None or isinstance(failure, DeviceRefused):
+    if not _is_miss(failure):
         clear_fault(turn, "device_silent", subject)
         clear_fault(turn, "bus_down", event.bus)
-        if isinstance(failure, DeviceRefused) and failure.code in (1, 2, 3, 4):
-            raise_fault(turn, "device_refuses", subject, f"Modbus exception {failure.code}")
-        elif failure is None:
-            clear_fault(turn, "device_refuses", subject)
         return replace(device, misses=0, missing_since_ms=None, is_offline=False)
     since = turn.now.mono_ms if device.missing_since_ms is None else device.missing_since_ms
     misses = device.misses + 1
@@ -117,13 +114,76 @@ def _note_reply(turn: Turn, event: events.BlockRead, device: DeviceState) -> Dev
         raise_fault(turn, "bus_down", event.bus, failure.why)
         return replace(device, misses=misses, missing_since_ms=since, is_offline=True)
     clear_fault(turn, "bus_down", event.bus)
-    # the first miss ended one period: after `n` misses at least (n - 1) periods have passed
-    enough = turn.house.offline_after_misses
-    waited = turn.now.mono_ms - since >= (enough - 1) * turn.house.fastest_ms.get(subject, 0)
-    is_offline = device.is_offline or (misses >= enough and waited)
+    fastest = turn.house.fastest_ms.get(subject, 0)
+    is_offline = device.is_offline or _is_lost(turn, misses, since, fastest)
     if is_offline:
-        raise_fault(turn, "device_silent", subject, failure.why)
+        raise_fault(turn, "device_silent", subject, _why(failure))
     return replace(device, misses=misses, missing_since_ms=since, is_offline=is_offline)
+
+
+def _is_miss(failure: ReadFailure | None) -> bool:
+    """True when the device itself gave no answer: a bridge's 0x0A and 0x0B say just that."""
+    return isinstance(failure, DeviceSilent | BusDown) or (
+        isinstance(failure, DeviceRefused) and failure.code in (0x0A, 0x0B)
+    )
+
+
+def _is_lost(turn: Turn, misses: int, since_ms: int, period_ms: int) -> bool:
+    """F3: enough misses, and they took as many periods (the first ended one already)."""
+    enough = turn.house.offline_after_misses
+    return misses >= enough and turn.now.mono_ms - since_ms >= (enough - 1) * period_ms
+
+
+def _why(failure: ReadFailure | None) -> str:
+    match failure:
+        case DeviceSilent(_, why) | BusDown(why):
+            return why
+        case DeviceRefused(_, code):
+            return f"Modbus exception 0x{code:02X}"
+        case None:
+            return ""
+        case _:
+            assert_never(failure)
+
+
+def _note_points(
+    turn: Turn, event: events.BlockRead, device: DeviceState, points: Mapping[str, PointState]
+) -> DeviceState:
+    """Faults of a device that answers, but not everything, or nonsense: one each, by its points."""
+    enough = turn.house.offline_after_misses
+    seen = {reading.point: points[reading.point] for reading in event.readings}
+    if device.misses >= enough:  # the device as a whole: that is its own fault, and says more
+        seen = {}
+
+    def sort(
+        before: frozenset[str], code: str, is_bad: Callable[[PointState], bool]
+    ) -> frozenset[str]:
+        bad = {name for name, known in seen.items() if is_bad(known)}
+        if not bad and before.isdisjoint(seen):
+            return before
+        after = frozenset((before - seen.keys()) | bad)
+        if after:
+            names = ", ".join(sorted(name.partition(".")[2] for name in after)[:3])
+            reasons = ", ".join(sorted({seen[name].reading.reason for name in bad}))
+            raise_fault(turn, code, event.device, f"{names} … {reasons}".strip(" …"))
+        elif before:
+            clear_fault(turn, code, event.device)
+        return after
+
+    def is_refused(known: PointState) -> bool:
+        return known.reading.reason.startswith("exception_")
+
+    def is_invalid(known: PointState) -> bool:
+        return known.reading.quality is Quality.FAULT and not is_refused(known)
+
+    return replace(
+        device,
+        refused=sort(device.refused, "device_refuses", is_refused),
+        unanswered=sort(
+            device.unanswered, "points_unanswered", lambda known: known.misses >= enough
+        ),
+        invalid=sort(device.invalid, "readings_invalid", is_invalid),
+    )
 
 
 def _believed(
@@ -137,8 +197,12 @@ def _believed(
     """The reading with the quality it deserves, given what else is known of the device."""
     if raw.quality is Quality.OFFLINE:
         # one missed reply is no lost device yet; the number is gone either way
-        quality = Quality.OFFLINE if device.is_offline or known is None else Quality.SUSPECT
-        return replace(raw, quality=quality)
+        is_lost = device.is_offline or known is None
+        if known is not None and known.missing_since_ms is not None:
+            is_lost = is_lost or _is_lost(
+                turn, known.misses + 1, known.missing_since_ms, point.period_ms
+            )
+        return replace(raw, quality=Quality.OFFLINE if is_lost else Quality.SUSPECT)
     if raw.quality is not Quality.GOOD:
         if raw.reason == "sentinel" and (known is None or known.reading.reason != "sentinel"):
             return replace(raw, quality=Quality.SUSPECT)  # F2: one is suspect, more are a fault
@@ -174,7 +238,14 @@ def _remember(
             fields = {"point": point.id, "from": mark, "to": reading.value}
             turn.record_fact("counter_reset", fields)
         mark = float(reading.value)
-    return PointState(reading, reading if is_new else sent, changed, mark), is_new
+    misses, missing_since = 0, None
+    if reading.value is None and reading.quality in (Quality.OFFLINE, Quality.SUSPECT):
+        misses = known.misses + 1 if known else 1
+        missing_since = reading.mono_ms
+        if known is not None and known.missing_since_ms is not None:
+            missing_since = known.missing_since_ms
+    kept = reading if is_new else sent
+    return PointState(reading, kept, changed, mark, misses, missing_since), is_new
 
 
 def _all_offline(

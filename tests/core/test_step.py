@@ -84,9 +84,7 @@ class Play:
 
     def transitions(self, rule_id=None):
         bodies = [json.loads(r.body) for o in self.outcomes for r in o.records if r.kind == "alarm"]
-        return [
-            (body["rule"], body["tr"]) for body in bodies if rule_id in (None, body["rule"])
-        ]
+        return [(body["rule"], body["tr"]) for body in bodies if rule_id in (None, body["rule"])]
 
 
 @pytest.fixture
@@ -217,6 +215,49 @@ def test_a_wrong_map_is_a_fault_of_the_device_and_no_silence(play):
     reading = Reading("board.leak", None, Quality.FAULT, 0, "exception_2")
     play.feed(0, events.BlockRead("line", "board", (reading,), DeviceRefused(3, 2)))
     assert play.transitions() == [("gateway/device_refuses/board", "raise")]
+
+
+def test_a_block_that_is_always_refused_is_one_fault_while_others_answer(play):
+    refused = Reading("board.leak", None, Quality.FAULT, 0, "exception_2")
+    for ms in range(0, 10_000, 1_000):
+        play.feed(ms, events.BlockRead("line", "board", (refused,), DeviceRefused(3, 2)))
+        play.read(ms, 5, name="load")
+    assert play.transitions() == [("gateway/device_refuses/board", "raise")]
+    play.read(10_000, 100)
+    assert play.transitions()[-1] == ("gateway/device_refuses/board", "clear")
+
+
+def test_a_block_that_is_split_because_of_a_hole_is_no_fault_yet(play):
+    play.feed(0, events.BlockRead("line", "board", (), DeviceRefused(3, 2)))
+    assert play.transitions() == []
+
+
+def test_a_block_that_never_answers_is_one_fault_while_others_answer(play):
+    play.read(0, 100)
+    for ms in range(1_000, 10_000, 1_000):
+        play.fail(ms, DeviceSilent(3), "leak")
+        play.read(ms + 100, 5, name="load")
+    assert play.transitions() == [("gateway/points_unanswered/board", "raise")]
+    points = play.state.devices["board"].points
+    assert points["board.leak"].reading.quality is Quality.OFFLINE
+    assert points["board.load"].reading.quality is Quality.GOOD
+    play.read(10_000, 100)
+    assert play.transitions()[-1] == ("gateway/points_unanswered/board", "clear")
+
+
+def test_words_that_make_no_sense_are_a_fault_and_no_alarm(play):
+    play.read(0, None, quality=Quality.FAULT, reason="not_a_number")
+    play.read(1_000, None, quality=Quality.FAULT, reason="not_a_number")
+    assert play.transitions() == [("gateway/readings_invalid/board", "raise")]
+    play.read(2_000, 100)
+    assert play.transitions()[-1] == ("gateway/readings_invalid/board", "clear")
+
+
+@pytest.mark.parametrize("code", [0x0A, 0x0B])
+def test_a_bridge_that_cannot_reach_the_device_means_a_silent_device(play, code):
+    for ms in (0, 1_000, 2_000):
+        play.fail(ms, DeviceRefused(3, code), "leak")
+    assert play.transitions() == [("gateway/device_silent/board", "raise")]
 
 
 def test_one_sentinel_is_suspect_and_the_next_is_a_fault(play):
