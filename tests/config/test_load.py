@@ -87,7 +87,7 @@ def test_a_site_changes_points_of_its_devices_only_where_it_says(tmp_path):
     other = site.points["meter.voltage"]
     assert (changed.period_ms, changed.deadband, changed.label) == (1000, 0.5, "进线")
     assert changed.valid == (0.0, 300.0)
-    assert (other.period_ms, other.deadband, other.label) == (5000, 1.0, "电压")
+    assert (other.period_ms, other.deadband, other.label) == (2000, 1.0, "电压")
     assert other.is_alarm_class
     assert not site.points["meter.frequency"].is_alarm_class
 

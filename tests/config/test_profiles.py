@@ -12,6 +12,7 @@ from gateway.domain.readings import Quality
 from gateway.domain.site import Site
 
 BASES = {"cn-pressure-7reg"}
+WITH_CHANNELS = {"igd-toc-635"}
 NAMES = sorted({path.stem for path in (shipped_dir() / "profiles").glob("*.yaml")} - BASES)
 
 
@@ -22,8 +23,9 @@ def site_with(folder: Path, *profiles: str) -> Site:
         "devices:",
     ]
     for unit, profile in enumerate(profiles, 1):
+        more = ", channel: 0" if profile in WITH_CHANNELS else ""
         lines.append(
-            f"  {profile}: {{profile: {profile}, bus: b, unit: {unit}, place: P, owner: O}}"
+            f"  {profile}: {{profile: {profile}, bus: b, unit: {unit}{more}, place: P, owner: O}}"
         )
     path = folder / "site.yaml"
     path.write_text("\n".join(lines), encoding="utf-8")
