@@ -42,6 +42,7 @@ from gateway.tasks.inbox import Inbox
 from gateway.tasks.keep_time import keep_time
 from gateway.tasks.poll import Nudges, poll_bus
 from gateway.tasks.supervise import supervise
+from gateway.tasks.tell import tell
 from gateway.tasks.watchdog import feed_watchdog
 
 log = logging.getLogger(__name__)
@@ -150,6 +151,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                     submit=submit,
                     nudge=nudge,
                     answer=desk.answer,
+                    tell=tell,
                     beat=beat_of_decider,
                     clock=clock.now,
                     step=partial(step, judge=failpoints.judge),

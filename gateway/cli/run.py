@@ -17,6 +17,8 @@ from gateway.drivers.panel import Gpio
 from gateway.drivers.systemd import open_log
 from gateway.store.store import StoreBusy
 
+log = logging.getLogger(__name__)
+
 SITE = Path("/etc/care-gateway/site.yaml")
 SOCKET = Path("/run/care-gateway/daemon.sock")
 # The panel's and the writers' threads share one interpreter with the event loop. Measured with one
@@ -27,27 +29,29 @@ SWITCH_S = 0.001
 def main(argv: Sequence[str], failpoints: Failpoints | None = None) -> int:
     """Run until SIGTERM; exit code 0, 1 when the store is in use, 2 for a site file with errors."""
     arguments = _parser().parse_args(argv)
-    open_log(logging.DEBUG if arguments.verbose else logging.INFO)
+    try:
+        with open_log(logging.DEBUG if arguments.verbose else logging.INFO):
+            return _run(arguments, failpoints)
+    except StoreBusy as busy:
+        sys.stderr.write(f"{busy}\n")
+        return 1
+
+
+def _run(arguments: argparse.Namespace, failpoints: Failpoints | None) -> int:
     loaded = load_site(arguments.site, store_dir=arguments.store)
-    for problem in loaded.problems:
-        if not problem.is_error:
-            logging.getLogger(__name__).warning(
-                "%s:%d: %s", problem.file, problem.line, problem.fact.en
-            )
     if loaded.site is None:
         errors = [problem for problem in loaded.problems if problem.is_error]
         sys.stderr.write(render(errors, Lang(arguments.lang)))
         return 2
+    if loaded.problems:  # said by `check`, each under its line
+        template = "site file has warnings, `care-gateway check` shows them site=%s warnings=%s"
+        log.warning(template, loaded.site.id, len(loaded.problems))
     options = Options(arguments.socket, arguments.panel, arguments.panel_log)
     faulthandler.enable()  # the watchdog's SIGABRT tells where every thread stood
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()  # what the imports made never dies: the collector need not look at it again
-    try:
-        asyncio.run(run(loaded.site, options, failpoints))
-    except StoreBusy as busy:
-        sys.stderr.write(f"{busy}\n")
-        return 1
+    asyncio.run(run(loaded.site, options, failpoints))
     return 0
 
 

@@ -243,7 +243,7 @@ class BusDoor:
         self._backoff_s = 0.0
         if self._is_said_down:
             self._is_said_down = False
-            log.warning("bus %s is back", self._bus.id)
+            log.debug("bus answers again bus=%s", self._bus.id)
         # a unit answers in order: what it answered before this one cannot come any more
         for late in [late for late in self._late if late.unit == shape.unit and late != shape]:
             del self._late[late]
@@ -268,7 +268,7 @@ class BusDoor:
         self._open_at = asyncio.get_running_loop().time() + self._backoff_s
         if not self._is_said_down:
             self._is_said_down = True
-            log.warning("bus %s is down: %s", self._bus.id, why)
+            log.debug("bus is gone bus=%s why=%s", self._bus.id, why)
         return BusDown(why)
 
     def _on_packet(self, is_sent: bool, packet: bytes) -> bytes:

@@ -5,12 +5,14 @@ paho (the window is the caller's), and reconnecting is the caller's loop. paho's
 its own thread and only hand over; an exception there would end that thread silently, so its end
 is watched. A message is acknowledged to the broker after it was handed over.
 
-MQTT 5 is tried first; a broker that does not accept it is asked again in 3.1.1, and that is
-remembered for an hour.
+MQTT 5 is tried first; a broker that says it does not speak it is used in 3.1.1, and that is
+remembered for an hour. One that goes silent or away instead is only guessed at: a broker in the
+middle of a restart does the same. See `_next_version`.
 """
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import ssl
@@ -30,6 +32,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.domain.errors import LinkLost, LinkRefused
 from gateway.domain.site import Broker, Uplink
+from gateway.drivers import tls
 
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 CONNECT_S = 5.0  # each: TCP and TLS, CONNACK, SUBACK
@@ -39,21 +42,41 @@ WILL_DELAY_S = 30
 SEND_BUFFER_BYTES = 16 * 1024  # an alarm never waits behind more than this
 TCP_USER_TIMEOUT_MS = 15_000
 REMEMBER_311_S = 3600.0
+GUESS_311_S = 60.0  # the first time, then five times longer each
+ASK_AGAIN_S = 0.3  # after a close in answer to CONNECT
+UNANSWERED = 3  # times in a row, before a broker that spoke MQTT 5 is asked for 3.1.1
 
-_AUTH = frozenset({0x86, 0x87, 0x8C})  # bad user name or password, not authorized, bad method
+_AUTH = frozenset({0x86, 0x87, 0x8A, 0x8C})  # bad password, not authorized, banned, bad method
 _IDENTITY = frozenset({0x8E})  # session taken over
 _VERSION = frozenset({0x84})  # unsupported protocol version
-_NOT_YET_VALID, _EXPIRED = 9, 10  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, _HAS_EXPIRED
+_UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 
 _log = logging.getLogger(__name__)
 
 
 class _VersionRefused(Exception):
-    """The broker does not speak this protocol version, or goes silent or away when asked."""
+    """The broker does not speak this protocol version (`is_said`), or does not answer when asked.
 
-    def __init__(self, cause: LinkRefused) -> None:
+    `was_closed`: it closed the connection instead.
+    """
+
+    def __init__(
+        self, cause: LinkRefused, *, is_said: bool = False, was_closed: bool = False
+    ) -> None:
         super().__init__(str(cause))
         self.cause = cause
+        self.is_said = is_said
+        self.was_closed = was_closed
+
+
+@dataclass(slots=True)
+class _Known:
+    """What one broker was seen to speak since the start."""
+
+    speaks_5: bool = False
+    unanswered: int = 0  # CONNECTs in MQTT 5, in a row, though it speaks that
+    guesses: int = 0  # times in a row that only 3.1.1 was answered
+    use_311_until: float = 0.0  # event loop time
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +154,20 @@ class Link:
         finally:
             self._pubacks.pop(info.mid, None)
 
+    async def subscribe(self, topic: str) -> int:
+        """Hear a topic too, QoS 1, not what this link publishes itself (MQTT 5); return the code.
+
+        Below 0x80 it is granted. Raises LinkLost, and TimeoutError after 5 s. One at a time.
+        """
+        if self._ended.done():
+            raise LinkLost(self._ended.result())
+        self._subscribed = self._loop.create_future()
+        if self._client.protocol == V5:
+            self._client.subscribe(topic, options=SubscribeOptions(qos=1, noLocal=True))
+        else:
+            self._client.subscribe(topic, qos=1)
+        return await asyncio.wait_for(self._subscribed, CONNECT_S)
+
     async def lost(self) -> str:
         """Wait until the connection is over; return why."""
         return await asyncio.shield(self._ended)
@@ -199,38 +236,52 @@ class Link:
                     partial(_connect_client, self._client, uplink, broker),
                     undo=lambda: _shut(self._client.socket()),
                 ),
-                2 * CONNECT_S,
+                2 * CONNECT_S + tls.PROBE_S,
             )
-        except OSError as error:  # TimeoutError is one
-            raise _refusal_of(error) from error
+        except TimeoutError as error:
+            raise LinkRefused("timeout", "no connection") from error
         self._client.loop_start()
         self._has_thread = True
         try:
             greeting = await asyncio.wait_for(self._greeting, CONNECT_S)
-        except (TimeoutError, LinkLost) as error:
-            is_late = isinstance(error, TimeoutError)
-            cause = LinkRefused("timeout" if is_late else "refused", "no answer to CONNECT")
+        except TimeoutError as error:
+            cause = LinkRefused("timeout", "no answer to CONNECT")
             raise _VersionRefused(cause) from error
+        except LinkLost as error:
+            raise await self._closed(uplink, broker) from error
         if greeting.code:
             raise _refusal_of_code(greeting)
         self.has_session = greeting.has_session
         self.receive_maximum = greeting.receive_maximum
-        await self._subscribe(f"care/1/{uplink.gateway}/dn/#")
+        code = await self._subscribe(f"care/1/{uplink.gateway}/dn/#")
+        if code >= 0x80:
+            raise LinkRefused("auth", f"may not subscribe to dn/#: 0x{code:02x}")
 
-    async def _subscribe(self, topic: str) -> None:
-        if self._client.protocol == V5:
-            self._client.subscribe(topic, options=SubscribeOptions(qos=1))
-        else:
-            self._client.subscribe(topic, qos=1)
+    async def _closed(self, uplink: Uplink, broker: Broker) -> LinkRefused | _VersionRefused:
+        """Return why the broker closed instead of answering CONNECT."""
+        context = self._client._ssl_context  # noqa: SLF001 - where paho keeps what it was given
+        if isinstance(context, tls.Context) and context.failure is not None:
+            refusal = tls.refusal_of(context.failure, uplink, broker)
+            if refusal is not None:
+                return refusal
+        if broker.unix_path is None and not broker.tls:
+            answer: list[bool] = []
+            await _in_thread(lambda: answer.append(tls.expects_tls(broker)), undo=lambda: None)
+            if answer[0]:
+                return LinkRefused("tls_expected", "the port answers a TLS hello")
+        return _VersionRefused(
+            LinkRefused("refused", "closed in answer to CONNECT"), was_closed=True
+        )
+
+    async def _subscribe(self, topic: str) -> int:
+        """Return the SUBACK's code; LinkRefused when none comes."""
         try:
-            code = await asyncio.wait_for(self._subscribed, CONNECT_S)
+            return await self.subscribe(topic)
         except TimeoutError as error:
             raise LinkRefused("timeout", "no answer to SUBSCRIBE") from error
         except LinkLost as error:
             why = "identity_in_use" if error.why == "identity_in_use" else "refused"
             raise LinkRefused(why, "closed after CONNECT") from error
-        if code >= 0x80:
-            raise LinkRefused("auth", f"may not subscribe to {topic}: 0x{code:02x}")
 
     async def close(self) -> None:
         """Say goodbye, then make sure that paho's thread is gone."""
@@ -249,11 +300,10 @@ class Link:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._thread_ended.wait(), 3.0)
         if not self._thread_ended.is_set():
-            _log.error("event=mqtt_thread_stuck")
+            _log.error("the MQTT thread hangs, it is left behind")
 
 
-# What a broker was seen to speak, and until when (event loop time) that is believed.
-_SPEAKS_311: dict[Broker, float] = {}
+_KNOWN: dict[Broker, _Known] = {}
 
 
 @asynccontextmanager
@@ -272,26 +322,69 @@ async def connect(
     only that version is tried.
     """
     loop = asyncio.get_running_loop()
-    versions = (V5, V311) if protocol is None else (protocol,)
-    if protocol is None and _SPEAKS_311.get(broker, 0.0) > loop.time():
-        versions = (V311,)
-    for version in versions:
+    known = _KNOWN.setdefault(broker, _Known())
+    version: MQTTProtocolVersion | None = protocol
+    if version is None:
+        version = V311 if known.use_311_until > loop.time() else V5
+    asked: list[_VersionRefused] = []
+    while version is not None:
         link = _new_link(uplink, broker, client_id, will, on_message, version)
         try:
             try:
                 await link.open(uplink, broker)
             except _VersionRefused as refused:
-                if version is versions[-1]:
-                    _SPEAKS_311.pop(broker, None)
+                version = None if protocol else _next_version(known, version, refused, len(asked))
+                asked.append(refused)
+                if version is None:
                     raise refused.cause from refused
+                if refused.was_closed:
+                    await asyncio.sleep(ASK_AGAIN_S)
                 continue
-            if version == V311 and protocol is None and len(versions) == 2:
-                _SPEAKS_311[broker] = loop.time() + REMEMBER_311_S
-                _log.warning("event=mqtt_fallback protocol=3.1.1 broker=%s", broker.host)
+            if protocol is None:
+                _learn(known, version, asked, loop.time(), broker)
             yield link
             return
         finally:
             await link.close()
+
+
+def _next_version(
+    known: _Known, version: MQTTProtocolVersion, refused: _VersionRefused, asked: int
+) -> MQTTProtocolVersion | None:
+    """Return in which version to ask again now; None = not now.
+
+    A CONNACK that says so is believed. Silence or a close is not, from a broker that spoke MQTT 5
+    before; from another one a close is believed when it comes twice.
+    """
+    if version == V311:
+        known.use_311_until = 0.0
+        return None
+    if refused.is_said:
+        return V311
+    if known.speaks_5 and known.unanswered < UNANSWERED:
+        known.unanswered += 1
+        return None
+    return V5 if refused.was_closed and asked == 0 else V311
+
+
+def _learn(
+    known: _Known,
+    version: MQTTProtocolVersion,
+    asked: list[_VersionRefused],
+    now: float,
+    broker: Broker,
+) -> None:
+    """Note what the broker answered to; a guess is believed for a while, longer each time."""
+    if version == V5:
+        known.speaks_5, known.unanswered, known.guesses = True, 0, 0
+        return
+    if not asked:
+        return  # as remembered
+    known.guesses = 0 if asked[-1].is_said else known.guesses + 1
+    guess_s = GUESS_311_S * 5 ** (known.guesses - 1)
+    known.use_311_until = now + min(guess_s if known.guesses else REMEMBER_311_S, REMEMBER_311_S)
+    how = "guessed" if known.guesses else "said"
+    _log.warning("event=mqtt_fallback protocol=3.1.1 broker=%s how=%s", broker.host, how)
 
 
 def _new_link(
@@ -372,30 +465,22 @@ def _tune(_client: Any, _userdata: Any, sock: Any) -> None:
 
 
 def _connect_client(client: _Client, uplink: Uplink, broker: Broker) -> None:
-    """Name, TCP and TLS; blocks, so it runs in a thread of its own."""
+    """Name, TCP and TLS, or LinkRefused; blocks, so it runs in a thread of its own."""
     if broker.tls:
-        client.tls_set_context(_tls_context(uplink))
+        client.tls_set_context(tls.context_of(uplink))
     host = broker.unix_path or broker.host
-    if client.protocol == V5:
-        properties = _properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
-        client.connect(
-            host, broker.port or 1883, uplink.keepalive_s, clean_start=False, properties=properties
-        )
-    else:
-        client.connect(host, broker.port or 1883, uplink.keepalive_s)
-
-
-def _tls_context(uplink: Uplink) -> ssl.SSLContext:
+    port = broker.port or 1883
     try:
-        context = ssl.create_default_context(cafile=uplink.ca_file)
-        if uplink.cert_file is not None:
-            context.load_cert_chain(uplink.cert_file, uplink.key_file)
-    except ssl.SSLError:
-        raise
+        if client.protocol == V5:
+            properties = _properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            client.connect(host, port, uplink.keepalive_s, clean_start=False, properties=properties)
+        else:
+            client.connect(host, port, uplink.keepalive_s)
+    except UnicodeError as error:  # of the idna codec: no host can be called that
+        raise LinkRefused("dns", str(error)) from error
     except OSError as error:
-        raise LinkRefused("tls_trust", str(error)) from error
-    return context
+        raise _refusal_of(error, uplink, broker) from error
 
 
 def _password(uplink: Uplink) -> str | None:
@@ -434,27 +519,28 @@ async def _in_thread(function: Callable[[], None], *, undo: Callable[[], None]) 
     await done
 
 
-def _refusal_of(error: OSError) -> LinkRefused:
+def _refusal_of(error: OSError, uplink: Uplink, broker: Broker) -> LinkRefused:
+    if broker.tls and (refusal := tls.refusal_of(error, uplink, broker)) is not None:
+        return refusal
     match error:
         case socket.gaierror():
             return LinkRefused("dns", str(error))
-        case ssl.SSLCertVerificationError():
-            is_time = error.verify_code in (_NOT_YET_VALID, _EXPIRED)
-            return LinkRefused("tls_time" if is_time else "tls_trust", error.verify_message)
-        case ssl.SSLError():
-            return LinkRefused("tls_trust", str(error))
         case TimeoutError():
             return LinkRefused("timeout", str(error))
+        case ConnectionRefusedError() | FileNotFoundError():
+            return LinkRefused("tcp_refused", str(error))
+        case OSError(errno=code) if code in _UNREACHABLE:
+            return LinkRefused("tcp_unreachable", str(error))
         case _:
             return LinkRefused("tcp", str(error))
 
 
 def _refusal_of_code(greeting: _Greeting) -> LinkRefused | _VersionRefused:
     if greeting.code in _VERSION:
-        return _VersionRefused(LinkRefused("refused", greeting.name))
+        return _VersionRefused(LinkRefused("refused", greeting.name), is_said=True)
     if greeting.code in _AUTH:
         return LinkRefused("auth", greeting.name)
-    if greeting.code in _IDENTITY or greeting.code == 0x85:
+    if greeting.code in _IDENTITY:
         return LinkRefused("identity_in_use", greeting.name)
     return LinkRefused("refused", greeting.name)
 

@@ -4,11 +4,17 @@ Outside systemd every function does nothing. systemd-python is used where it is 
 needs a compiler to install, so without it the one datagram that it would send is sent here.
 """
 
+import copy
+import json
 import logging
 import os
+import queue
+import re
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from logging.handlers import QueueHandler, QueueListener
 
 try:
     # mypy takes the folder systemd/ of the checkout for the library
@@ -16,7 +22,14 @@ try:
 except ImportError:  # not installed: no journal fields, the datagram from here
     daemon = journal = None
 
-FORMAT = "%(levelname)s %(name)s: %(message)s"
+log = logging.getLogger(__name__)
+
+FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+WAITING_LINES = 1_000
+LAST_WORDS_S = 1.0
+STDERR = 2
+PLACE = re.compile(r"(?:(?P<key>[a-z][a-z0-9_]*)=)?%(?!%)[-#0 +]*[\d.]*[a-z]")  # of an argument
+TAKEN = {"MESSAGE", "PRIORITY", "UNIT", "CODE", "LOGGER"}  # what the journal reads in its own way
 
 
 def notify(state: str) -> bool:
@@ -84,15 +97,116 @@ def is_journal(environment: Mapping[str, str] = os.environ) -> bool:
     return stream == f"{stat.st_dev}:{stat.st_ino}"
 
 
-def open_log(level: int = logging.INFO) -> None:
-    """Send the root logger to the journal with its fields where there is one, else to stderr."""
+@contextmanager
+def open_log(level: int = logging.INFO) -> Iterator[None]:
+    """Send the root logger to the journal with its fields where there is one, else to stderr.
+
+    Nobody waits for a log: a thread of its own writes it, so a journal that hangs or a terminal
+    that was stopped holds up no alarm. What does not fit the queue is counted and said later.
+    """
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(WAITING_LINES)
+    outbox = _Outbox(lines)
+    writer = _Writer(lines, _handler(), outbox)
+    logging.basicConfig(level=level, handlers=[outbox], force=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        writer.end()
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, str]:
+    """Return the `key=%s` pairs of a log call as journal fields: `device=%s` gives DEVICE.
+
+    A template whose pairs cannot be told from its other arguments gives none.
+    """
+    template, values = str(record.msg), record.args
+    if not isinstance(values, tuple) or len(PLACE.findall(template)) != len(values):
+        return {}
+    found = zip(PLACE.finditer(template), values, strict=True)
+    fields = {place["key"].upper(): str(value) for place, value in found if place["key"]}
+    return {key: value for key, value in fields.items() if key not in TAKEN}
+
+
+def _handler() -> logging.Handler:
     if journal is not None and is_journal():
-        handler: logging.Handler = journal.JournalHandler(SYSLOG_IDENTIFIER="care-gateway")
+        handler: logging.Handler = journal.JournalHandler(
+            sender_function=_send, SYSLOG_IDENTIFIER="care-gateway"
+        )
         handler.setFormatter(logging.Formatter("%(message)s"))
     else:
-        handler = logging.StreamHandler()
+        handler = _Stderr()
         handler.setFormatter(_Priority() if is_journal() else logging.Formatter(FORMAT))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    return handler
+
+
+def _send(message: str, **fields: object) -> None:
+    """Send one entry; the handler hands over the whole record, of which capitals are fields."""
+    entry = {key: value for key, value in fields.items() if key.isupper()}
+    if journal is not None:
+        journal.send(message, **entry)
+
+
+class _Outbox(QueueHandler):
+    """Takes a line over as text with its fields: nothing changes it before it is written."""
+
+    dropped = 0
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        line = copy.copy(record)
+        line.__dict__ |= fields_of(record)
+        if isinstance(line.args, tuple):
+            line.args = tuple(map(_quoted, line.args))
+        line.msg, line.args = line.getMessage(), None
+        if line.exc_info:
+            line.exc_text = logging.Formatter().formatException(line.exc_info)
+            line.exc_info = None
+        return line
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self.dropped += 1
+
+
+class _Writer(QueueListener):
+    """The thread behind the outbox. Whatever it hangs on, the process can end."""
+
+    def __init__(
+        self, lines: queue.Queue[logging.LogRecord], handler: logging.Handler, outbox: _Outbox
+    ) -> None:
+        super().__init__(lines, handler)
+        self._outbox = outbox
+        self._told = 0
+
+    def handle(self, record: logging.LogRecord) -> None:
+        for handler in self.handlers:
+            handler.emit(record)  # not handle(): its lock, held by a thread that hangs, stops exit
+        lost = self._outbox.dropped - self._told
+        if lost:
+            self._told += lost
+            log.warning("log lines lost, nobody took them count=%s", lost)
+
+    def end(self) -> None:
+        """Write what waits, for at most `LAST_WORDS_S`; the thread is a daemon."""
+        thread = self._thread
+        try:
+            self.queue.put_nowait(None)
+        except queue.Full:
+            return
+        if thread is not None:
+            thread.join(LAST_WORDS_S)
+
+
+class _Stderr(logging.Handler):
+    """Writes past Python's buffer: its lock, held by a thread that hangs, would abort the exit."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        rest = f"{self.format(record)}\n".encode(errors="backslashreplace")
+        with suppress(OSError):  # nobody reads any more: there is no other place to say so
+            while rest:
+                rest = rest[os.write(STDERR, rest) :]
 
 
 class _Priority(logging.Formatter):
@@ -101,6 +215,13 @@ class _Priority(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         priority = {50: 2, 40: 3, 30: 4, 20: 6}.get(record.levelno, 7)
         return f"<{priority}>" + super().format(record).replace("\n", f"\n<{priority}>")
+
+
+def _quoted(value: object) -> object:
+    """A text with spaces in quotes, so that key=value lines can be cut apart again."""
+    if isinstance(value, str) and any(mark in value for mark in ' "=\n'):
+        return json.dumps(value, ensure_ascii=False)
+    return value
 
 
 def _one_line(text: str) -> str:

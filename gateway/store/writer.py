@@ -693,10 +693,10 @@ class Writer:
 
     def _report(self, fault: FaultRaised | FaultCleared) -> None:
         if isinstance(fault, FaultRaised):
-            log.error("store fault=%s file=%s why=%s", fault.code, self.spec.name, fault.detail)
+            log.debug("store fault=%s file=%s why=%s", fault.code, self.spec.name, fault.detail)
             self.reported.add((fault.code, fault.subject))
         else:
-            log.warning("store fault_over=%s file=%s", fault.code, self.spec.name)
+            log.debug("store fault over fault=%s file=%s", fault.code, self.spec.name)
             self.reported.discard((fault.code, fault.subject))
         self._hooks.post(lambda: self._hooks.on_fault(fault))
 

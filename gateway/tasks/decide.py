@@ -27,6 +27,7 @@ async def decide(
     submit: Callable[[Outcome], None],
     nudge: Callable[[tuple[str, ...]], None],
     answer: Callable[[Reply], None],
+    tell: Callable[[State, State, Outcome], None],
     beat: Callable[[], None],
     clock: Callable[[], Now],
     step: Step = decide_one,
@@ -43,11 +44,13 @@ async def decide(
         due = decided.state.next_deadline_ms
         idle = clock().mono_ms + beat_every_ms
         event = await get(idle if due is None else min(due, idle))
-        decided.state, outcome = step(decided.state, event, clock())
+        before = decided.state
+        decided.state, outcome = step(before, event, clock())
         show(outcome.signal)  # people first: needs neither disk nor network
         submit(outcome)  # to the writer threads; never waits for the disk
         nudge(outcome.nudges)
         for reply in outcome.replies:
             answer(reply)
+        tell(before, decided.state, outcome)
         if isinstance(event, Stopping):
             return

@@ -244,7 +244,7 @@ class _Run:
         was_wrong = isinstance(self.said, LinkChanged) and self.said.why in _CONFIGURED_WRONG
         is_wrong = event.why in _CONFIGURED_WRONG
         self.said = event
-        _log.info("event=link up=%s broker=%s why=%s", event.is_up, event.broker, event.why)
+        _log.debug("link said up=%s broker=%s why=%s", event.is_up, event.broker, event.why)
         self.post(event)
         if is_wrong:
             self.post(FaultRaised("uplink_refused", "broker", event.why))
@@ -432,7 +432,7 @@ async def _use_broker(run: _Run, broker: Broker) -> tuple[str, str]:
                 return lost.why, ""
     except LinkRefused as refused:
         if run.said is None or refused.why != getattr(run.said, "why", ""):
-            _log.warning("event=link_refused broker=%s why=%s", _name(broker), refused)
+            _log.debug("link refused broker=%s why=%s", _name(broker), refused)
         return refused.why, refused.detail
 
 
@@ -558,9 +558,9 @@ def _hear(run: _Run, topic: str, payload: bytes) -> None:
         case Command(op="describe"):
             run.describe_again = True
         case Command(op=op):
-            _log.warning("event=command_unknown op=%.40s", op)
+            _log.warning("command unknown op=%.40s", op)
         case Malformed(why):
-            _log.warning("event=message_malformed topic=%.80s why=%s", topic, why)
+            _log.warning("message malformed topic=%.80s why=%s", topic, why)
         case other:
             assert_never(other)
     run.wake.set()

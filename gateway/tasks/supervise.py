@@ -84,6 +84,6 @@ class _Supervised:
 
     def clear(self) -> None:
         if self.detail:
-            log.warning("task runs well again task=%s", self._name)
+            log.debug("task runs well again task=%s", self._name)
             self._post(FaultCleared(FAULT, self._name))
         self.detail, self._wait_s = "", 0.0

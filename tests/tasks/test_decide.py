@@ -36,6 +36,7 @@ async def run(events, *, step, due=None, **given):
         submit=lambda outcome: calls.append("submit"),
         nudge=lambda points: calls.append(("nudge", points)),
         answer=lambda reply: calls.append(("answer", reply.to)),
+        tell=lambda before, after, outcome: calls.append("tell"),
         beat=lambda: calls.append("beat"),
         clock=now,
         step=step,
@@ -50,7 +51,7 @@ def outcome(state, event, moment):
 
 async def test_people_are_shown_first_and_the_store_comes_after():
     calls, _, _ = await run([Stopping()], step=outcome)
-    assert calls == ["beat", "show", "submit", ("nudge", ("a.b",)), ("answer", 4)]
+    assert calls == ["beat", "show", "submit", ("nudge", ("a.b",)), ("answer", 4), "tell"]
 
 
 async def test_it_ends_only_after_stopping_was_decided():
