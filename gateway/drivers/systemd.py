@@ -28,7 +28,7 @@ FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 WAITING_LINES = 1_000
 LAST_WORDS_S = 1.0
 STDERR = 2
-PLACE = re.compile(r"(?:(?P<key>[a-z][a-z0-9_]*)=)?%(?!%)[-#0 +]*[\d.]*[a-z]")  # of an argument
+PLACE = re.compile(r"%%|(?:(?P<key>[a-z][a-z0-9_]*)=)?%[-#0+]*[\d.]*[a-z]")  # of an argument, or %%
 TAKEN = {"MESSAGE", "PRIORITY", "UNIT", "CODE", "LOGGER"}  # what the journal reads in its own way
 
 
@@ -120,10 +120,11 @@ def fields_of(record: logging.LogRecord) -> dict[str, str]:
 
     A template whose pairs cannot be told from its other arguments gives none.
     """
-    template, values = str(record.msg), record.args
-    if not isinstance(values, tuple) or len(PLACE.findall(template)) != len(values):
+    values = record.args
+    places = [place for place in PLACE.finditer(str(record.msg)) if place[0] != "%%"]
+    if not isinstance(values, tuple) or len(places) != len(values):
         return {}
-    found = zip(PLACE.finditer(template), values, strict=True)
+    found = zip(places, values, strict=True)
     fields = {place["key"].upper(): str(value) for place, value in found if place["key"]}
     return {key: value for key, value in fields.items() if key not in TAKEN}
 
@@ -140,7 +141,7 @@ def _handler() -> logging.Handler:
     return handler
 
 
-def _send(message: str, **fields: object) -> None:
+def _send(message: str, /, **fields: object) -> None:
     """Send one entry; the handler hands over the whole record, of which capitals are fields."""
     entry = {key: value for key, value in fields.items() if key.isupper()}
     if journal is not None:
