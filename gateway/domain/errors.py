@@ -33,7 +33,10 @@ ReadFailure = DeviceSilent | DeviceRefused | BusDown
 class LinkRefused(Exception):
     """No connection to a broker; `detail` is for the log.
 
-    `why` is dns, tcp, tls_time, tls_trust, auth, refused, identity_in_use or timeout.
+    `why` is dns, tcp_refused, tcp_unreachable, tcp, timeout; tls_ca, tls_name, tls_expired,
+    tls_not_yet_valid (of the broker's certificate), tls_refused, tls_no_cert (of ours), tls_plain
+    (the port speaks no TLS), tls_expected (it speaks nothing else), tls_files, tls; auth, refused
+    or identity_in_use. What people shall do about each: `core.faults.LINK_FAILURES`.
     """
 
     why: str

@@ -67,7 +67,7 @@ class FaultCleared:
 
 @dataclass(frozen=True, slots=True)
 class LinkChanged:
-    """The broker connection; `why` tells dns, tcp, tls_time, tls_trust, auth, refused ... apart."""
+    """The broker connection; `why` as in `errors.LinkRefused`, or lost, no_puback, closed."""
 
     is_up: bool
     broker: str = ""

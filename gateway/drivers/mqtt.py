@@ -93,6 +93,7 @@ class _Client(paho.Client):
     """paho's client that says when its network thread ends, for whatever reason."""
 
     on_thread_end: Callable[[], None]
+    tls_context: tls.Context | None = None
 
     def loop_forever(
         self,
@@ -154,16 +155,17 @@ class Link:
         finally:
             self._pubacks.pop(info.mid, None)
 
-    async def subscribe(self, topic: str) -> int:
-        """Hear a topic too, QoS 1, not what this link publishes itself (MQTT 5); return the code.
+    async def subscribe(self, topic: str, *, no_local: bool = False) -> int:
+        """Hear a topic too, QoS 1; return the SUBACK's code, below 0x80 when it is granted.
 
-        Below 0x80 it is granted. Raises LinkLost, and TimeoutError after 5 s. One at a time.
+        With `no_local` MQTT 5 leaves out what this link publishes itself. One at a time. Raises
+        LinkLost, and TimeoutError after 5 s.
         """
         if self._ended.done():
             raise LinkLost(self._ended.result())
         self._subscribed = self._loop.create_future()
         if self._client.protocol == V5:
-            self._client.subscribe(topic, options=SubscribeOptions(qos=1, noLocal=True))
+            self._client.subscribe(topic, options=SubscribeOptions(qos=1, noLocal=no_local))
         else:
             self._client.subscribe(topic, qos=1)
         return await asyncio.wait_for(self._subscribed, CONNECT_S)
@@ -259,8 +261,8 @@ class Link:
 
     async def _closed(self, uplink: Uplink, broker: Broker) -> LinkRefused | _VersionRefused:
         """Return why the broker closed instead of answering CONNECT."""
-        context = self._client._ssl_context  # noqa: SLF001 - where paho keeps what it was given
-        if isinstance(context, tls.Context) and context.failure is not None:
+        context = self._client.tls_context
+        if context is not None and context.failure is not None:
             refusal = tls.refusal_of(context.failure, uplink, broker)
             if refusal is not None:
                 return refusal
@@ -467,7 +469,8 @@ def _tune(_client: Any, _userdata: Any, sock: Any) -> None:
 def _connect_client(client: _Client, uplink: Uplink, broker: Broker) -> None:
     """Name, TCP and TLS, or LinkRefused; blocks, so it runs in a thread of its own."""
     if broker.tls:
-        client.tls_set_context(tls.context_of(uplink))
+        client.tls_context = tls.context_of(uplink)
+        client.tls_set_context(client.tls_context)
     host = broker.unix_path or broker.host
     port = broker.port or 1883
     try:

@@ -175,18 +175,11 @@ async def test_a_wrong_port_is_told_apart_from_a_wrong_name():
     with pytest.raises(LinkRefused) as refused:
         async with connect(Broker("127.0.0.1", free_port())):
             pass
-    assert refused.value.why == "tcp"
+    assert refused.value.why == "tcp_refused"
     with pytest.raises(LinkRefused) as refused:
         async with connect(Broker("no-such-host.invalid", 1883)):
             pass
     assert refused.value.why == "dns"
-
-
-async def test_a_certificate_authority_that_cannot_be_read_is_a_trust_failure(tmp_path):
-    with pytest.raises(LinkRefused) as refused:
-        async with connect(Broker("127.0.0.1", 1, tls=True), ca_file=tmp_path / "missing"):
-            pass
-    assert refused.value.why == "tls_trust"
 
 
 @contextlib.contextmanager
@@ -250,6 +243,7 @@ class Relay:
         self.swallows = False
         self._target = target
         self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
 
     @classmethod
     async def start(cls, target: Broker) -> "Relay":
@@ -258,8 +252,9 @@ class Relay:
         relay.broker = Broker("127.0.0.1", relay._server.sockets[0].getsockname()[1])
         return relay
 
-    async def _accept(self, reader, writer) -> None:
+    async def _accept(self, reader, writer, first: bytes = b"") -> None:
         far_reader, far_writer = await asyncio.open_unix_connection(self._target.unix_path)
+        far_writer.write(first)
         for source, sink in ((reader, far_writer), (far_reader, writer)):
             task = asyncio.create_task(self._pump(source, sink))
             self._tasks.add(task)
@@ -274,7 +269,8 @@ class Relay:
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
 
 
 async def test_an_error_in_paho_s_own_thread_is_a_lost_link(monkeypatch):
@@ -307,7 +303,12 @@ async def speaks_311(link: Link) -> None:
     assert await link.publish(f"care/1/{GATEWAY}/dn/ack", b"hello", 1) == 0
 
 
-async def test_the_embedded_broker_is_used_in_3_1_1_and_that_is_remembered(monkeypatch):
+@pytest.fixture(autouse=True)
+def _nothing_is_known():
+    mqtt._KNOWN.clear()
+
+
+async def test_the_embedded_broker_is_used_in_3_1_1_and_that_is_believed_for_a_while(monkeypatch):
     from amqtt.broker import Broker as Embedded
 
     monkeypatch.setattr(mqtt, "CONNECT_S", 2.0)
@@ -320,13 +321,111 @@ async def test_the_embedded_broker_is_used_in_3_1_1_and_that_is_remembered(monke
     )
     await embedded.start()
     got: list[bytes] = []
+    now = asyncio.get_running_loop().time
     try:
         broker = Broker("127.0.0.1", port)
         async with connect(broker, protocol=None, on_message=lambda _, b: got.append(b)) as link:
             await speaks_311(link)
             await until(lambda: got == [b"hello"])
-        assert broker in mqtt._SPEAKS_311
+        known = mqtt._KNOWN[broker]
+        assert known.guesses == 1
+        assert 0 < known.use_311_until - now() <= mqtt.GUESS_311_S
         async with connect(broker, protocol=None) as link:
             await speaks_311(link)
+        assert known.guesses == 1
+        known.use_311_until = 0.0  # the minute is over
+        async with connect(broker, protocol=None) as link:
+            await speaks_311(link)
+        assert mqtt.GUESS_311_S < known.use_311_until - now() <= 5 * mqtt.GUESS_311_S
     finally:
         await embedded.shutdown()
+
+
+@contextlib.asynccontextmanager
+async def picky(*answers: bytes | None):
+    """A port that closes the n-th connection after the n-th answer to CONNECT, then a real broker.
+
+    None is no answer at all.
+    """
+    left = list(answers)
+    asked: list[int] = []  # the protocol levels of the CONNECTs that came
+
+    with Mosquitto() as mosquitto:
+        relay = Relay(mosquitto.broker)
+
+        async def accept(reader, writer) -> None:
+            first = await reader.read(4096)
+            if first[0] != 0x10:  # not CONNECT: somebody looks whether this is TLS
+                writer.close()
+                return
+            asked.append(first[8])
+            if left:
+                writer.write(left.pop(0) or b"")
+                writer.close()
+                return
+            await relay._accept(reader, writer, first)
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        try:
+            yield Broker("127.0.0.1", server.sockets[0].getsockname()[1]), asked
+        finally:
+            server.close()
+            await relay.stop()
+
+
+SPEAKS_ONLY_311 = bytes([0x20, 2, 0, 1])  # CONNACK of 3.1.1: unacceptable protocol version
+
+
+async def test_a_broker_that_closes_once_is_still_asked_in_mqtt_5():
+    async with picky(None) as (broker, asked):
+        async with connect(broker, protocol=None) as link:
+            assert link.protocol == "5"
+        assert asked == [5, 5]
+        assert mqtt._KNOWN[broker].use_311_until == 0.0
+
+
+async def test_a_broker_that_says_it_speaks_3_1_1_only_is_believed_for_an_hour():
+    async with picky(SPEAKS_ONLY_311) as (broker, asked):
+        async with connect(broker, protocol=None) as link:
+            await speaks_311(link)
+        async with connect(broker, protocol=None) as link:
+            await speaks_311(link)
+        assert asked == [5, 4, 4]
+        left_s = mqtt._KNOWN[broker].use_311_until - asyncio.get_running_loop().time()
+        assert mqtt.REMEMBER_311_S - 60 < left_s <= mqtt.REMEMBER_311_S
+
+
+async def test_a_broker_that_closes_twice_is_asked_in_3_1_1():
+    async with picky(None, None) as (broker, asked):
+        async with connect(broker, protocol=None) as link:
+            await speaks_311(link)
+        assert asked == [5, 5, 4]
+
+
+async def test_a_broker_that_spoke_mqtt_5_is_not_taken_for_an_old_one_while_it_restarts():
+    async with picky() as (broker, _), connect(broker, protocol=None) as link:
+        assert link.protocol == "5"
+    async with picky(*[None] * 3) as (other, asked):
+        mqtt._KNOWN[other] = mqtt._KNOWN[broker]
+        for _ in range(3):
+            with pytest.raises(LinkRefused):
+                async with connect(other, protocol=None):
+                    pass
+        async with connect(other, protocol=None) as link:
+            assert link.protocol == "5"
+        assert asked == [5, 5, 5, 5]
+
+
+async def test_a_topic_may_be_heard_beside_the_own_words_left_out():
+    got: list[bytes] = []
+    topic = f"care/1/{GATEWAY}/up/state"
+    with Mosquitto() as mosquitto:
+        async with connect(mosquitto.broker, on_message=lambda _, body: got.append(body)) as link:
+            await link.publish(topic, b"kept", 1, retain=True)
+            assert await link.subscribe(topic, no_local=True) < 0x80
+            await until(lambda: got == [b"kept"])
+            await link.publish(topic, b"own words", 1)
+            async with connect(mosquitto.broker, client_id="other") as other:
+                await other.publish(topic, b"another's", 1)
+            await until(lambda: len(got) == 2)
+    assert got == [b"kept", b"another's"]

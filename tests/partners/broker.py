@@ -31,15 +31,24 @@ class Mosquitto:
     """Start, stop, kill and restart one broker; `with Mosquitto() as broker`.
 
     `config` is added to the configuration file, `acl` makes an ACL file. With `tcp` it listens
-    on a free port, else on a unix socket. The folder has a short name of its own because the
+    on a free port, else on a unix socket; `ports` are those of further listeners in `config`,
+    waited for too. The folder has a short name of its own because the
     path of a unix socket is limited to 107 bytes.
     """
 
-    def __init__(self, *, config: str = "", acl: str | None = None, tcp: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        config: str = "",
+        acl: str | None = None,
+        tcp: bool = False,
+        ports: tuple[int, ...] = (),
+    ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="mq"))
         self._process: subprocess.Popen[bytes] | None = None
         self._config = config
         self._acl = acl
+        self._ports = ports
         self.port = free_port() if tcp else 0
         self.socket_path = self._folder / "s"
 
@@ -96,12 +105,17 @@ class Mosquitto:
             self._process = None
 
     def _wait_until_it_listens(self) -> None:
+        own: tuple[int | str, ...] = (self.port or str(self.socket_path),)
+        for address in own + self._ports:
+            self._wait_for(address)
+
+    def _wait_for(self, address: int | str) -> None:
         deadline = time.monotonic() + DEADLINE_S
         while True:
-            family = socket.AF_INET if self.port else socket.AF_UNIX
+            family = socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
             with socket.socket(family) as sock:
                 try:
-                    sock.connect(("127.0.0.1", self.port) if self.port else str(self.socket_path))
+                    sock.connect(("127.0.0.1", address) if isinstance(address, int) else address)
                 except OSError:
                     assert self._process is not None
                     assert self._process.poll() is None, self.log()

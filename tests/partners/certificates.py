@@ -58,7 +58,7 @@ class Authority:
         ends: timedelta = YEAR,
         file: str = "",
     ) -> Pair:
-        """Sign a certificate for `name` (and `hosts`: names or IP addresses), valid from/to now+."""
+        """Sign a certificate for `name` and `hosts` (names or IP addresses), valid around now."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         builder = (
@@ -85,9 +85,7 @@ def key_bytes(key: ec.EllipticCurvePrivateKey, password: bytes | None = None) ->
     how: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if password is not None:
         how = serialization.BestAvailableEncryption(password)
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how
-    )
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
 
 
 def encrypt(pair: Pair, password: bytes) -> None:

@@ -19,11 +19,11 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
-#define TABLE_SIZE 512
+#define TABLE_SIZE 512 /* of a table whose registers start at 0 */
 #define SILENT_UNIT 99 /* hears everything and never answers */
 
 static modbus_mapping_t *mappings[248];
-static char expected[65536];
+static char expected[131072];
 static size_t expected_length;
 
 static modbus_mapping_t *unit(int id)
@@ -38,18 +38,43 @@ static modbus_mapping_t *unit(int id)
     return mappings[id];
 }
 
-static void expect(const char *profile, int id, const char *point, const char *value,
-                   const char *engineering_unit)
+/* channel < 0: the unit is one device; else it is one of the parts behind it. */
+static void expect_of(const char *profile, int id, int channel, const char *point,
+                      const char *value, const char *engineering_unit)
 {
     int length = snprintf(expected + expected_length, sizeof expected - expected_length,
-                          "%s{\"profile\":\"%s\",\"unit_id\":%d,\"point\":\"%s\",\"value\":%s,"
-                          "\"unit\":\"%s\"}",
-                          expected_length ? "," : "", profile, id, point, value, engineering_unit);
+                          "%s{\"profile\":\"%s\",\"unit_id\":%d,\"channel\":%d,\"point\":\"%s\","
+                          "\"value\":%s,\"unit\":\"%s\"}",
+                          expected_length ? "," : "", profile, id, channel, point, value,
+                          engineering_unit);
     if (length < 0 || expected_length + (size_t)length >= sizeof expected) {
         fprintf(stderr, "the table of expected values is full\n");
         exit(1);
     }
     expected_length += (size_t)length;
+}
+
+static void expect(const char *profile, int id, const char *point, const char *value,
+                   const char *engineering_unit)
+{
+    expect_of(profile, id, -1, point, value, engineering_unit);
+}
+
+/* A unit whose holding or input registers start far up; its other tables are empty. */
+static modbus_mapping_t *far_unit(int id, int holding_start, int holding_count, int input_start,
+                                  int input_count)
+{
+    if (mappings[id]) {
+        fprintf(stderr, "unit %d twice\n", id);
+        exit(1);
+    }
+    mappings[id] = modbus_mapping_new_start_address(0, 0, 0, 0, holding_start, holding_count,
+                                                    input_start, input_count);
+    if (!mappings[id]) {
+        fprintf(stderr, "no memory for unit %d\n", id);
+        exit(1);
+    }
+    return mappings[id];
 }
 
 /* Data of a reply as it stands on the wire: two bytes a register, high byte first. */
@@ -185,8 +210,8 @@ static void serve_xy_md02(int id)
 {
     unit(id)->tab_input_registers[1] = 0xFFCD; /* -51 tenths: -5.1 degrees */
     unit(id)->tab_input_registers[2] = 655;
-    expect("", id, "temperature", "-5.1", "°C");
-    expect("", id, "humidity", "65.5", "%RH");
+    expect("xy-md02", id, "temperature", "-5.1", "°C");
+    expect("xy-md02", id, "humidity", "65.5", "%RH");
 }
 
 static void serve_xgardiq(int id)
@@ -207,13 +232,189 @@ static void serve_xgardiq(int id)
 
 static void serve_inputs(int id)
 {
-    unit(id)->tab_input_bits[0] = 1;
+    static const char *points[] = {"di1", "di2", "di3", "di4", "di5", "di6", "di7", "di8"};
+    for (int i = 0; i < 8; i++) {
+        int is_closed = i == 0 || i == 3 || i == 7;
+        unit(id)->tab_input_bits[i] = (uint8_t)is_closed;
+        expect("waveshare-rtu-io-8ch", id, points[i], is_closed ? "1" : "0", "");
+    }
     unit(id)->tab_input_bits[9] = 1;
     unit(id)->tab_bits[3] = 1;
-    expect("", id, "di1", "1", "");
-    expect("", id, "di2", "0", "");
     expect("", id, "di10", "1", "");
     expect("", id, "do4", "1", "");
+}
+
+struct row {
+    int at;
+    float value;
+    const char *point, *text, *unit;
+};
+
+static void put_rows(uint16_t *table, int first, const struct row *rows, size_t count,
+                     const char *profile, int id)
+{
+    for (size_t i = 0; i < count; i++) {
+        put_float(table, rows[i].at - first, rows[i].value);
+        expect(profile, id, rows[i].point, rows[i].text, rows[i].unit);
+    }
+}
+
+#define PUT_ROWS(table, first, rows, profile, id) \
+    put_rows(table, first, rows, sizeof rows / sizeof *rows, profile, id)
+
+static void serve_sdm120(int id)
+{
+    const struct row rows[] = {
+        {0, 230.4f, "voltage", "230.4", "V"},
+        {6, 4.567f, "current", "4.567", "A"},
+        {12, -1043.2f, "active_power", "-1043.2", "W"}, /* exports */
+        {18, 1052.2f, "apparent_power", "1052.2", "VA"},
+        {24, -137.5f, "reactive_power", "-137.5", "var"},
+        {30, -0.991f, "power_factor", "-0.991", ""},
+        {70, 50.01f, "frequency", "50.01", "Hz"},
+        {72, 8765.43f, "energy_import", "8765.43", "kWh"},
+        {74, 12.5f, "energy_export", "12.5", "kWh"},
+        {342, 8777.93f, "energy_total", "8777.93", "kWh"},
+    };
+    PUT_ROWS(unit(id)->tab_input_registers, 0, rows, "eastron-sdm120", id);
+}
+
+/* The plain meter: tenths of a volt and a watt, thousandths of an ampere, hundredths of a hertz. */
+static void serve_dtsu666(int id)
+{
+    const int first = 0x2006;
+    const struct row rows[] = {
+        {0x2006, 2245.0f, "voltage_l1", "224.5", "V"},
+        {0x2008, 2261.0f, "voltage_l2", "226.1", "V"},
+        {0x200A, 2304.0f, "voltage_l3", "230.4", "V"},
+        {0x200C, 12345.0f, "current_l1", "12.345", "A"},
+        {0x200E, 41.0f, "current_l2", "0.041", "A"},
+        {0x2010, 3002.0f, "current_l3", "3.002", "A"},
+        {0x2012, 34053.0f, "active_power_total", "3405.3", "W"},
+        {0x2014, 27296.0f, "active_power_l1", "2729.6", "W"},
+        {0x2016, -162.0f, "active_power_l2", "-16.2", "W"},
+        {0x2018, 6919.0f, "active_power_l3", "691.9", "W"},
+        {0x201A, -3107.0f, "reactive_power_total", "-310.7", "var"},
+        {0x202A, 985.0f, "power_factor_total", "0.985", ""},
+        {0x202C, 987.0f, "power_factor_l1", "0.987", ""},
+        {0x202E, -998.0f, "power_factor_l2", "-0.998", ""},
+        {0x2030, 1000.0f, "power_factor_l3", "1", ""},
+        {0x2044, 4997.0f, "frequency", "49.97", "Hz"},
+    };
+    modbus_mapping_t *meter = far_unit(id, first, 0x50, 0, 0);
+    PUT_ROWS(meter->tab_registers, first, rows, "chint-dtsu666", id);
+}
+
+/* The -H: the same registers without factors. */
+static void serve_dtsu666_h(int id)
+{
+    const int first = 0x2006;
+    const struct row rows[] = {
+        {0x2006, 224.5f, "voltage_l1", "224.5", "V"},
+        {0x2008, 226.1f, "voltage_l2", "226.1", "V"},
+        {0x200A, 230.4f, "voltage_l3", "230.4", "V"},
+        {0x200C, 12.345f, "current_l1", "12.345", "A"},
+        {0x200E, 0.041f, "current_l2", "0.041", "A"},
+        {0x2010, 3.002f, "current_l3", "3.002", "A"},
+        {0x2012, 3405.3f, "active_power_total", "3405.3", "W"},
+        {0x2014, 2729.6f, "active_power_l1", "2729.6", "W"},
+        {0x2016, -16.2f, "active_power_l2", "-16.2", "W"},
+        {0x2018, 691.9f, "active_power_l3", "691.9", "W"},
+        {0x201A, -310.7f, "reactive_power_total", "-310.7", "var"},
+        {0x202A, 0.985f, "power_factor_total", "0.985", ""},
+        {0x202C, 0.987f, "power_factor_l1", "0.987", ""},
+        {0x202E, -0.998f, "power_factor_l2", "-0.998", ""},
+        {0x2030, 1.0f, "power_factor_l3", "1", ""},
+        {0x2044, 49.97f, "frequency", "49.97", "Hz"},
+    };
+    modbus_mapping_t *meter = far_unit(id, first, 0x50, 0, 0);
+    PUT_ROWS(meter->tab_registers, first, rows, "chint-dtsu666-h", id);
+}
+
+/* Two's complement, most significant word first. */
+static void put_int32(uint16_t *table, int at, int32_t value)
+{
+    table[at] = (uint16_t)((uint32_t)value >> 16);
+    table[at + 1] = (uint16_t)((uint32_t)value & 0xFFFF);
+}
+
+static void serve_adl400(int id)
+{
+    uint16_t *holding = unit(id)->tab_registers;
+    const char *profile = "acrel-adl400";
+    put_int32(holding, 0, 12345678); /* hundredths of a kWh */
+    holding[100] = 1234;
+    holding[101] = 56; /* feeds back: no sign here, but in the power */
+    holding[102] = 0;
+    put_int32(holding, 356, 2650);
+    put_int32(holding, 358, -123);
+    put_int32(holding, 360, 100000);
+    put_int32(holding, 362, 102527);
+    expect(profile, id, "energy_import", "123456.78", "kWh");
+    expect(profile, id, "current_l1", "12.34", "A");
+    expect(profile, id, "current_l2", "0.56", "A");
+    expect(profile, id, "current_l3", "0", "A");
+    expect(profile, id, "active_power_l1", "2650", "W");
+    expect(profile, id, "active_power_l2", "-123", "W");
+    expect(profile, id, "active_power_l3", "100000", "W");
+    expect(profile, id, "active_power_total", "102527", "W");
+}
+
+static void serve_adl400_float(int id)
+{
+    const int first = 0x0800;
+    const struct row rows[] = {
+        {0x0800, 228.3f, "voltage_l1", "228.3", "V"},
+        {0x0802, 229.9f, "voltage_l2", "229.9", "V"},
+        {0x0804, 230.1f, "voltage_l3", "230.1", "V"},
+        {0x080C, 11.92f, "current_l1", "11.92", "A"},
+        {0x080E, 0.55f, "current_l2", "0.55", "A"},
+        {0x0810, 3.02f, "current_l3", "3.02", "A"},
+        {0x0814, 2.6512f, "active_power_l1", "2651.2", "W"}, /* kW */
+        {0x0816, -0.123f, "active_power_l2", "-123", "W"},
+        {0x0832, 0.974f, "power_factor_total", "0.974", ""},
+        {0x0834, 50.02f, "frequency", "50.02", "Hz"},
+    };
+    uint16_t *holding = far_unit(id, first, 0x50, 0, 0)->tab_registers;
+    PUT_ROWS(holding, first, rows, "acrel-adl400-float", id);
+    put_int32(holding, 0x0842 - first, 1234567);
+    expect("acrel-adl400-float", id, "energy_total", "123456.7", "kWh");
+}
+
+static void serve_jxct(int id)
+{
+    unit(id)->tab_registers[0] = 0x0292; /* 65.8 % */
+    unit(id)->tab_registers[1] = 0xFF9B; /* -101 tenths: -10.1 degrees */
+    expect("jxct-temp-hum", id, "humidity", "65.8", "%RH");
+    expect("jxct-temp-hum", id, "temperature", "-10.1", "°C");
+}
+
+static void serve_igd_head(uint16_t *input, int first, int id, int channel, int tenths,
+                           const char *concentration, int status)
+{
+    static const char *bits[] = {
+        "alarm_1",      "alarm_2",     "alarm_3",    "fault",              "disabled",
+        "sensor_fault", "under_range", "over_range", "communication_fault"};
+    const char *profile = "igd-toc-635";
+    char text[8];
+    input[30000 - first + channel] = (uint16_t)(tenths + 100); /* raw 100 is 0 %LEL */
+    input[31000 - first + channel] = (uint16_t)(2405 + channel);
+    input[33000 - first + channel] = (uint16_t)status;
+    expect_of(profile, id, channel, "concentration", concentration, "%LEL");
+    expect_of(profile, id, channel, "supply_voltage", channel ? "24.08" : "24.05", "V");
+    snprintf(text, sizeof text, "%d", status);
+    expect_of(profile, id, channel, "status", text, "");
+    for (int bit = 0; bit < 9; bit++)
+        expect_of(profile, id, channel, bits[bit], status >> bit & 1 ? "1" : "0", "");
+}
+
+/* Two heads of one panel: a quiet one, and one in much gas. */
+static void serve_igd_toc_635(int id)
+{
+    const int first = 30000;
+    uint16_t *input = far_unit(id, 0, 0, first, 4000)->tab_input_registers;
+    serve_igd_head(input, first, id, 0, 5, "0.5", 0x000);
+    serve_igd_head(input, first, id, 3, 1053, "105.3", 0x087); /* three alarms, over range */
 }
 
 static void serve_everything(void)
@@ -228,6 +429,13 @@ static void serve_everything(void)
     serve_xy_md02(10);
     serve_inputs(11);
     serve_qdy30a_level(12);
+    serve_sdm120(13);
+    serve_dtsu666(14);
+    serve_dtsu666_h(15);
+    serve_adl400(16);
+    serve_adl400_float(17);
+    serve_jxct(18);
+    serve_igd_toc_635(100);
 }
 
 static void print_expected(const char *where, int port)

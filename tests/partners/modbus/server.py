@@ -40,6 +40,33 @@ def compiled_server() -> Path:
     return program
 
 
+def device_of(value):
+    """The id of the device that a served value belongs to: its unit, and its channel if any."""
+    channel = f"-{value['channel']}" if value["channel"] >= 0 else ""
+    return f"unit-{value['unit_id']}{channel}"
+
+
+def site_of(values, buses):
+    """A site file with a device for each unit (and channel) that has a shipped profile.
+
+    `buses` are YAML by name; with several, each has all the devices, and their ids its name.
+    """
+    lines = ["site: {id: t, name: T, institution: elder-care}", "buses:"]
+    lines += [f"  {name}: {bus}" for name, bus in buses.items()]
+    lines.append("devices:")
+    served = {(v["unit_id"], v["channel"], v["profile"]): device_of(v) for v in values}
+    for name in buses:
+        before = f"{name}-" if len(buses) > 1 else ""
+        for (unit, channel, profile), device in sorted(served.items()):
+            if profile:
+                more = f", channel: {channel}" if channel >= 0 else ""
+                lines.append(
+                    f"  {before}{device}: {{profile: {profile}, bus: {name}, unit: {unit}{more},"
+                    " place: here, owner: me}"
+                )
+    return "\n".join([*lines, ""])
+
+
 class ModbusServer:
     """`with ModbusServer("tcp", "0") as server`: `port`, `values` it serves, `silent_unit`."""
 
