@@ -5,6 +5,13 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow at making examples too: that says nothing about the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("any machine")
 
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 LEAVE_WITHIN_S = 10.0
