@@ -13,6 +13,7 @@ from decimal import Decimal
 import pytest
 
 from gateway.config.load import load_site
+from gateway.config.shipped import shipped_dir
 from gateway.core.blocks import plan_blocks, timeout_ms
 from gateway.core.decode import decode_block, decode_failure
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
@@ -22,7 +23,7 @@ from gateway.domain.site import Bus, Device, SerialLine, TcpLink
 from gateway.drivers.modbus import open_bus
 from gateway.tasks.poll import poll_bus
 from tests.partners.modbus.line import Port
-from tests.partners.modbus.server import ModbusServer, compiled_server
+from tests.partners.modbus.server import ModbusServer, compiled_server, device_of, site_of
 
 ANSWER_MS = 5_000
 TRANSPORTS = ["rtu", "tcp"]
@@ -49,16 +50,8 @@ async def serving(transport, folder):
 
 def shipped_devices(values, folder):
     """Devices as the site file makes them: one for each unit that has a shipped profile."""
-    lines = [
-        "site: {id: t, name: T, institution: elder-care, timezone: Asia/Shanghai}",
-        "buses: {hall: {serial: /dev/ttyUSB0, baud: 9600, parity: none}}",
-        "devices:",
-    ]
-    for unit, profile in sorted({(v["unit_id"], v["profile"]) for v in values if v["profile"]}):
-        device = f"{{profile: {profile}, bus: hall, unit: {unit}, place: here, owner: me}}"
-        lines.append(f"  unit-{unit}: {device}")
     path = folder / "site.yaml"
-    path.write_text("\n".join(lines))
+    path.write_text(site_of(values, {"hall": "{serial: /dev/ttyUSB0, baud: 9600, parity: none}"}))
     loaded = load_site(path)
     assert loaded.site is not None, loaded.problems
     return loaded.site.devices
@@ -66,7 +59,6 @@ def shipped_devices(values, folder):
 
 def hand_made_devices():
     """What the server serves beside the shipped profiles."""
-    tenth = Decimal("0.1")
 
     def device(unit, *points, **how):
         name = f"unit-{unit}"
@@ -85,18 +77,7 @@ def hand_made_devices():
     return (
         device(5, ("range_full", "MPa", Table.HOLDING, 6, in_mpa("1"))),
         device(6, ("range_full", "MPa", Table.HOLDING, 6, in_mpa("0.1"))),
-        device(
-            10,
-            ("temperature", "°C", Table.INPUT, 1, Encoding(WordType.INT16, scale=tenth)),
-            ("humidity", "%RH", Table.INPUT, 2, Encoding(WordType.UINT16, scale=tenth)),
-        ),
-        device(
-            11,
-            ("di1", "", Table.DISCRETE, 0, bit),
-            ("di2", "", Table.DISCRETE, 1, bit),
-            ("di10", "", Table.DISCRETE, 9, bit),
-            ("do4", "", Table.COIL, 3, bit),
-        ),
+        device(11, ("di10", "", Table.DISCRETE, 9, bit), ("do4", "", Table.COIL, 3, bit)),
     )
 
 
@@ -126,7 +107,7 @@ async def test_every_value_is_right_to_the_last_digit_with_its_unit(transport, t
     async with serving(transport, tmp_path) as (server, bus), open_bus(bus) as door:
         wanted = {}
         for value in server.values:
-            id_ = f"unit-{value['unit_id']}.{value['point']}"
+            id_ = f"{device_of(value)}.{value['point']}"
             wanted[id_] = (value["value"], value["unit"], "")
         found = {}
         for device in (*shipped_devices(server.values, tmp_path), *hand_made_devices()):
@@ -134,6 +115,13 @@ async def test_every_value_is_right_to_the_last_digit_with_its_unit(transport, t
             for reading in await read_device(door, device, bus):
                 found[reading.point] = (reading.value, units[reading.point], reading.reason)
     assert found == wanted
+
+
+def test_every_shipped_profile_is_served_by_the_partner():
+    with ModbusServer("tcp", "0") as server:
+        served = {value["profile"] for value in server.values} - {""}
+    files = {path.stem for path in (shipped_dir() / "profiles").glob("*.yaml")}
+    assert files - served == {"cn-pressure-7reg"}  # a base, which has no points
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -201,11 +189,16 @@ async def test_a_killed_rtu_server_is_a_silent_device_that_comes_back(tmp_path):
 
 async def test_a_failure_shows_every_point_of_the_block_as_offline(tmp_path):
     async with serving("tcp", tmp_path) as (server, bus), open_bus(bus) as door:
-        device = replace(hand_made_devices()[2], unit=server.silent_unit)
-        (block,) = plan_blocks(device, bus)
+        thermometer = next(
+            device
+            for device in shipped_devices(server.values, tmp_path)
+            if device.profile == "xy-md02"
+        )
+        (block,) = plan_blocks(replace(thermometer, unit=server.silent_unit), bus)
         with pytest.raises(DeviceSilent) as caught:
             await door.read(block.unit, block.table, block.start, block.count, 80)
         readings = decode_failure(block, caught.value, 1)
+    assert len(readings) == 2
     assert {(r.value, r.quality, r.reason) for r in readings} == {(None, Quality.OFFLINE, "silent")}
 
 
