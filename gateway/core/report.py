@@ -6,6 +6,7 @@ from gateway.domain.points import Point
 from gateway.domain.readings import Reading
 
 NEAR_LIMIT_DEADBANDS = 2
+_NUMBERS = (int, float)  # `int | float` would be built anew for every reading
 
 
 def is_worth_reporting(
@@ -20,7 +21,7 @@ def is_worth_reporting(
     if reading.mono_ms - sent.mono_ms >= point.heartbeat_ms:
         return True
     value, before = reading.value, sent.value
-    if isinstance(value, int | float) and isinstance(before, int | float):
+    if isinstance(value, _NUMBERS) and isinstance(before, _NUMBERS):
         if value != before and abs(value - before) >= point.deadband:
             return True
         near = NEAR_LIMIT_DEADBANDS * point.deadband

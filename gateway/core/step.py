@@ -29,6 +29,7 @@ from gateway.domain.signals import Signal
 
 Judge = Callable[[Rule, Reading], Verdict]
 
+GOOD = Quality.GOOD
 FROZEN = frozenset({Quality.OFFLINE, Quality.FAULT})  # freeze an alarm; others are passed over
 FAULT_SILENCE_MS = 12 * 3_600_000  # field/patrol-and-alarms 5, pattern F
 TROUBLE_WINDOW_MS = 60_000
@@ -81,9 +82,10 @@ def _take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
     device = turn.devices.get(event.device, DeviceState())
     device = _note_reply(turn, event, device)
     points = dict(device.points)
+    known_points, rules_of = turn.house.points, turn.house.rules_of
     reported = []
     for raw in event.readings:
-        point = turn.house.points.get(raw.point)
+        point = known_points.get(raw.point)
         if point is None:
             continue
         known = points.get(raw.point)
@@ -91,7 +93,8 @@ def _take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
         points[raw.point], is_new = _remember(turn, point, known, reading)
         if is_new:
             reported.append(reading)
-        _judge_reading(turn, reading, judge)
+        if raw.point in rules_of:
+            _judge_reading(turn, reading, judge)
     if device.is_offline:
         reported.extend(_all_offline(turn, event, points))
     device = _note_points(turn, event, device, points)
@@ -150,6 +153,10 @@ def _note_points(
     turn: Turn, event: events.BlockRead, device: DeviceState, points: Mapping[str, PointState]
 ) -> DeviceState:
     """Faults of a device that answers, but not everything, or nonsense: one each, by its points."""
+    if not (device.refused or device.unanswered or device.invalid) and all(
+        points[reading.point].reading.quality is GOOD for reading in event.readings
+    ):
+        return device  # nothing was wrong and nothing is: so it is nearly always
     enough = turn.house.offline_after_misses
     seen = {reading.point: points[reading.point] for reading in event.readings}
     if device.misses >= enough:  # the device as a whole: that is its own fault, and says more
@@ -195,6 +202,8 @@ def _believed(
     turn: Turn,
 ) -> Reading:
     """The reading with the quality it deserves, given what else is known of the device."""
+    if raw.quality is GOOD and point.gate is None and point.stuck_after_ms is None:
+        return raw
     if raw.quality is Quality.OFFLINE:
         # one missed reply is no lost device yet; the number is gone either way
         is_lost = device.is_offline or known is None
@@ -203,7 +212,7 @@ def _believed(
                 turn, known.misses + 1, known.missing_since_ms, point.period_ms
             )
         return replace(raw, quality=Quality.OFFLINE if is_lost else Quality.SUSPECT)
-    if raw.quality is not Quality.GOOD:
+    if raw.quality is not GOOD:
         if raw.reason == "sentinel" and (known is None or known.reading.reason != "sentinel"):
             return replace(raw, quality=Quality.SUSPECT)  # F2: one is suspect, more are a fault
         return raw
@@ -272,7 +281,7 @@ def _judge_reading(turn: Turn, reading: Reading, judge: Judge) -> None:
     rules = turn.house.rules_of.get(reading.point)
     if not rules:
         return
-    if reading.quality in FROZEN:
+    if reading.quality is not GOOD and reading.quality in FROZEN:
         _freeze(turn, reading.point)
     for rule in rules:
         trouble = turn.troubles.get(rule.id)
@@ -504,9 +513,9 @@ def _restart(turn: Turn) -> None:
 
 def _signal(turn: Turn) -> Signal:
     """What the panel shows after this turn."""
-    state = replace(turn.state, alarms=turn.alarms, devices=turn.devices)
+    state = turn.state
     shown = []
-    for alarm in open_alarms(state):
+    for alarm in open_alarms(replace(state, alarms=turn.alarms)) if turn.alarms else ():
         rule = turn.house.rule(alarm.rule)
         if rule is not None:
             is_sounding = alarm.is_sounding(turn.now.mono_ms)
@@ -517,7 +526,7 @@ def _signal(turn: Turn) -> Signal:
         alarms=tuple(shown),
         is_boot_test=test is not None,
         is_buffering=not (state.is_link_up and state.is_platform_present),
-        is_polling_ok=any(not device.is_offline for device in state.devices.values()),
+        is_polling_ok=any(not device.is_offline for device in turn.devices.values()),
         escalate_after_ms=turn.house.escalate_after_ms,
     )
     return signal_for(view, turn.state.signal, turn.now.mono_ms)

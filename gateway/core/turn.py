@@ -20,10 +20,13 @@ from gateway.domain.signals import Signal
 FIRST_BATCH_MS = 250  # the first sweep is reported at once: a technician waits for it
 LINK_DOWN_FAULT_MS = 300_000  # field/patrol-and-alarms 5, pattern U: uplink down > 5 min
 
+Unsent = tuple[tuple[Reading, ...], ...]
+
 
 @dataclass(slots=True)
 class Turn:
     state: State
+    house: House
     now: Now
     alarms: dict[str, Alarm]
     seq: dict[Lane, int]
@@ -33,10 +36,6 @@ class Turn:
     troubles: Mapping[str, RuleTrouble] = field(default_factory=dict)
     devices: Mapping[str, DeviceState] = field(default_factory=dict)
     reported: tuple[Reading, ...] = ()
-
-    @property
-    def house(self) -> House:
-        return self.state.house
 
     def put_alarm(self, alarm: Alarm) -> None:
         """Remember an alarm; one in state N with no sound to keep is forgotten."""
@@ -101,6 +100,7 @@ class Turn:
 def begin(state: State, now: Now) -> Turn:
     return Turn(
         state=state,
+        house=state.house,
         now=now,
         alarms=dict(state.alarms),
         seq=dict(state.seq),
@@ -111,61 +111,67 @@ def begin(state: State, now: Now) -> Turn:
 
 def end(turn: Turn, signal: Signal, *, is_last: bool) -> tuple[State, Outcome]:
     """Close the turn: number the batch that is due, and say when to wake up next."""
+    unsent, batch_due_ms, batch = _close_batch(turn, is_last=is_last)
     state = replace(
         turn.state,
         signal=signal,
         alarms=turn.alarms,
         troubles=turn.troubles,
         devices=turn.devices,
+        unsent=unsent,
+        batch_due_ms=batch_due_ms,
+        seq=turn.seq,
+        clk=turn.now.clk,
+        next_deadline_ms=_next_deadline(turn, batch_due_ms),
     )
-    state, batch = _close_batch(turn, state, is_last=is_last)
-    deadline = _next_deadline(state, turn.now.mono_ms)
-    state = replace(state, seq=turn.seq, clk=turn.now.clk, next_deadline_ms=deadline)
     outcome = Outcome(
         signal=signal,
         records=tuple(turn.records),
         alarms=tuple(turn.changed.values()),
         batch=batch,
-        nudges=_nudges(state),
+        nudges=_nudges(turn),
         replies=tuple(turn.replies),
     )
     return state, outcome
 
 
-def _close_batch(turn: Turn, state: State, *, is_last: bool) -> tuple[State, Batch | None]:
-    """Collect reported readings; give out a numbered batch when it is full or its time has come."""
-    unsent, due = state.unsent, state.batch_due_ms
+def _close_batch(turn: Turn, *, is_last: bool) -> tuple[Unsent, int | None, Batch | None]:
+    """Collect reported readings; give out a numbered batch when it is full or its time has come.
+
+    Returns what is unsent now, when it is due, and the batch, if any.
+    """
+    house, unsent, due = turn.house, turn.state.unsent, turn.state.batch_due_ms
     if turn.reported:
         unsent = (*unsent, turn.reported)
         if due is None:
             is_first = turn.seq[Lane.R] == 0
-            wait = FIRST_BATCH_MS if is_first else state.house.commit_every_ms
-            due = turn.now.mono_ms + min(wait, state.house.commit_every_ms)
+            wait = FIRST_BATCH_MS if is_first else house.commit_every_ms
+            due = turn.now.mono_ms + min(wait, house.commit_every_ms)
     if due is None:
-        return state, None
+        return unsent, None, None
     count = sum(map(len, unsent))
-    if not (is_last or count >= state.house.batch_readings or turn.now.mono_ms >= due):
-        return replace(state, unsent=unsent, batch_due_ms=due), None
+    if not (is_last or count >= house.batch_readings or turn.now.mono_ms >= due):
+        return unsent, due, None
     turn.seq[Lane.R] += 1
     readings = tuple(reading for part in unsent for reading in part)
-    batch = Batch(state.house.sender.epoch, turn.seq[Lane.R], turn.now, readings)
-    return replace(state, unsent=(), batch_due_ms=None), batch
+    return (), None, Batch(house.sender.epoch, turn.seq[Lane.R], turn.now, readings)
 
 
-def _next_deadline(state: State, mono_ms: int) -> int | None:
+def _next_deadline(turn: Turn, batch_due_ms: int | None) -> int | None:
     """The next moment at which something happens by itself; a delay already over is due at once."""
-    due = [state.batch_due_ms]
+    state, mono_ms = turn.state, turn.now.mono_ms
+    due = [batch_due_ms]
     later = [state.lamp_test_until_ms]
     if state.link_down_since_ms is not None:
         later.append(state.link_down_since_ms + LINK_DOWN_FAULT_MS)
-    for alarm in state.alarms.values():
-        rule = state.house.rule(alarm.rule)
+    for alarm in turn.alarms.values():
+        rule = turn.house.rule(alarm.rule)
         if rule is None:
             continue
         due.append(alarms.due_ms(rule, alarm))
         later.append(alarm.silenced_until_ms)
         if rule.severity is Severity.ALARM and alarm.state is AlarmState.UA:
-            later.append(sounding_since(state, alarm) + state.house.escalate_after_ms)
+            later.append(sounding_since(state, alarm) + turn.house.escalate_after_ms)
     due.extend(moment for moment in later if moment is not None and moment > mono_ms)
     return min((moment for moment in due if moment is not None), default=None)
 
@@ -177,12 +183,12 @@ def sounding_since(state: State, alarm: Alarm) -> int:
     return max(alarm.raised.mono_ms, state.started_ms)
 
 
-def _nudges(state: State) -> tuple[str, ...]:
+def _nudges(turn: Turn) -> tuple[str, ...]:
     """Points with a pending alarm: the on-delay runs, so their block is wanted within a second."""
     found = []
-    for alarm in state.alarms.values():
+    for alarm in turn.alarms.values():
         if alarm.over_since_ms is not None and not alarm.is_stale:
-            rule = state.house.rules.get(alarm.rule)
+            rule = turn.house.rules.get(alarm.rule)
             if rule is not None:
                 found.append(rule.point)
     return tuple(found)
