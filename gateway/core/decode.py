@@ -169,6 +169,9 @@ def _integer_reader(point: Point, start: int) -> _Reader:
     offset = 2 * (point.at - start)
     mask = (1 << (16 * encoding.width)) - 1
     sentinels = _patterns(point.sentinels, 16 * encoding.width)
+    is_alone = encoding.decimals_at is None and encoding.unit_at is None
+    if is_alone and not sentinels:
+        return _plain_integer_reader(encoding, offset)
     convert = _integer_converter(encoding, start)
 
     def read(plain: bytes, swapped: bytes) -> _Result:
@@ -176,6 +179,18 @@ def _integer_reader(point: Point, start: int) -> _Reader:
         if sentinels and raw & mask in sentinels:
             return None, "sentinel"
         return convert(raw, plain)
+
+    return read
+
+
+def _plain_integer_reader(encoding: Encoding, offset: int) -> _Reader:
+    """The reader of most points, in one call instead of two: no sentinels, a fixed scale."""
+    unpack, is_swapped = _unpacker(encoding.type, encoding.order)
+    numerator, addend, divisor = _over_one_divisor(encoding.scale, encoding.offset)
+
+    def read(plain: bytes, swapped: bytes) -> _Result:
+        number = unpack(swapped if is_swapped else plain, offset)[0] * numerator + addend
+        return (number if divisor == 1 else number / divisor), ""
 
     return read
 
