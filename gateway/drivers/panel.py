@@ -175,9 +175,10 @@ class Panel:
         self._thread = threading.Thread(target=self._run, name="panel", daemon=True)
 
     def show(self, signal: Signal) -> None:
-        """Show this from now on."""
-        self._shown = signal
-        self._wake.set()
+        """Show this from now on; nobody is woken for what is shown already."""
+        if signal is not self._shown:
+            self._shown = signal
+            self._wake.set()
 
     def beat(self, mono_ms: int) -> None:
         """Say that the decider lives."""
