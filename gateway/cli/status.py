@@ -163,7 +163,7 @@ def number(value: object, unit: object = "") -> str:
     """Return a value with its unit; a dash when there is none."""
     if value is None or value == "":
         return NOTHING
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = f"{value:.12g}" if isinstance(value, float) else str(value)
     return f"{text} {unit}" if unit else text
 
 
