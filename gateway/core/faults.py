@@ -85,6 +85,10 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
         Text("与平台断开", "Connection to the platform is down"),
         (Text("查网络", "Check the network"), Text("通知运维", "Call the technician")),
     ),
+    "uplink_unheard": (
+        Text("消息服务器上无人接收", "Nobody at the broker takes what is sent"),
+        (Text("通知平台运维", "Call the platform's operator"),),
+    ),
     "uplink_refused": (
         Text("平台拒绝连接", "Platform's broker refuses the connection"),
         (Text("通知运维核对账号和证书", "Call the technician: check account and certificate"),),
@@ -102,6 +106,117 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
         (Text("通知运维", "Call the technician"),),
     ),
 }
+_CALL = Text("通知运维", "Call the technician")
+_CALL_PLATFORM = Text("通知平台运维", "Call the platform's operator")
+_CLOCK = Text("核对网关时间", "Check the gateway's clock")
+
+# Why there is no link (`domain.errors.LinkRefused`, `LinkLost`): what it means and what to do.
+LINK_FAILURES: dict[str, tuple[Text, tuple[Text, ...]]] = {
+    "dns": (
+        Text("消息服务器域名无法解析", "The broker's name cannot be resolved"),
+        (
+            Text("查网络和DNS", "Check the network and its name server"),
+            Text("核对服务器名拼写", "Check how the name is spelled"),
+        ),
+    ),
+    "tcp_refused": (
+        Text("消息服务器端口无人监听", "Nobody listens on the broker's port"),
+        (Text("核对端口", "Check the port"), _CALL_PLATFORM),
+    ),
+    "tcp_unreachable": (
+        Text("到消息服务器没有通路", "There is no way to the broker"),
+        (Text("查网线、路由和上网卡", "Check cable, router and modem"),),
+    ),
+    "tcp": (
+        Text("与消息服务器的连接失败", "The connection to the broker fails"),
+        (Text("查网络", "Check the network"),),
+    ),
+    "timeout": (
+        Text("消息服务器无应答", "The broker does not answer"),
+        (Text("查网络和防火墙", "Check network and firewall"), _CALL_PLATFORM),
+    ),
+    "tls_ca": (
+        Text("服务器证书不受信任", "The broker's certificate is not from an authority we trust"),
+        (Text("核对tls.ca文件", "Check the file tls.ca"), _CALL_PLATFORM),
+    ),
+    "tls_name": (
+        Text("服务器证书的名称不符", "The broker's certificate is for another host name"),
+        (
+            Text("brokers要写证书上的名称", "Write the name on the certificate into brokers"),
+            _CALL_PLATFORM,
+        ),
+    ),
+    "tls_expired": (
+        Text("服务器证书已过期", "The broker's certificate has expired"),
+        (_CLOCK, Text("通知平台换证书", "Have the platform renew its certificate")),
+    ),
+    "tls_not_yet_valid": (
+        Text(
+            "网关时钟不对：服务器证书尚未生效",
+            "The gateway's clock is wrong: by it, the broker's certificate is not valid yet",
+        ),
+        (_CLOCK, Text("网关会一直重试", "The gateway keeps trying")),
+    ),
+    "tls_refused": (
+        Text("服务器不认可网关的证书", "The broker refuses the gateway's certificate"),
+        (
+            Text("查网关证书的期限和签发者", "Check its expiry and who signed it"),
+            _CALL_PLATFORM,
+        ),
+    ),
+    "tls_no_cert": (
+        Text("服务器要求网关出示证书", "The broker wants a certificate of the gateway"),
+        (Text("配置tls.cert和tls.key", "Set tls.cert and tls.key"),),
+    ),
+    "tls_plain": (
+        Text("该端口不用TLS", "The broker's port speaks no TLS"),
+        (Text("改用TLS端口，通常8883", "Use its TLS port, mostly 8883"),),
+    ),
+    "tls_expected": (
+        Text("该端口只用TLS", "The broker's port speaks TLS only"),
+        (Text("brokers改为mqtts://", "Write mqtts:// into brokers"),),
+    ),
+    "tls_files": (
+        Text("证书或密钥文件不可用", "A certificate or key file cannot be used"),
+        (Text("核对tls下的文件", "Check the files under tls"), _CALL),
+    ),
+    "tls": (
+        Text("TLS握手失败", "The TLS handshake fails"),
+        (_CALL,),
+    ),
+    "auth": (
+        Text("服务器不认可账号", "The broker does not accept the account"),
+        (Text("核对用户名和密码", "Check user name and password"), _CALL_PLATFORM),
+    ),
+    "refused": (
+        Text("服务器拒绝连接", "The broker refuses the connection"),
+        (_CALL_PLATFORM,),
+    ),
+    "identity_in_use": (
+        Text("另一台网关在用同一编号", "Another gateway uses the same id"),
+        (
+            Text("是否复制过存储卡？只留一台", "Was the card copied? Leave only one running"),
+            Text("给另一台换编号和证书", "Give the other one an id and certificate of its own"),
+        ),
+    ),
+    "lost": (
+        Text("连接中断", "The connection was lost"),
+        (Text("查网络", "Check the network"),),
+    ),
+    "no_puback": (
+        Text("消息服务器停止应答", "The broker stopped answering"),
+        (Text("查网络", "Check the network"), _CALL_PLATFORM),
+    ),
+}
+# What does not go away by itself is a fault at once; the rest is `uplink_down` when it lasts.
+LINK_FAULTS: dict[str, str] = {
+    "auth": "uplink_refused",
+    "refused": "uplink_refused",
+    **{why: f"uplink_{why}" for why in LINK_FAILURES if why.startswith("tls")},
+}
+FAULTS |= {fault: LINK_FAILURES[why] for why, fault in LINK_FAULTS.items() if why[:3] == "tls"}
+FAULTS["identity_in_use"] = LINK_FAILURES["identity_in_use"]
+
 _OTHER = (
     Text("网关故障", "Fault of the gateway"),
     (Text("通知运维", "Call the technician"),),
