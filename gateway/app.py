@@ -19,14 +19,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from gateway.core.blocks import ReadBlock, plan_blocks, timeout_ms
+from gateway.core.blocks import ReadBlock, plan_blocks
 from gateway.core.judge import judge
 from gateway.core.messages import now_body, points_body, read_body, sender_of, state_body
 from gateway.core.progress import Progress, lanes_view, link_view
+from gateway.core.schedule import Schedule
 from gateway.core.state import State, house_of, open_alarms, shown_readings, state_of
 from gateway.core.step import Judge, step
+from gateway.core.tally import BusTally
 from gateway.core.view import alarms_view, devices_view, points_view
-from gateway.domain.events import Restarted, Silence, Stopping
+from gateway.domain.events import LampTest, Restarted, Silence, Stopping
 from gateway.domain.outcome import Outcome
 from gateway.domain.site import Broker, Bus, Site, Uplink
 from gateway.drivers import mqtt, systemd
@@ -89,6 +91,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
     progress = Progress()
     link_stopping = asyncio.Event()
     nudges = {bus.id: Nudges() for bus in site.buses}
+    tallies = {bus.id: BusTally(clock.mono()) for bus in site.buses}
 
     async with AsyncExitStack() as files:
         lamps = files.enter_context(ExitStack())  # people first: lit before any disk is asked
@@ -97,6 +100,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 site.panel,
                 factory=options.gpio,
                 on_button=lambda: inbox.put_first(Silence("panel")),
+                on_hold=lambda: inbox.put_first(LampTest("panel")),
                 on_fault=inbox.put_first,
                 log_path=options.panel_log,
                 mono=clock.mono,
@@ -161,7 +165,16 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 start(
                     group,
                     f"poll {bus.id}",
-                    partial(_poll, site, bus, inbox, clock, nudges[bus.id], partial(beat, bus.id)),
+                    partial(
+                        _poll,
+                        site,
+                        bus,
+                        inbox,
+                        clock,
+                        nudges[bus.id],
+                        partial(beat, bus.id),
+                        tallies[bus.id],
+                    ),
                 )
                 for bus in site.buses
             ]
@@ -226,25 +239,31 @@ async def _poll(
     clock: Clock,
     nudges: Nudges,
     beat: Callable[[], None],
+    tally: BusTally,
 ) -> None:
     """Poll one bus through a door of its own."""
-    devices = [device for device in site.devices if device.bus == bus.id]
-    blocks = [block for device in devices for block in plan_blocks(device, bus)]
+    devices = {device.id: device for device in site.devices if device.bus == bus.id}
     async with open_bus(bus) as door:
 
         async def read(block: ReadBlock, timeout: int) -> list[int]:
             return await door.read(block.unit, block.table, block.start, block.count, timeout)
 
+        schedule = Schedule(
+            bus,
+            (block for device in devices.values() for block in plan_blocks(device, bus)),
+            clock.mono(),
+            hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
+            tally=tally,
+            plan=lambda device, turnaround_ms: plan_blocks(devices[device], bus, turnaround_ms),
+        )
         await poll_bus(
-            blocks,
+            schedule,
             read=read,
             put=inbox.put,
             clock=clock.mono,
             sleep_until=clock.sleep_until,
             beat=beat,
-            timeout_of=lambda block: timeout_ms(block, bus),
             nudged=nudges.take,
-            hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
         )
 
 

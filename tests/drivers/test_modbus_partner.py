@@ -16,6 +16,7 @@ from gateway.config.load import load_site
 from gateway.config.shipped import shipped_dir
 from gateway.core.blocks import plan_blocks, timeout_ms
 from gateway.core.decode import decode_block, decode_failure
+from gateway.core.schedule import Schedule
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
 from gateway.domain.points import Encoding, Point, Table, WordType
 from gateway.domain.readings import Quality
@@ -229,14 +230,17 @@ async def test_polled_values_go_and_come_back_with_the_server(tmp_path):
         points = [point for device in devices for point in device.points]
         polling = asyncio.create_task(
             poll_bus(
-                [block for device in devices for block in plan_blocks(device, impatient)],
+                Schedule(
+                    impatient,
+                    [block for device in devices for block in plan_blocks(device, impatient)],
+                    clock(),
+                    hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
+                ),
                 read=lambda b, wait_ms: door.read(b.unit, b.table, b.start, b.count, wait_ms),
                 put=put,
                 clock=clock,
                 sleep_until=sleep_until,
                 beat=lambda: None,
-                timeout_of=lambda block: timeout_ms(block, impatient),
-                hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
             )
         )
         await all_points(Quality.GOOD)

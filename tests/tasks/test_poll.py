@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.core.blocks import ReadBlock
+from gateway.core.schedule import IDLE_MS, Schedule
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
 from gateway.domain.events import BlockRead
 from gateway.domain.points import Encoding, Point, Table, WordType
 from gateway.domain.readings import Quality
-from gateway.tasks.poll import IDLE_MS, Nudges, poll_bus
+from gateway.domain.site import Bus, TcpLink
+from gateway.tasks.poll import Nudges, poll_bus
 
 TIMEOUT_MS = 300
 READ_MS = 20
+BUS = Bus("b", TcpLink("devices.example"), timeout_ms=TIMEOUT_MS)
 
 
 class TheEnd(Exception):
@@ -90,10 +93,10 @@ class World:
 
     def run(self, *blocks):
         async def main():
+            schedule = Schedule(BUS, blocks, self.now_ms, hold_ms=self.hold_ms)
             await poll_bus(
-                blocks, read=self.read, put=self.put, clock=self.clock, beat=self.beat,
-                sleep_until=self.sleep_until, timeout_of=lambda _block: TIMEOUT_MS,
-                nudged=self.nudged, hold_ms=self.hold_ms,
+                schedule, read=self.read, put=self.put, clock=self.clock, beat=self.beat,
+                sleep_until=self.sleep_until, nudged=self.nudged,
             )  # fmt: skip
 
         with pytest.raises(TheEnd):
@@ -157,19 +160,47 @@ def test_among_equals_the_earliest_deadline_is_next():
     assert world.reads[0][1] is urgent
 
 
-def test_a_failed_block_is_not_retried_on_the_spot():
-    world = World(10_000, silent_device("a", 0, 1)).run(block("a", 0), block("c", 0))
-    assert world.starts_of(block("a", 0))[:2] == [0, 1000]
+def test_a_failed_block_is_not_retried_on_the_spot_but_at_the_end_of_the_round():
+    one, others = block("a", 0, period_ms=5000), [block(n, 0, period_ms=200) for n in "cd"]
+    lost = []
+
+    def answer(each, now):
+        if each.device == "a" and now > 3_000 and not lost:
+            lost.append(now)
+            return DeviceSilent(each.unit)
+        return None
+
+    world = World(20_000, answer).run(one, *others)
+    after = [(at - lost[0], each.device) for at, each, _ in world.reads if at >= lost[0]]
+    assert [name for _, name in after[:4]] in (["a", "c", "d", "a"], ["a", "d", "c", "a"])
+    assert after[3][0] == TIMEOUT_MS + 2 * READ_MS
 
 
-def test_a_silent_device_is_probed_after_1_2_4_8_15_seconds_with_its_smallest_block():
+def test_a_block_that_alone_never_answers_is_retried_once_and_then_only_probed():
+    odd, fine = block("a", 10), block("a", 0)
+
+    def answer(each, _now):
+        return DeviceSilent(each.unit) if each.start == 10 else None
+
+    world = World(120_000, answer).run(odd, fine)
+    assert max(world.gaps_of(fine, after_ms=5_000)) <= 1000 + TIMEOUT_MS
+    asked = [at for at in world.starts_of(odd) if at > 10_000]
+    assert 110_000 / 10_000 <= len(asked) <= 110_000 / 5_000 + 1
+
+
+@pytest.mark.parametrize(("from_ms", "reads_before"), [(0, 1), (20_100, 2)])
+def test_a_silent_device_is_probed_after_1_2_4_5_seconds_with_its_smallest_block(
+    from_ms, reads_before
+):
+    """Silent is who let two requests pass, or the first one of all."""
     small, large = block("a", 50), block("a", 0, points=20)
-    world = World(90_000, silent_device("a")).run(large, small)
-    probes = [(at, each) for at, each, _ in world.reads[2:]]
+    world = World(90_000, silent_device("a", from_ms)).run(large, small)
+    unanswered = [(at, each, took) for at, each, took in world.reads if at >= from_ms]
+    probes = [(at, each) for at, each, _ in unanswered[reads_before:]]
     assert all(each is small for _, each in probes)
-    ends = [at + TIMEOUT_MS for at, _, _ in world.reads]
-    pauses = [at - end for (at, _), end in zip(probes, ends[1:], strict=False)]
-    assert pauses[:7] == [1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]
+    ends = [at + took for at, _, took in unanswered[reads_before - 1 :]]
+    pauses = [at - end for (at, _), end in zip(probes, ends, strict=False)]
+    assert pauses[:6] == [1000, 2000, 4000, 5000, 5000, 5000]
 
 
 def test_every_failed_probe_says_offline_of_every_block_of_the_device():
@@ -249,7 +280,7 @@ def test_a_bridge_that_cannot_reach_its_device_counts_as_silence():
         return DeviceRefused(each.unit, 0x0B) if each.device == "a" else None
 
     world = World(60_000, answer).run(dead, living)
-    assert len(world.starts_of(dead)) < 10
+    assert len(world.starts_of(dead)) < 16
     reasons = {r.reason for _, e in world.events if e.device == "a" for r in e.readings}
     assert reasons == {"gateway_target"}
 
@@ -343,8 +374,8 @@ def test_an_error_that_is_no_read_failure_is_not_swallowed():
 
     async def main():
         await poll_bus(
-            [block("a", 0)], read=world.read, put=world.put, clock=world.clock, beat=world.beat,
-            sleep_until=world.sleep_until, timeout_of=lambda _b: 1,
+            Schedule(BUS, [block("a", 0)], 0), read=world.read, put=world.put, clock=world.clock,
+            beat=world.beat, sleep_until=world.sleep_until,
         )  # fmt: skip
 
     with pytest.raises(ZeroDivisionError):

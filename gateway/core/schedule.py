@@ -1,0 +1,424 @@
+"""Who is asked next on one bus. Pure: the clock is an argument, nothing waits here.
+
+    turn = schedule.next_turn(now)      # or None: look again at schedule.wake_ms(now)
+    events = schedule.note(turn, words or failure, started_ms=..., now_ms=...)
+
+- Earliest deadline first, blocks of points that a rule judges before plain ones. Plain blocks
+  that are past their deadline still get one read in ten, so nothing starves.
+- Blocks of equal period are spread over it; a block keeps to its own phase.
+- While an alarm is pending on one of its points a block is due a second after its last read.
+- Nothing is retried on the spot: a block that failed is due again once at the end of the round.
+- A device that let two requests pass is silent. It is only probed, with its smallest block, after
+  1, 2, 4, 5, 5 ... s; after a probe of n ms the next one of any device waits 9 n ms, so however
+  many devices are silent, the others lose a tenth of the bus. Where nobody answers, nobody is
+  slowed, and probes do not wait for each other. A block that alone stays unanswered counts as
+  such a device.
+- A block that is refused with exception 2 or 3 is halved, said once, and tried whole again after
+  1, 2, 4 ... min: a device may refuse only while it starts.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import assert_never
+
+from gateway.core.blocks import ReadBlock, smallest_block, split_block, wire_ms
+from gateway.core.decode import decode_block, decode_failure
+from gateway.core.tally import BusTally
+from gateway.core.timing import Turnaround, learn, patience_ms
+from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent, ReadFailure
+from gateway.domain.events import BlockRead
+from gateway.domain.site import Bus
+
+SILENT_AFTER = 2  # timeouts in a row; one for a device that has not answered yet
+LAME_AFTER = 3  # times that one block of a device that answers got no answer
+PROBE_DELAYS_MS = (1_000, 5_000)  # first and longest; doubled in between
+PROBE_SHARE = 0.10  # of the bus's time
+PLAIN_EVERY = 10  # of so many reads one is a plain block's, when plain blocks are late
+NUDGED_MS = 1_000  # period of a block while an alarm on one of its points is pending
+RETRY_MS = 500  # while the bus is down; the door itself knows when opening makes sense
+IDLE_MS = 250  # longest sleep: beats go on, nudges are heard
+WHOLE_AGAIN_MS = (60_000, 86_400_000)  # first and longest wait until halves are tried whole
+REPLAN_SAMPLES = 200  # answers of a device after which its blocks are planned by its turnaround
+SPREAD = (5**0.5 - 1) / 2  # the golden ratio: phases of different periods stay apart
+
+Words = Sequence[int]
+Plan = Callable[[str, float], Sequence[ReadBlock]]  # device, turnaround in ms -> its blocks
+
+
+def no_hold(_block: ReadBlock) -> int:
+    return 0
+
+
+@dataclass(slots=True, eq=False)
+class Health:
+    """How a device has been answering."""
+
+    timeouts: int = 0  # in a row
+    has_answered: bool = False
+    probe_at_ms: int = 0
+    probe_delay_ms: int = 0
+    turnaround: Turnaround = field(default_factory=Turnaround)
+    is_planned: bool = False  # by its own turnaround
+
+    @property
+    def is_silent(self) -> bool:
+        return self.timeouts >= (SILENT_AFTER if self.has_answered else 1)
+
+
+@dataclass(slots=True, eq=False)
+class Whole:
+    """A block that was refused and halved: when to try it whole again."""
+
+    block: ReadBlock
+    phase_ms: int
+    delay_ms: int
+    again_at_ms: int
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One block, when it is due, and how its last reads ended."""
+
+    block: ReadBlock
+    health: Health
+    due_ms: int
+    phase_ms: int
+    whole: Whole | None = None
+    point_ids: frozenset[str] = field(init=False)
+    started_ms: int = 0
+    misses: int = 0  # in a row
+    is_pending: bool = False  # an alarm on one of its points is
+
+    def __post_init__(self) -> None:
+        self.point_ids = frozenset(point.id for point in self.block.points)
+
+    @property
+    def deadline_ms(self) -> int:
+        period = self.block.period_ms
+        return self.due_ms + (min(period, NUDGED_MS) if self.is_pending else period)
+
+    @property
+    def is_lame(self) -> bool:
+        return self.misses >= LAME_AFTER
+
+    def ran(self, started_ms: int) -> None:
+        """Set the next turn. A turn that was missed is not made up for."""
+        period = self.block.period_ms
+        self.started_ms = started_ms
+        self.is_pending = False
+        self.due_ms = self.phase_ms + ((started_ms - self.phase_ms) // period + 1) * period
+
+
+class Schedule:
+    """The blocks of one bus, in time.
+
+    `hold_ms(block)` says how long a block should not be asked for, because a late answer could be
+    taken for its own. `plan` gives the blocks of a device anew once its turnaround is known.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        blocks: Iterable[ReadBlock],
+        now_ms: int,
+        *,
+        hold_ms: Callable[[ReadBlock], int] = no_hold,
+        tally: BusTally | None = None,
+        plan: Plan | None = None,
+    ) -> None:
+        self.tally = tally or BusTally(now_ms)
+        self._bus = bus
+        self._hold_ms = hold_ms
+        self._plan = plan
+        self._health: dict[str, Health] = {}
+        self._jobs = self._jobs_of(blocks, now_ms)
+        self._wholes: list[Whole] = []
+        self._probe_free_ms = now_ms
+        self._alarm_run = 0  # alarm-class reads since the last plain one
+        self._down: BusDown | None = None
+        self._retry_at_ms = 0
+
+    @property
+    def blocks(self) -> tuple[ReadBlock, ...]:
+        """What is asked for at present, halves and all."""
+        return tuple(job.block for job in self._jobs)
+
+    def turnaround_of(self, device: str) -> Turnaround:
+        """What has been learned of a device of this bus."""
+        return self._health[device].turnaround if device in self._health else Turnaround()
+
+    def timeout_ms(self, block: ReadBlock) -> int:
+        """How long an answer to this block is worth waiting for now."""
+        health = self._health[block.device]
+        patience = patience_ms(health.turnaround, self._bus.timeout_ms, health.timeouts)
+        return ceil(patience + wire_ms(block, self._bus))
+
+    def hasten(self, points: Collection[str], now_ms: int) -> None:
+        """Make the blocks of these points due a second after their last read."""
+        if not points:
+            return
+        for job in self._jobs:
+            if not job.point_ids.isdisjoint(points):
+                job.is_pending = True
+                job.due_ms = min(job.due_ms, max(now_ms, job.started_ms + NUDGED_MS))
+
+    def missed_while_down(self, now_ms: int) -> list[BlockRead]:
+        """Return what has to be said of the blocks that are due on a bus that is down."""
+        if self._down is None:
+            return []
+        missed = [job for job in self._jobs if job.due_ms <= now_ms]
+        for job in missed:
+            job.due_ms = now_ms + job.block.period_ms
+        return [_failed(job.block, self._down, now_ms) for job in missed]
+
+    def next_turn(self, now_ms: int) -> Job | None:
+        """Return what to read now: a probe within its share, else the first of the due blocks."""
+        if self._down is not None:
+            is_time = now_ms >= self._retry_at_ms
+            return min(self._jobs, key=_by_class, default=None) if is_time else None
+        self._try_whole(now_ms)
+        probe = self._due_probe(now_ms)
+        return probe if probe is not None else self._due_job(now_ms)
+
+    def wake_ms(self, now_ms: int) -> int:
+        """When to look again: the next due block or probe, at the latest after IDLE_MS."""
+        moments = [now_ms + IDLE_MS]
+        if self._down is not None:
+            moments.append(self._retry_at_ms)
+        else:
+            free = now_ms if self._is_dead() else self._probe_free_ms
+            for job in self._jobs:
+                hold = self._hold_ms(job.block) if job.health.timeouts else 0
+                if job.health.is_silent:
+                    moments.append(max(job.health.probe_at_ms, free, now_ms + hold))
+                else:
+                    moments.append(max(job.due_ms, free if job.is_lame else 0, now_ms + hold))
+        return max(now_ms + 1, min(moments))
+
+    def note(
+        self, job: Job, outcome: Words | ReadFailure, *, started_ms: int, now_ms: int
+    ) -> list[BlockRead]:
+        """Take in how a read ended; return what to tell the decider."""
+        if isinstance(outcome, BusDown):
+            return self._went_down(outcome, now_ms)
+        took = now_ms - started_ms
+        self.tally.load.add(started_ms, now_ms)
+        if job.health.is_silent or job.is_lame:
+            self._probe_free_ms = started_ms + round(took / PROBE_SHARE)
+        job.ran(started_ms)
+        if self._down is not None:
+            self._came_back(job, now_ms)
+        match outcome:
+            case DeviceSilent() | DeviceRefused(code=0x0A | 0x0B):
+                self.tally.of(job.block.device).timed_out()
+                return self._stayed_silent(job, outcome, now_ms)
+            case DeviceRefused():
+                self.tally.of(job.block.device).refused(took)
+                self._answered(job, now_ms)
+                return self._refused(job, outcome, now_ms)
+            case Sequence():
+                self.tally.of(job.block.device).answered(took, now_ms)
+                self._learn(job, took)
+                self._answered(job, now_ms)
+                self._keep_whole(job)
+                readings = decode_block(job.block, outcome, now_ms)
+                self._replan(job, now_ms)
+                return [BlockRead(job.block.bus, job.block.device, readings)]
+            case _:
+                assert_never(outcome)
+
+    def _jobs_of(self, blocks: Iterable[ReadBlock], now_ms: int) -> list[Job]:
+        """A job for each block, due now; those of a period spread over it."""
+        groups: dict[int, list[ReadBlock]] = {}
+        for block in blocks:
+            groups.setdefault(block.period_ms, []).append(block)
+        jobs = []
+        for group, period in enumerate(sorted(groups)):
+            peers = groups[period]
+            for n, block in enumerate(peers):
+                phase = now_ms + int((n + group * SPREAD % 1) * period / len(peers))
+                health = self._health.setdefault(block.device, Health())
+                jobs.append(Job(block, health, now_ms, phase))
+        return jobs
+
+    # --- choosing ---------------------------------------------------------------------------
+
+    def _is_dead(self) -> bool:
+        """True when no device of the bus answers: then no probe can slow anybody."""
+        return all(health.is_silent for health in self._health.values())
+
+    def _due_probe(self, now_ms: int) -> Job | None:
+        if now_ms < self._probe_free_ms and not self._is_dead():
+            return None
+        waiting = [
+            job
+            for job in self._jobs
+            if _is_probe_due(job, now_ms) and self._hold_ms(job.block) <= 0
+        ]
+        if not waiting:
+            return None
+        first = min(waiting, key=_probe_at)
+        if not first.health.is_silent:
+            return first
+        of_device = {job.block: job for job in waiting if job.health is first.health}
+        return of_device[smallest_block(of_device)]
+
+    def _due_job(self, now_ms: int) -> Job | None:
+        """The first of the due blocks; late plain ones have a tenth of the reads."""
+        alarm: Job | None = None
+        plain: Job | None = None
+        for job in self._jobs:
+            if job.due_ms > now_ms or job.is_lame or not self._is_free(job):
+                continue
+            if job.block.is_alarm_class:
+                if alarm is None or job.deadline_ms < alarm.deadline_ms:
+                    alarm = job
+            elif plain is None or job.deadline_ms < plain.deadline_ms:
+                plain = job
+        is_plain_owed = (
+            plain is not None and plain.deadline_ms < now_ms and self._alarm_run >= PLAIN_EVERY - 1
+        )
+        if alarm is None or is_plain_owed:
+            self._alarm_run = 0
+            return plain
+        self._alarm_run += 1
+        return alarm
+
+    def _is_free(self, job: Job) -> bool:
+        """True for a device that answers, unless its late answer could be taken for this one's."""
+        if job.health.timeouts == 0 and job.misses == 0:
+            return True
+        return not job.health.is_silent and self._hold_ms(job.block) <= 0
+
+    # --- the bus goes and comes ---------------------------------------------------------------
+
+    def _went_down(self, down: BusDown, now_ms: int) -> list[BlockRead]:
+        is_news = self._down is None
+        self._down = down
+        self._retry_at_ms = now_ms + RETRY_MS
+        if not is_news:
+            return []
+        for job in self._jobs:
+            job.due_ms = now_ms + job.block.period_ms
+        return [_failed(job.block, down, now_ms) for job in self._jobs]
+
+    def _came_back(self, first: Job, now_ms: int) -> None:
+        """Everything is read at once; how devices answered before the fault says nothing now."""
+        self._down = None
+        for health in self._health.values():
+            health.timeouts = 0
+            health.has_answered = False
+        for job in self._jobs:
+            job.misses = 0
+            if job is not first:
+                job.due_ms = now_ms
+
+    # --- a device answers, or not -------------------------------------------------------------
+
+    def _learn(self, job: Job, took_ms: int) -> None:
+        wire = wire_ms(job.block, self._bus)
+        took = min(took_ms - wire, self._bus.timeout_ms)  # more was spent on opening the port
+        job.health.turnaround = learn(job.health.turnaround, took)
+
+    def _answered(self, job: Job, now_ms: int) -> None:
+        health = job.health
+        if health.is_silent:
+            if self._is_dead():  # a line that was broken: the others may be back as well
+                for other in self._health.values():
+                    other.probe_at_ms = now_ms
+            for of_device in self._jobs:
+                if of_device.health is health and of_device is not job:
+                    of_device.due_ms = now_ms
+        health.timeouts = 0
+        health.has_answered = True
+        job.misses = 0
+
+    def _stayed_silent(
+        self, job: Job, failure: DeviceSilent | DeviceRefused, now_ms: int
+    ) -> list[BlockRead]:
+        health = job.health
+        was_silent = health.is_silent
+        health.timeouts += 1
+        job.misses += 1
+        if not health.is_silent:
+            if job.misses == 1:
+                job.due_ms = min(job.due_ms, now_ms + self._hold_ms(job.block))
+            elif job.is_lame:
+                job.due_ms = max(job.due_ms, now_ms + PROBE_DELAYS_MS[1])
+            return [_failed(job.block, failure, now_ms)]
+        first, longest = PROBE_DELAYS_MS
+        health.probe_delay_ms = min(longest, 2 * health.probe_delay_ms) if was_silent else first
+        health.probe_at_ms = now_ms + health.probe_delay_ms
+        of_device = [other.block for other in self._jobs if other.health is health]
+        return [_failed(block, failure, now_ms) for block in of_device]
+
+    # --- halving and planning anew --------------------------------------------------------------
+
+    def _refused(self, job: Job, failure: DeviceRefused, now_ms: int) -> list[BlockRead]:
+        """A block with a hole in it that the device does not have is halved, and said so once."""
+        halves = split_block(job.block) if failure.code in (2, 3) else None
+        if halves is None:
+            return [_failed(job.block, failure, now_ms)]
+        whole, is_news = job.whole, job.whole is None
+        if whole is None:
+            whole = Whole(job.block, job.phase_ms, WHOLE_AGAIN_MS[0], now_ms + WHOLE_AGAIN_MS[0])
+            self._wholes.append(whole)
+        elif job.block == whole.block:
+            whole.delay_ms = min(WHOLE_AGAIN_MS[1], 2 * whole.delay_ms)
+            whole.again_at_ms = now_ms + whole.delay_ms
+        at = self._jobs.index(job)
+        self._jobs[at : at + 1] = [
+            Job(half, job.health, now_ms, job.phase_ms, whole) for half in halves
+        ]
+        return [BlockRead(job.block.bus, job.block.device, (), failure)] if is_news else []
+
+    def _try_whole(self, now_ms: int) -> None:
+        """Put blocks together again whose halves have been read for long enough."""
+        for whole in self._wholes:
+            if now_ms < whole.again_at_ms:
+                continue
+            halves = [job for job in self._jobs if job.whole is whole]
+            if not halves or halves[0].health.timeouts or any(job.is_pending for job in halves):
+                continue
+            whole.again_at_ms = now_ms + WHOLE_AGAIN_MS[1]  # until its turn has come
+            due = min(job.due_ms for job in halves)
+            joined = Job(whole.block, halves[0].health, due, whole.phase_ms, whole)
+            joined.started_ms = min(job.started_ms for job in halves)
+            self._jobs = [job for job in self._jobs if job.whole is not whole] + [joined]
+
+    def _keep_whole(self, job: Job) -> None:
+        whole = job.whole
+        if whole is not None and job.block == whole.block:
+            self._wholes.remove(whole)
+            job.whole = None
+
+    def _replan(self, job: Job, now_ms: int) -> None:
+        """Plan a device by its measured turnaround, once; not while it is in any trouble."""
+        health, device = job.health, job.block.device
+        if self._plan is None or health.is_planned or health.turnaround.samples < REPLAN_SAMPLES:
+            return
+        mine = [other for other in self._jobs if other.health is health]
+        if any(other.whole or other.misses or other.is_pending for other in mine):
+            return
+        health.is_planned = True
+        planned = self._plan(device, health.turnaround.smoothed_ms)
+        if set(planned) != {other.block for other in mine}:
+            kept = [other for other in self._jobs if other.health is not health]
+            self._jobs = kept + self._jobs_of(planned, now_ms)
+
+
+def _by_class(job: Job) -> tuple[bool, int]:
+    return (not job.block.is_alarm_class, job.deadline_ms)
+
+
+def _is_probe_due(job: Job, now_ms: int) -> bool:
+    return (job.health.is_silent or job.is_lame) and _probe_at(job) <= now_ms
+
+
+def _probe_at(job: Job) -> int:
+    return job.health.probe_at_ms if job.health.is_silent else job.due_ms
+
+
+def _failed(block: ReadBlock, failure: ReadFailure, mono_ms: int) -> BlockRead:
+    return BlockRead(block.bus, block.device, decode_failure(block, failure, mono_ms), failure)
