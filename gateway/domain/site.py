@@ -16,13 +16,27 @@ class Parity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Direction:
+    """RTS switches an RS-485 sender on and off, for adapters that do not do so themselves."""
+
+    rts_on_send: bool = True  # its level while sending; the opposite while receiving
+    delay_before_ms: int = 0
+    delay_after_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SerialLine:
-    """An RS-485 line behind a serial adapter."""
+    """An RS-485 line behind a serial adapter.
+
+    `port` is a path, or `usb:VID:PID[:SERIAL]` for an adapter wherever it is plugged in.
+    """
 
     port: str
     baud: int = 9600
     parity: Parity = Parity.NONE
     stop_bits: int = 1
+    rs485: Direction | None = None  # None: the adapter switches by itself
+    open_delay_ms: int = 0  # before the first request: some adapters reset their converter
 
     @property
     def char_ms(self) -> float:
@@ -52,6 +66,7 @@ class Bus:
     link: SerialLine | TcpLink
     timeout_ms: int = 500
     gap_ms: float | None = None  # None = automatic (t3.5)
+    late_ms: int = 2_000  # the slowest answer that is still expected after its timeout
 
 
 @dataclass(frozen=True, slots=True)

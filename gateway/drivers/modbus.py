@@ -10,98 +10,87 @@ pymodbus frames, checks and times; what a safety device needs on top is here:
 - After a timeout the answer may still come. No request that it would fit is sent for `late_ms`,
   or until the unit has answered a request of another shape (`BusDoor.hold_ms` tells how long).
 - A read that is cancelled leaves its answer under way: the next read lets it pass first.
+- Our own request heard back (local echo) is taken out; what else is heard is told apart and
+  counted (`BusDoor.counts`): late answers, other masters, damage, noise.
 """
 
 import asyncio
 import errno
 import logging
 import socket
-import struct
 import termios
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import cast
 
+import serial
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusIOException
-from pymodbus.framer.rtu import FramerRTU
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
+from serial.rs485 import RS485Settings
 
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
 from gateway.domain.points import Table
-from gateway.domain.site import Bus, Parity, SerialLine, TcpLink
+from gateway.domain.site import Bus, Direction, Parity, SerialLine, TcpLink
+from gateway.drivers.adapters import find_port
+from gateway.drivers.frames import (
+    Frame,
+    Kind,
+    Shape,
+    cut_tcp,
+    find_frames,
+    find_rtu_reply,
+    is_answer,
+    shape_of,
+    tcp_fits,
+)
 
-LATE_MS = 2000  # the slowest answer that is still expected after its timeout
 BACKOFF_S = (0.2, 5.0)  # first and longest pause between two attempts to open
 OPEN_TIMEOUT_S = 3.0  # for a TCP connection; a serial port opens or fails at once
 TIMEOUTS_TO_REOPEN = 3  # in a row on one TCP connection: it may be a dead one
 BABBLE_GAPS = 8  # a line that is never quiet is asked all the same: nothing blocks a bus for ever
-BUFFER_BYTES = 4096  # noise in front of a reply; pymodbus forgets everything beyond its own 264
+BUFFER_BYTES = 4096  # noise in front of a reply that is kept to look for the reply behind it
+PACKET_BYTES = 1 << 20  # pymodbus throws away what comes at once beyond its own 264
+HOLD_STEP_S = 0.1  # how often a held read looks whether the late answer has come
+MASTER_REQUESTS, MASTER_WITHIN_S = 3, 60.0  # so many foreign questions so close: another master
+BRIDGE_GAVE_UP = (0x0A, 0x0B)  # the bridge says that its device did not answer
 
 Client = AsyncModbusSerialClient | AsyncModbusTcpClient
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What an answer must look like to belong to a request."""
+@dataclass(slots=True)
+class BusCounts:
+    """What went over this bus since the start; only ever grows."""
 
-    unit: int
-    function: int
-    data_bytes: int
-
-    def fits(self, pdu: bytes) -> bool:
-        """True if this is the answer or the exception that a request of this shape may get."""
-        if len(pdu) >= 2 and pdu[0] == self.function | 0x80:
-            return len(pdu) == 2
-        return (
-            len(pdu) == 2 + self.data_bytes
-            and pdu[0] == self.function
-            and pdu[1] == self.data_bytes
-        )
+    requests: int = 0
+    timeouts: int = 0
+    crc_errors: int = 0  # the awaited answer came, damaged or cut
+    late: int = 0  # whole answers to requests that had timed out
+    foreign: int = 0  # whole frames that answer nothing that was asked here
+    foreign_requests: int = 0  # those of them that are another master's questions
+    noise_bytes: int = 0
+    echoes: int = 0  # our own requests, heard back
+    opened: int = 0
 
 
-def shape_of(unit: int, table: Table, count: int) -> Shape:
-    data_bytes = (count + 7) // 8 if table.is_bits else 2 * count
-    return Shape(unit, table.function, data_bytes)
-
-
-def find_rtu_reply(received: bytes, shape: Shape) -> bytes:
-    """Return the first CRC-right frame that fits, from anywhere in the bytes; b"" if none."""
-    answer = bytes((shape.unit, shape.function, shape.data_bytes)), 5 + shape.data_bytes
-    refusal = bytes((shape.unit, shape.function | 0x80)), 5
-    for head, length in (answer, refusal):
-        at = received.find(head)
-        while at >= 0:
-            frame = received[at : at + length]
-            crc = int.from_bytes(frame[-2:], "big")
-            if len(frame) == length and FramerRTU.check_CRC(frame[:-2], crc):
-                return frame
-            at = received.find(head, at + 1)
-    return b""
-
-
-def find_tcp_reply(received: bytes, shape: Shape, transaction: int) -> bytes:
-    """Return the first whole frame with this transaction id that fits; b"" if none."""
-    at = 0
-    while len(received) - at >= 8:
-        number, protocol, length, unit = struct.unpack_from(">HHHB", received, at)
-        end = at + 6 + length
-        if protocol or length < 3 or end > len(received):
-            return b""
-        if number == transaction and unit == shape.unit and shape.fits(received[at + 7 : end]):
-            return received[at:end]
-        at = end
-    return b""
+Dial = Callable[[Client, Bus], Awaitable[asyncio.BaseTransport]]
 
 
 @asynccontextmanager
-async def open_bus(bus: Bus, *, late_ms: int = LATE_MS) -> AsyncIterator["BusDoor"]:
-    """Give the door to one bus, as its only user. The port is opened by the first read."""
+async def open_bus(
+    bus: Bus, *, late_ms: int | None = None, dial: Dial | None = None
+) -> AsyncIterator["BusDoor"]:
+    """Give the door to one bus, as its only user. The port is opened by the first read.
+
+    `late_ms` and `dial` stand in for the bus's own in tests and simulations.
+    """
     # every timeout and every stray byte is a line there; here they are exceptions with a name
     logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
-    door = BusDoor(bus, late_ms)
+    door = BusDoor(bus, bus.late_ms if late_ms is None else late_ms, dial or _dial)
     try:
         yield door
     finally:
@@ -111,10 +100,14 @@ async def open_bus(bus: Bus, *, late_ms: int = LATE_MS) -> AsyncIterator["BusDoo
 class BusDoor:
     """One bus: one request in flight, in the order of the calls."""
 
-    def __init__(self, bus: Bus, late_ms: int) -> None:
+    def __init__(self, bus: Bus, late_ms: int, dial: Dial) -> None:
+        self.counts = BusCounts()
         self._bus = bus
+        self._dial = dial
+        self._is_serial = isinstance(bus.link, SerialLine)
         self._late_s = late_ms / 1000
         self._gap_s = _gap_s(bus)
+        self._loop = asyncio.get_running_loop()
         self._lock = asyncio.Lock()
         self._client: Client | None = None
         self._down_why = ""
@@ -122,14 +115,20 @@ class BusDoor:
         self._backoff_s = 0.0
         self._open_at = 0.0
         self._shape: Shape | None = None  # of the answer that is under way
-        self._transaction = 0
+        self._sent = b""
+        self._takes_refusal = True
         self._is_waited_for = False
         self._owed_until = 0.0
         self._answered = asyncio.Event()
+        self._heard = b""  # and not yet told what it was
         self._heard_at = 0.0
-        self._unread = b""
+        self._is_garbled = False  # a TCP stream in which no frame can be found any more
         self._timeouts = 0
-        self._late: dict[Shape, float] = {}  # timed out: an answer of this shape may come until
+        self._missed: Shape | None = None  # timed out last: its answer may have come damaged
+        self._late: dict[Shape, float] = {}  # an answer of this shape may come until
+        self._asked_by_others: set[Shape] = set()
+        self._units: set[int] = set()
+        self._masters: deque[float] = deque(maxlen=MASTER_REQUESTS)
 
     async def read(
         self, unit: int, table: Table, start: int, count: int, timeout_ms: int
@@ -139,6 +138,7 @@ class BusDoor:
         Raises DeviceSilent, DeviceRefused or BusDown; never returns another request's answer.
         """
         shape = shape_of(unit, table, count)
+        self._units.add(unit)
         async with self._lock:
             client = await self._opened()
             await self._until_free(shape)
@@ -149,21 +149,32 @@ class BusDoor:
 
         For the scheduler, which has better things to read meanwhile.
         """
+        if not self._late:
+            return 0
+        if self._shape is None and self._loop.time() >= self._heard_at + self._gap_s:
+            self._settle()
         until = self._late.get(shape_of(unit, table, count), 0.0)
-        return max(0, round(1000 * (until - asyncio.get_running_loop().time())))
+        return max(0, round(1000 * (until - self._loop.time())))
+
+    @property
+    def has_foreign_master(self) -> bool:
+        """True while somebody else asks questions on this line: not once, but again and again."""
+        full = len(self._masters) == MASTER_REQUESTS
+        return full and self._loop.time() - self._masters[0] < MASTER_WITHIN_S
 
     def close(self) -> None:
         """Give the port or socket back."""
         client, self._client = self._client, None
         self._shape = None
         self._owed_until = 0.0
+        self._heard = b""
         if client is not None:
             client.close()
 
     async def _opened(self) -> Client:
         if self._client is not None and self._client.connected:
             return self._client
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         self.close()
         if now < self._open_at:
             raise BusDown(self._down_why)
@@ -171,27 +182,30 @@ class BusDoor:
         return self._client
 
     async def _open(self) -> Client:
-        client = _client_of(self._bus, self._on_packet, self._on_connection)
-        client.ctx.max_buffer_size = BUFFER_BYTES
-        client.set_max_no_responses(2**31)  # when to reopen is decided here
+        client: Client | None = None
         try:
             # not client.connect(): that turns every reason into False
-            client.ctx.transport, _ = await asyncio.wait_for(
-                client.ctx.call_create(), OPEN_TIMEOUT_S
-            )
-        except (OSError, termios.error, TimeoutError) as error:
-            client.close()
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                client = _client_of(self._bus, self._on_packet, self._on_connection)
+                client.ctx.max_buffer_size = PACKET_BYTES
+                client.set_max_no_responses(2**31)  # when to reopen is decided here
+                client.ctx.transport = await self._dial(client, self._bus)
+        except (OSError, termios.error, TimeoutError, BusDown) as error:
+            if client is not None:
+                client.close()
             raise self._gone(_why(error, self._bus)) from error
         except asyncio.CancelledError:
-            client.close()
+            if client is not None:
+                client.close()
             raise
-        self._unread = b""
+        self.counts.opened += 1
+        self._heard = b""
+        self._is_garbled = False
         self._timeouts = 0
         return client
 
     async def _until_free(self, shape: Shape) -> None:
         """Wait until nothing that is still under way can be taken for the answer to `shape`."""
-        loop = asyncio.get_running_loop()
         if self._shape is not None and not self._answered.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._owed_until):
@@ -199,13 +213,20 @@ class BusDoor:
             if not self._answered.is_set():
                 self._is_late(self._shape)
         self._shape = None
-        await asyncio.sleep(self._late.get(shape, 0.0) - loop.time())
+        await self._until_quiet()
+        while (wait_s := self._late.get(shape, 0.0) - self._loop.time()) > 0:
+            await asyncio.sleep(min(wait_s, HOLD_STEP_S))
+            await self._until_quiet()
         self._late.pop(shape, None)
+
+    async def _until_quiet(self) -> None:
+        """Keep the gap, counted from the last byte heard; then say what was heard."""
         for _ in range(BABBLE_GAPS):
-            wait_s = self._heard_at + self._gap_s - loop.time()
+            wait_s = self._heard_at + self._gap_s - self._loop.time()
             if wait_s <= 0:
                 break
             await asyncio.sleep(wait_s)
+        self._settle()
 
     async def _exchange(
         self,
@@ -217,11 +238,12 @@ class BusDoor:
         timeout_ms: int,
     ) -> list[int]:
         client.ctx.comm_params.timeout_connect = timeout_ms / 1000
-        self._owed_until = asyncio.get_running_loop().time() + timeout_ms / 1000
+        self._owed_until = self._loop.time() + timeout_ms / 1000
         self._answered.clear()
         self._shape = shape
-        self._unread = b""
+        self._takes_refusal = not self._late or self._is_refusal_ours(shape)
         self._is_waited_for = True
+        self.counts.requests += 1
         try:
             reply = await _request(client, shape.unit, table, start, count)
         except ModbusIOException as error:
@@ -235,59 +257,168 @@ class BusDoor:
         finally:
             self._is_waited_for = False
         self._shape = None
-        self._on_answer(shape)
+        self._on_answer(shape, reply)
         return _words_of(reply, shape.unit, table, count)
 
-    def _on_answer(self, shape: Shape) -> None:
+    def _is_refusal_ours(self, shape: Shape) -> bool:
+        """False while another request of this unit and function may still be refused.
+
+        An exception reply has no length to tell it by.
+        """
+        now = self._loop.time()
+        self._late = {late: until for late, until in self._late.items() if until > now}
+        return all(
+            (late.unit, late.function) != (shape.unit, shape.function) for late in self._late
+        )
+
+    def _on_answer(self, shape: Shape, reply: ModbusPDU) -> None:
         self._timeouts = 0
         self._backoff_s = 0.0
         if self._is_said_down:
             self._is_said_down = False
             log.debug("bus answers again bus=%s", self._bus.id)
-        # a unit answers in order: what it answered before this one cannot come any more
-        for late in [late for late in self._late if late.unit == shape.unit and late != shape]:
-            del self._late[late]
+        if isinstance(reply, ExceptionResponse) and reply.exception_code in BRIDGE_GAVE_UP:
+            self._is_late(shape)  # its device may still answer, into the next question
+        elif self._late:
+            # a unit answers in order: what it answered before this one cannot come any more
+            self._late = {late: t for late, t in self._late.items() if late.unit != shape.unit}
 
     def _on_timeout(self, shape: Shape) -> None:
+        self.counts.timeouts += 1
+        self._missed = shape
         self._is_late(shape)
-        if isinstance(self._bus.link, TcpLink):
+        if not self._is_serial:
             self._timeouts += 1
             # half a frame would shift every later one; and a peer that is gone never says so
-            if self._unread or self._timeouts >= TIMEOUTS_TO_REOPEN:
+            if self._heard or self._is_garbled or self._timeouts >= TIMEOUTS_TO_REOPEN:
                 self.close()
 
     def _is_late(self, shape: Shape) -> None:
-        if isinstance(self._bus.link, SerialLine):  # TCP answers carry their request's number
-            self._late[shape] = asyncio.get_running_loop().time() + self._late_s
+        # TCP answers carry their request's number; but what a bridge puts that number on came
+        # over a line where nothing does
+        if self._is_serial or len(self._units) > 1:
+            self._late[shape] = self._loop.time() + self._late_s
 
     def _gone(self, why: str) -> BusDown:
         """Remember why, and when to try again."""
         self._down_why = why
         first, longest = BACKOFF_S
         self._backoff_s = min(longest, 2 * self._backoff_s) or first
-        self._open_at = asyncio.get_running_loop().time() + self._backoff_s
+        self._open_at = self._loop.time() + self._backoff_s
         if not self._is_said_down:
             self._is_said_down = True
             log.debug("bus is gone bus=%s why=%s", self._bus.id, why)
         return BusDown(why)
 
     def _on_packet(self, is_sent: bool, packet: bytes) -> bytes:
-        """Let through to pymodbus only the frame that answers the request under way."""
+        """Let through to pymodbus only the frame that answers the request under way.
+
+        What was heard is kept here; pymodbus's own buffer is emptied, so that `packet` is always
+        what came just now.
+        """
         if is_sent:
-            self._transaction = int.from_bytes(packet[:2], "big")
+            self._sent = packet
             return packet
-        self._heard_at = asyncio.get_running_loop().time()
-        self._unread = packet
-        if self._shape is None:
+        self._heard_at = self._loop.time()
+        if self._client is not None:
+            self._client.ctx.recv_buffer = b""
+        frame = self._hear_rtu(packet) if self._is_serial else self._hear_tcp(packet)
+        if frame:
+            self._answered.set()
+        return frame  # nobody waits after a cancelled read: then pymodbus drops it
+
+    def _hear_rtu(self, packet: bytes) -> bytes:
+        heard = self._heard + packet if self._heard else packet
+        if len(heard) > BUFFER_BYTES:
+            self.counts.noise_bytes += len(heard) - BUFFER_BYTES
+            heard = heard[-BUFFER_BYTES:]
+        self._heard = heard
+        if self._shape is None or self._answered.is_set() or self._sent.startswith(heard):
             return b""
-        if isinstance(self._bus.link, TcpLink):
-            frame = find_tcp_reply(packet, self._shape, self._transaction)
-        else:
-            frame = find_rtu_reply(packet, self._shape)
+        echo = heard.find(self._sent)
+        began = 0 if echo < 0 else echo + len(self._sent)
+        frame = find_rtu_reply(heard[began:], self._shape, takes_refusal=self._takes_refusal)
         if not frame:
             return b""
-        self._answered.set()
-        return frame  # nobody waits after a cancelled read: then pymodbus drops it
+        at = heard.find(frame, began)
+        if at and self._is_asked_by_another(heard[:at]):
+            self._heard = heard[at + len(frame) :]
+            self._tell(heard[: at + len(frame)])
+            return b""
+        self._heard = heard[at + len(frame) :]
+        if at:
+            self._tell(heard[:at])
+        return frame
+
+    def _is_asked_by_another(self, heard: bytes) -> bool:
+        """True if another master's request for an answer just like ours stands in the bytes."""
+        return any(
+            found.kind is Kind.REQUEST and found.shape == self._shape and found.raw != self._sent
+            for found in find_frames(heard)
+            if isinstance(found, Frame)
+        )
+
+    def _hear_tcp(self, packet: bytes) -> bytes:
+        try:
+            frames, self._heard = cut_tcp(self._heard + packet if self._heard else packet)
+        except ValueError:
+            self._is_garbled = True
+            self.counts.noise_bytes += len(packet)
+            return b""
+        reply = b""
+        transaction = int.from_bytes(self._sent[:2], "big")
+        for frame in frames:
+            if not reply and self._shape and tcp_fits(frame, self._shape, transaction):
+                reply = frame
+            elif int.from_bytes(frame[:2], "big") < transaction:
+                self.counts.late += 1
+            else:
+                self.counts.foreign += 1
+        return reply
+
+    def _settle(self) -> None:
+        """Say what the bytes were that answered nothing; nothing is under way now."""
+        if self._heard and self._is_serial:
+            heard, self._heard = self._heard, b""
+            self._tell(heard)
+        self._missed = None
+
+    def _tell(self, heard: bytes) -> None:
+        for found in find_frames(heard):
+            match found:
+                case Frame(kind=Kind.REQUEST):
+                    self._heard_asking(found)
+                case Frame():
+                    self._heard_answering(found)
+                case noise:
+                    self._heard_noise(noise)
+
+    def _heard_noise(self, noise: bytes) -> None:
+        self.counts.noise_bytes += len(noise)
+        if self._missed and bytes((self._missed.unit, self._missed.function)) in noise:
+            self.counts.crc_errors += 1
+            self._missed = None
+
+    def _heard_asking(self, request: Frame) -> None:
+        """Our echo; or another master, and then its answer is no answer to us."""
+        if request.raw == self._sent:
+            self.counts.echoes += 1
+            return
+        self.counts.foreign += 1
+        self.counts.foreign_requests += 1
+        self._masters.append(self._loop.time())
+        self._asked_by_others.add(request.shape)
+        self._is_late(request.shape)
+
+    def _heard_answering(self, reply: Frame) -> None:
+        """What was owed has come, and need not be waited for any more."""
+        answered = [late for late in self._late if is_answer(reply, late)]
+        is_ours = bool(answered) and not self._asked_by_others.intersection(answered)
+        self.counts.late += is_ours
+        self.counts.foreign += not is_ours
+        if len(answered) == 1:  # a refusal may answer any of several
+            del self._late[answered[0]]
+            self._asked_by_others.discard(answered[0])
 
     def _on_connection(self, is_up: bool) -> None:
         """A port that is pulled while an answer is awaited ends the wait at once."""
@@ -298,13 +429,40 @@ class BusDoor:
             client.ctx.response_future.set_exception(ConnectionException("connection lost"))
 
 
+async def _dial(client: Client, bus: Bus) -> asyncio.BaseTransport:
+    """Open the port or the connection as the bus says."""
+    transport, _ = await client.ctx.call_create()
+    if isinstance(bus.link, SerialLine):
+        try:
+            if bus.link.rs485 is not None:
+                set_direction(transport.sync_serial, bus.link.rs485)
+            await asyncio.sleep(bus.link.open_delay_ms / 1000)
+        except BaseException:
+            transport.close()
+            raise
+    return cast(asyncio.BaseTransport, transport)
+
+
+def set_direction(port: serial.Serial, direction: Direction) -> None:
+    """Let the driver switch between sending and receiving with RTS. OSError when it cannot."""
+    try:
+        port.rs485_mode = RS485Settings(
+            rts_level_for_tx=direction.rts_on_send,
+            rts_level_for_rx=not direction.rts_on_send,
+            delay_before_tx=direction.delay_before_ms / 1000,
+            delay_before_rx=direction.delay_after_ms / 1000,
+        )
+    except (ValueError, OSError) as error:  # pyserial: ValueError, whatever the driver said
+        raise OSError(errno.EOPNOTSUPP, "no RS-485 direction control") from error
+
+
 def _client_of(
     bus: Bus, on_packet: Callable[[bool, bytes], bytes], on_connection: Callable[[bool], None]
 ) -> Client:
     match bus.link:
         case SerialLine(port, baud, parity, stop_bits):
             return AsyncModbusSerialClient(
-                port,
+                find_port(port),
                 baudrate=baud,
                 bytesize=8,
                 parity={Parity.NONE: "N", Parity.EVEN: "E", Parity.ODD: "O"}[parity],
@@ -369,6 +527,8 @@ def _lost(bus: Bus) -> str:
 
 def _why(error: BaseException, bus: Bus) -> str:
     """Say for people why the port or the connection cannot be opened."""
+    if isinstance(error, BusDown):
+        return error.why
     if isinstance(bus.link, SerialLine):
         return _why_no_port(error, bus.link)
     return _why_no_connection(error, bus.link)
@@ -386,6 +546,7 @@ def _why_no_port(error: BaseException, line: SerialLine) -> str:
         errno.EBUSY: f"{line.port} is in use by another program",
         errno.EAGAIN: f"{line.port} is in use by another program",
         errno.EINVAL: f"{line.port} does not take {settings}",
+        errno.EOPNOTSUPP: f"the driver of {line.port} cannot switch RS-485 direction with RTS",
         None: f"{line.port} is not a serial port",  # pyserial: no terminal settings to be had
     }
     number = error.errno if isinstance(error, OSError) else errno.EINVAL

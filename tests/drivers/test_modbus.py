@@ -16,7 +16,8 @@ import pytest
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
 from gateway.domain.points import Table
 from gateway.domain.site import Bus, Parity, SerialLine, TcpLink
-from gateway.drivers.modbus import find_rtu_reply, find_tcp_reply, open_bus, shape_of
+from gateway.drivers.frames import cut_tcp, find_rtu_reply, shape_of, tcp_fits
+from gateway.drivers.modbus import open_bus
 from tests.partners.modbus.line import Device, Port, crc16, frame, refusal
 
 ANSWER_MS = 5_000  # generous: a busy machine; nothing waits so long when all is well
@@ -93,16 +94,23 @@ def mbap(transaction, pdu, unit=7):
 
 def test_a_tcp_frame_counts_only_with_its_transaction_and_its_shape():
     shape = shape_of(7, INPUT, 1)
-    good = mbap(5, b"\x04\x02\x00\x09")
-    assert find_tcp_reply(good, shape, 5) == good
-    assert find_tcp_reply(mbap(4, b"\x04\x02\x00\x08") + good, shape, 5) == good
-    assert find_tcp_reply(mbap(5, b"\x84\x02"), shape, 5) == mbap(5, b"\x84\x02")
+    for good in (mbap(5, b"\x04\x02\x00\x09"), mbap(5, b"\x84\x02")):
+        assert tcp_fits(good, shape, 5)
     for foreign in (
         mbap(0, b"\x04\x02\x00\x09"), mbap(5, b"\x04\x02\x00\x09", unit=8),
         mbap(5, b"\x03\x02\x00\x09"), mbap(5, b"\x04\x04\x00\x09\x00\x01"),
-        mbap(5, b"\x04\x04\x00\x09"), good[:-1], b"HTTP/1.1 400 Bad Request\r\n",
+        mbap(5, b"\x04\x04\x00\x09"),
     ):  # fmt: skip
-        assert find_tcp_reply(foreign, shape, 5) == b""
+        assert not tcp_fits(foreign, shape, 5)
+
+
+def test_tcp_frames_are_cut_apart_and_half_a_one_is_kept():
+    first, second = mbap(4, b"\x04\x02\x00\x08"), mbap(5, b"\x04\x02\x00\x09")
+    assert cut_tcp(first + second) == ([first, second], b"")
+    assert cut_tcp(first + second[:-1]) == ([first], second[:-1])
+    assert cut_tcp(second[:3]) == ([], second[:3])
+    with pytest.raises(ValueError, match="not a Modbus header"):
+        cut_tcp(b"HTTP/1.1 400 Bad Request\r\n")
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -190,6 +198,15 @@ async def test_a_late_answer_never_becomes_another_registers_value(port):
             await door.read(3, INPUT, 0, 2, SILENCE_MS)
         assert door.hold_ms(3, INPUT, 2) > 0
         assert await door.read(3, INPUT, 50, 2, ANSWER_MS) == [1050, 1050]
+    assert device.heard_at[1] - device.heard_at[0] >= 0.15, "not before the late answer came"
+
+
+async def test_an_answer_that_never_comes_is_waited_for_as_long_as_it_may(port):
+    device = Device(port, lambda *fields: b"" if fields[2] == 0 else counting(*fields))
+    async with on(port, late_ms=400) as door:
+        with pytest.raises(DeviceSilent):
+            await door.read(3, INPUT, 0, 2, SILENCE_MS)
+        assert await door.read(3, INPUT, 50, 2, ANSWER_MS) == [50, 51]
     assert device.heard_at[1] - device.heard_at[0] >= 0.4
 
 

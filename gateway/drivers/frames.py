@@ -1,0 +1,154 @@
+"""Modbus frames among bytes: the reply that is awaited, and what everything else was.
+
+Pure: bytes in, findings out. The one checksum is pymodbus's own.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from pymodbus.framer.rtu import FramerRTU
+
+from gateway.domain.points import Table
+
+REQUEST_BYTES = 8  # functions 1-6: unit, function, two fields, CRC
+REFUSAL_BYTES = 5
+LARGEST_UNIT = 247
+MBAP_LONGEST = 254  # unit and PDU: MODBUS Messaging on TCP/IP V1.0b, 3.1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an answer must look like to belong to a request."""
+
+    unit: int
+    function: int
+    data_bytes: int
+
+    def fits(self, pdu: bytes) -> bool:
+        """True if this is the answer or the exception that a request of this shape may get."""
+        if len(pdu) >= 2 and pdu[0] == self.function | 0x80:
+            return len(pdu) == 2
+        return (
+            len(pdu) == 2 + self.data_bytes
+            and pdu[0] == self.function
+            and pdu[1] == self.data_bytes
+        )
+
+
+class Kind(Enum):
+    """What a whole frame that nobody here awaited is."""
+
+    REQUEST = "request"
+    REPLY = "reply"
+    REFUSAL = "refusal"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A CRC-right frame; `shape` is that of the reply: the one it is, or the one it asks for."""
+
+    kind: Kind
+    shape: Shape
+    raw: bytes
+
+
+def shape_of(unit: int, table: Table, count: int) -> Shape:
+    data_bytes = (count + 7) // 8 if table.is_bits else 2 * count
+    return Shape(unit, table.function, data_bytes)
+
+
+def is_crc_right(frame: bytes) -> bool:
+    return FramerRTU.compute_CRC(frame[:-2]) == int.from_bytes(frame[-2:], "big")
+
+
+def find_rtu_reply(received: bytes, shape: Shape, *, takes_refusal: bool = True) -> bytes:
+    """Return the first CRC-right frame that fits, from anywhere in the bytes; b"" if none."""
+    heads = [(bytes((shape.unit, shape.function, shape.data_bytes)), 5 + shape.data_bytes)]
+    if takes_refusal:
+        heads.append((bytes((shape.unit, shape.function | 0x80)), REFUSAL_BYTES))
+    for head, length in heads:
+        at = received.find(head)
+        while 0 <= at <= len(received) - length:
+            frame = received[at : at + length]
+            if is_crc_right(frame):
+                return frame
+            at = received.find(head, at + 1)
+    return b""
+
+
+def find_frames(received: bytes) -> Iterator[Frame | bytes]:
+    """Yield what the bytes are, in order: whole frames, and the noise between them.
+
+    Only for bytes that answered nothing: every offset is tried.
+    """
+    at = began = 0
+    while at < len(received):
+        if (frame := _frame_at(received, at)) is None:
+            at += 1
+            continue
+        if at > began:
+            yield received[began:at]
+        yield frame
+        at = began = at + len(frame.raw)
+    if at > began:
+        yield received[began:at]
+
+
+def is_answer(frame: Frame, shape: Shape) -> bool:
+    """True if this whole reply is one that a request of this shape may get."""
+    if frame.kind is Kind.REPLY:
+        return frame.shape == shape
+    is_same = (frame.shape.unit, frame.shape.function) == (shape.unit, shape.function)
+    return frame.kind is Kind.REFUSAL and is_same
+
+
+def _frame_at(received: bytes, at: int) -> Frame | None:
+    if len(received) - at < REFUSAL_BYTES or received[at] > LARGEST_UNIT:
+        return None
+    unit, function, third = received[at : at + 3]
+    if 1 <= function <= 4:
+        reply = received[at : at + 5 + third]
+        if third and len(reply) == 5 + third and is_crc_right(reply):
+            return Frame(Kind.REPLY, Shape(unit, function, third), reply)
+    if 1 <= function <= 6:
+        request = received[at : at + REQUEST_BYTES]
+        if len(request) == REQUEST_BYTES and is_crc_right(request):
+            return Frame(Kind.REQUEST, _asked(request), request)
+    if 0x81 <= function <= 0x90:
+        refusal = received[at : at + REFUSAL_BYTES]
+        if is_crc_right(refusal):
+            return Frame(Kind.REFUSAL, Shape(unit, function & 0x7F, 0), refusal)
+    return None
+
+
+def _asked(request: bytes) -> Shape:
+    unit, function, _start, count = struct.unpack(">BBHH", request[:6])
+    data_bytes = {1: (count + 7) // 8, 2: (count + 7) // 8, 3: 2 * count, 4: 2 * count}
+    return Shape(unit, function, data_bytes.get(function, 0))
+
+
+def cut_tcp(received: bytes) -> tuple[list[bytes], bytes]:
+    """Return the whole MBAP frames, and the bytes of one that is still coming.
+
+    ValueError when the bytes are no Modbus: where the next frame begins cannot be known then.
+    """
+    frames = []
+    at = 0
+    while len(received) - at >= 6:
+        protocol, length = struct.unpack_from(">HH", received, at + 2)
+        if protocol or not 3 <= length <= MBAP_LONGEST:
+            raise ValueError("not a Modbus header")
+        end = at + 6 + length
+        if end > len(received):
+            break
+        frames.append(received[at:end])
+        at = end
+    return frames, received[at:]
+
+
+def tcp_fits(frame: bytes, shape: Shape, transaction: int) -> bool:
+    """True if a whole MBAP frame answers the request of this number and shape."""
+    number = int.from_bytes(frame[:2], "big")
+    return number == transaction and frame[6] == shape.unit and shape.fits(frame[7:])
