@@ -47,7 +47,7 @@ async def measure(folder: Path, plan: Plan) -> list[Figure]:
                         f"disk-{turn}",
                     ),
                     f"gateway-{turn}",
-                )  # fmt: skip
+                )
             )
             for turn in range(plan.repeats)
         ]

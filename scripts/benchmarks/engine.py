@@ -12,7 +12,7 @@ from gateway.domain.points import Table
 from gateway.domain.site import Bus, TcpLink
 from gateway.drivers.modbus import open_bus
 from scripts.benchmarks.figures import Figure
-from scripts.benchmarks.rig import open_field
+from scripts.benchmarks.rig import new_folder, open_field
 
 Read = Callable[[], Awaitable[list[int]]]
 
@@ -31,7 +31,7 @@ class Rate:
 
 
 async def measure(folder: Path, plan: Plan) -> list[Figure]:
-    folder.mkdir(parents=True)
+    new_folder(folder)
     ours, bares = [], []
     async with open_field(folder, 1, 1, plan.registers) as field:
         port, count = field.ports[0], plan.registers

@@ -73,7 +73,7 @@ def _figures(delays: Delays, bare: Sequence[float], what: str) -> list[Figure]:
                     (percentile(values, share),),
                     (percentile(others, share),) if others else (),
                     target=most,
-                )  # fmt: skip
+                )
             )
     return figures
 

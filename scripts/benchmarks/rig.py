@@ -47,6 +47,11 @@ async def until(look: Callable[[], T | None], what: str) -> T:
     return found
 
 
+def new_folder(path: Path) -> Path:
+    path.mkdir(parents=True)
+    return path
+
+
 # --- the world around -------------------------------------------------------------------------
 
 
@@ -59,8 +64,10 @@ class Field:
     alarm_port: int
 
     async def ask(self, line: str) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line.encode() + b"\n")
+        pipe = self.process.stdin
+        if pipe is None:
+            raise CannotMeasure("the simulated devices do not listen")
+        pipe.write(line.encode() + b"\n")
         return await _line_of(self.process)
 
     async def registers(self) -> int:
@@ -88,8 +95,8 @@ async def open_field(folder: Path, buses: int, units: int, registers: int) -> As
 
 
 async def _line_of(process: Process) -> dict[str, Any]:
-    assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)
+    pipe = process.stdout
+    line = await asyncio.wait_for(pipe.readline(), PATIENCE_S) if pipe else b""
     if not line:
         raise CannotMeasure("the simulated devices ended")
     answer: dict[str, Any] = json.loads(line)
@@ -128,8 +135,7 @@ async def open_world(
     folder: Path, *, buses: int = 1, units: int = 1, registers: int = 40
 ) -> AsyncIterator[World]:
     """Everything that is not measured; gone when the block is left."""
-    folder.mkdir(parents=True, exist_ok=True)
-    history = folder / "history.sqlite"
+    history = new_folder(folder) / "history.sqlite"
     async with AsyncExitStack() as stack:
         field = await stack.enter_async_context(open_field(folder, buses, units, registers))
         broker = await stack.enter_async_context(open_broker(folder))
@@ -143,8 +149,8 @@ async def open_world(
                 env={"PYTHONPATH": str(ROOT)},
             )
         )  # fmt: skip
-        assert broker.process is not None
-        pids = (field.process.pid, broker.process.pid, platform.pid)
+        processes = (field.process, broker.process, platform)
+        pids = tuple(process.pid for process in processes if process is not None)
         yield World(folder, field, broker.url, history, pids)
 
 
