@@ -12,12 +12,14 @@ import tempfile
 import threading
 import time
 from asyncio import AbstractEventLoop, get_running_loop
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from gateway.core.button import Button, Press, due_ms, found, take_edge, take_level
 from gateway.core.panel import fault_signal, level_at, next_change_ms, picture
 from gateway.domain.events import FaultCleared, FaultRaised
 from gateway.domain.signals import Lamp, Levels, Pattern, Signal
@@ -30,7 +32,6 @@ FAULT = "panel_failing"
 BEAT_LIMIT_MS = 5_000
 LOOK_EVERY_MS = 1_000  # the thread's own beat, also when nothing changes
 RETRY_MS = (1_000, 15_000)  # first and longest wait before a failed pin is opened again
-DEBOUNCE_MS = 50
 STOP_WITHIN_S = 2.0
 
 OUTPUTS = ("buzzer", "red", "amber", "yellow", "green")  # set in this order: heard before seen
@@ -66,12 +67,12 @@ class Wires:
         pins: PanelPins,
         factory: Callable[[], Any] | None,
         on_fault: Report,
-        on_button: Callable[[], None],
+        on_edge: Callable[[bool], None],
     ) -> None:
         self._pins = pins
         self._make_factory = factory
         self._report = on_fault
-        self._on_button = on_button
+        self._on_edge = on_edge
         self.factory: Any = None
         self._devices: dict[str, Any] = {}
         self._written: dict[str, bool] = {}
@@ -97,6 +98,17 @@ class Wires:
             if getattr(self._pins, name) is not None and self._written.get(name) is not level:
                 self._try(name, mono_ms, lambda name=name, level=level: self._set(name, level))  # type: ignore[misc]
 
+    def is_button_down(self, mono_ms: int) -> bool | None:
+        """Return the contact's level at this moment; None when it cannot be read. Never raises."""
+        button = self._devices.get("silence")
+        if button is None:
+            return None
+        try:
+            return bool(button.is_active)
+        except Exception as error:  # noqa: BLE001 - as in _try; the next write opens it anew
+            self._fail("silence", error, mono_ms, 0)
+            return None
+
     def close(self) -> None:
         """Give the pins back. They then fall to their pull; the kernel decides on a Pi."""
         for name in tuple(self._devices):
@@ -111,15 +123,18 @@ class Wires:
         try:
             do()
         except Exception as error:  # noqa: BLE001 - gpiozero, lgpio and the kernel raise what they like
-            wait = min(max(RETRY_MS[0], 2 * wait), RETRY_MS[1])
-            if name not in self._failing:
-                self._report(FaultRaised(FAULT, name, f"{type(error).__name__}: {error}"))
-            self._failing[name] = (mono_ms + wait, wait)
-            self._close(name)
+            self._fail(name, error, mono_ms, wait)
             return False
         if self._failing.pop(name, None) is not None:
             self._report(FaultCleared(FAULT, name))
         return True
+
+    def _fail(self, name: str, error: Exception, mono_ms: int, wait: int) -> None:
+        wait = min(max(RETRY_MS[0], 2 * wait), RETRY_MS[1])
+        if name not in self._failing:
+            self._report(FaultRaised(FAULT, name, f"{type(error).__name__}: {error}"))
+        self._failing[name] = (mono_ms + wait, wait)
+        self._close(name)
 
     def _open_factory(self) -> None:
         if self.factory is None and self._make_factory is not None:
@@ -129,8 +144,8 @@ class Wires:
         from gpiozero import DigitalInputDevice  # noqa: PLC0415 - not loaded where there are no pins
 
         button = DigitalInputDevice(self._pins.silence, pull_up=True, pin_factory=self.factory)
-        pressed, released = debounce(self._on_button)
-        button.when_activated, button.when_deactivated = pressed, released
+        button.when_activated = lambda: self._on_edge(True)
+        button.when_deactivated = lambda: self._on_edge(False)
         self._devices["silence"] = button
 
     def _set(self, name: str, level: bool) -> None:
@@ -162,16 +177,26 @@ class Wires:
 class Panel:
     """What the daemon holds. `show` and `beat` belong to the decider and never block or raise."""
 
-    def __init__(self, wires: Wires, on_fault: Report, mono: Callable[[], int]) -> None:
-        self.wires = wires
+    def __init__(
+        self,
+        pins: PanelPins,
+        factory: Callable[[], Any] | None,
+        on_fault: Report,
+        on_press: Callable[[Press], None],
+        mono: Callable[[], int],
+    ) -> None:
+        self.wires = Wires(pins, factory, on_fault, self._note_edge)
         self._mono = mono
         self._report = on_fault
+        self._on_press = on_press
+        self._button: Button | None = None  # None: not read yet
+        self._edges: deque[tuple[int, bool]] = deque()  # from gpiozero's thread to the panel's
         self._shown = DARK
         self._alone: tuple[Signal, Signal] | None = None  # what was shown, what is shown instead
         self._beat = self._thread_beat = mono()
         self._wake = threading.Event()
         self._is_stopping = False
-        self._is_failing = False
+        self._is_failing = self._is_said_alone = False
         self._thread = threading.Thread(target=self._run, name="panel", daemon=True)
 
     def show(self, signal: Signal) -> None:
@@ -249,19 +274,54 @@ class Panel:
         is_alone = mono_ms - beat > BEAT_LIMIT_MS
         if not is_alone:
             self._alone = None
+            if self._is_said_alone:
+                self._is_said_alone = False
+                log.warning("somebody decides again")
         elif self._alone is None or self._alone[0] is not shown:
             self._alone = (shown, fault_signal(mono_ms, shown))
-            log.error("panel: the decider has not beaten for %d ms", mono_ms - beat)
+            if not self._is_said_alone:
+                self._is_said_alone = True
+                log.error("nobody decides, the panel shows it age_ms=%s", mono_ms - beat)
         signal = self.signal
         relay = not is_alone and signal.green is not Lamp.OFF  # dead or stopped: it drops
         self.wires.write(vars_of(level_at(signal, mono_ms)) | {"relay": relay}, mono_ms)
+        self._read_button(self._mono())
         times = (
             next_change_ms(signal, mono_ms),
+            None if self._button is None else due_ms(self._button),
             self.wires.retry_at_ms,
             None if is_alone else beat + BEAT_LIMIT_MS + 1,
             mono_ms + LOOK_EVERY_MS,
         )
         return max(0, min(at for at in times if at is not None) - self._mono())
+
+    def _note_edge(self, is_down: bool) -> None:
+        self._edges.append((self._mono(), is_down))
+        self._wake.set()
+
+    def _read_button(self, mono_ms: int) -> None:
+        """Take every edge since the last turn, then the level itself: an edge may be lost."""
+        edges = [self._edges.popleft() for _ in range(len(self._edges))]
+        is_down = self.wires.is_button_down(mono_ms)  # after the edges: it is the newest
+        if is_down is None:
+            self._button = None
+        elif self._button is None:
+            self._button = found(is_down, mono_ms)
+        else:
+            for at_ms, level in edges:
+                self._button, said = take_edge(self._button, level, at_ms)
+                self._say(said)
+            self._button, said = take_level(self._button, is_down, mono_ms)
+            self._say(said)
+
+    def _say(self, said: tuple[Press, ...]) -> None:
+        for press in said:
+            if press is Press.STUCK:
+                self._report(FaultRaised(FAULT, "silence", "button held down for a minute"))
+            elif press is Press.FREED:
+                self._report(FaultCleared(FAULT, "silence"))
+            else:
+                self._on_press(press)
 
 
 @contextmanager
@@ -270,26 +330,30 @@ def open_panel(
     *,
     factory: str = Gpio.AUTO,
     on_button: Callable[[], None],
+    on_hold: Callable[[], None] = lambda: None,
     on_fault: Report,
     log_path: Path | None = None,
     mono: Callable[[], int] = mono,
 ) -> Iterator[Panel]:
     """Give a running panel; on leaving, also by an exception, outputs go to the fault state.
 
-    `on_button` and `on_fault` (code `panel_failing`, subject an output, `silence`, `gpio` or
-    `thread`) are called in the event loop that opens the panel, or in the panel's thread when
-    there is none. With the mock factory every pin transition is appended to `log_path`, one JSON
-    line each: {"t": mono ms, "pin": "red", "level": 0 | 1}, before the level counts as set.
+    `on_button` (the silence button was pressed), `on_hold` (and then held for three seconds) and
+    `on_fault` (code `panel_failing`, subject an output, `silence`, `gpio` or `thread`) are called
+    in the event loop that opens the panel, or in the panel's thread when there is none. With the
+    mock factory every pin transition is appended to `log_path`, one JSON line each:
+    {"t": mono ms, "pin": "red", "level": 0 | 1}, before the level counts as set.
     """
     loop = _loop_or_none()
 
     def report(event: FaultRaised | FaultCleared) -> None:
         _call(loop, lambda: on_fault(event))
 
+    def press(press: Press) -> None:
+        _call(loop, on_hold if press is Press.HELD else on_button)
+
     gpio = _choose(Gpio(factory))
     with _pin_factory(gpio, pins, log_path) as make:
-        wires = Wires(pins, make, report, lambda: _call(loop, on_button))
-        panel = Panel(wires, report, mono)
+        panel = Panel(pins, make, report, press, mono)
         panel.start()
         try:
             yield panel
@@ -314,7 +378,7 @@ def drive_safe(pins: PanelPins, factory: str = Gpio.AUTO) -> list[str]:
         active_high=pins.active_high,
     )  # fmt: skip
     with _pin_factory(_choose(Gpio(factory)), outputs, None) as make:
-        wires = Wires(outputs, make, note, lambda: None)
+        wires = Wires(outputs, make, note, lambda _is_down: None)
         wires.write(vars_of(SAFE) | {"relay": False}, mono())
         KEPT.append(wires)
     return problems
@@ -326,31 +390,6 @@ KEPT: list[Wires] = []  # what `drive_safe` must not let the garbage collector c
 def vars_of(levels: Levels) -> dict[str, bool]:
     """Return the levels by the names of `PanelPins`."""
     return {name: getattr(levels, name) for name in OUTPUTS}
-
-
-def debounce(
-    press: Callable[[], None], mono: Callable[[], int] = mono
-) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Return what to call on press and on release; edges within 50 ms of another are bounces.
-
-    The first edge counts at once: nobody who silences an alarm should feel a delay.
-    """
-    last_ms = [-DEBOUNCE_MS]
-
-    def edge() -> bool:
-        mono_ms = mono()
-        is_true = mono_ms - last_ms[0] >= DEBOUNCE_MS
-        last_ms[0] = mono_ms
-        return is_true
-
-    def pressed() -> None:
-        if edge():
-            press()
-
-    def released() -> None:
-        edge()
-
-    return pressed, released
 
 
 def _choose(gpio: Gpio) -> Gpio:

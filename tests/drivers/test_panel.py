@@ -5,7 +5,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,9 @@ from gateway.domain.site import PanelPins
 from gateway.domain.text import Lang
 from gateway.drivers.panel import (
     BEAT_LIMIT_MS,
-    DEBOUNCE_MS,
     SAFE,
     Panel,
-    debounce,
+    _loop_or_none,
     drive_safe,
     mono,
     open_panel,
@@ -179,38 +179,108 @@ def test_an_exception_in_the_thread_is_a_fault_and_the_thread_lives() -> None:
         until(lambda: events[-1] == FaultCleared("panel_failing", "thread"))
 
 
-async def test_the_silence_button_is_heard_in_the_loop_once_a_press() -> None:
-    presses: list[object] = []
-    pressed = asyncio.Event()
+class Thumb:
+    """Whoever presses the button, on a clock that only they move; and what the panel says of it."""
 
-    def on_button() -> None:
-        presses.append(asyncio.get_running_loop())
-        pressed.set()
+    def __init__(self) -> None:
+        self.said: list[tuple[str, Any]] = []
+        self.now_ms = 1_000_000
 
-    with open_panel(PINS, factory="mock", on_button=on_button, on_fault=print) as panel:
+    @contextmanager
+    def panel(self) -> Iterator[Panel]:
+        with open_panel(
+            PINS,
+            factory="mock",
+            on_button=lambda: self.said.append(("pressed", _loop_or_none())),
+            on_hold=lambda: self.said.append(("held", _loop_or_none())),
+            on_fault=lambda event: self.said.append((type(event).__name__, event.subject)),
+            mono=lambda: self.now_ms,
+        ) as panel:
+            until(lambda: "silence" in panel.wires._devices)
+            until(lambda: panel._button is not None)
+            yield panel
+
+    @property
+    def words(self) -> list[str]:
+        return [word for word, _ in self.said]
+
+    def pass_time(self, panel: Panel, ms: int) -> None:
+        """Let the clock jump, with a decider that lives, and the thread see it."""
+        self.now_ms += ms
+        panel.beat(self.now_ms)
+        panel._wake.set()
+        until(lambda: panel.thread_beat() == self.now_ms)
+
+
+def test_a_bouncing_press_is_one_and_a_spike_is_none() -> None:
+    thumb = Thumb()
+    with thumb.panel() as panel:
+        pin = panel.wires.factory.pin(25)
+        for _ in range(50):  # spikes, each over at once
+            pin.drive_low()
+            pin.drive_high()
+        thumb.pass_time(panel, 100)
+        for _ in range(3):  # a bouncing contact that comes to rest
+            pin.drive_low()
+            pin.drive_high()
+        pin.drive_low()
+        thumb.pass_time(panel, 30)
+        until(lambda: thumb.words)
+        pin.drive_high()
+        thumb.pass_time(panel, 100)
+        pin.drive_low()
+        thumb.pass_time(panel, 30)
+        until(lambda: len(thumb.words) > 1)
+        pin.drive_high()
+    assert thumb.words == ["pressed", "pressed"]
+
+
+def test_a_button_held_three_seconds_asks_for_a_lamp_test_and_a_jammed_one_is_a_fault() -> None:
+    thumb = Thumb()
+    with thumb.panel() as panel:
+        pin = panel.wires.factory.pin(25)
+        pin.drive_low()
+        thumb.pass_time(panel, 30)
+        until(lambda: thumb.words == ["pressed"])
+        thumb.pass_time(panel, 2_970)
+        until(lambda: thumb.words == ["pressed", "held"])
+        thumb.pass_time(panel, 57_000)
+        until(lambda: thumb.said[2:] == [("FaultRaised", "silence")])
+        pin.drive_high()
+        thumb.pass_time(panel, 30)
+        until(lambda: thumb.said[3:] == [("FaultCleared", "silence")])
+
+
+def test_a_button_that_cannot_be_read_is_a_fault_and_is_opened_anew() -> None:
+    thumb = Thumb()
+    with thumb.panel() as panel:
+        pin = panel.wires.factory.pin(25)
+        whole = type(pin)
+
+        def refuse(pin: Any) -> float:
+            raise OSError("chip is gone")
+
+        pin.__class__ = type("Broken", (whole,), {"_get_state": refuse})
+        panel._wake.set()
+        until(lambda: ("FaultRaised", "silence") in thumb.said)
+        pin.__class__ = whole
+        thumb.pass_time(panel, 20_000)
+        until(lambda: ("FaultCleared", "silence") in thumb.said)
+        until(lambda: panel._button is not None)
+        panel.wires.factory.pin(25).drive_low()
+        thumb.pass_time(panel, 30)
+        until(lambda: "pressed" in thumb.words)
+
+
+async def test_a_press_is_heard_in_the_loop_that_opened_the_panel() -> None:
+    thumb = Thumb()
+    with thumb.panel() as panel:
+        panel.wires.factory.pin(25).drive_low()
+        thumb.pass_time(panel, 30)
         async with asyncio.timeout(30):
-            while "silence" not in panel.wires._devices:
+            while not thumb.said:
                 await asyncio.sleep(0.002)
-            pin = panel.wires.factory.pin(25)
-            for _ in range(3):  # a bouncing contact
-                pin.drive_low()
-                pin.drive_high()
-            await pressed.wait()
-        await asyncio.sleep(0)
-    assert presses == [asyncio.get_running_loop()]
-
-
-def test_bounces_are_one_press_and_a_bouncing_release_is_none() -> None:
-    now, presses = [1_000], []
-    pressed, released = debounce(lambda: presses.append(now[0]), lambda: now[0])
-    for ms, edge in [
-        (1_000, pressed), (1_004, released), (1_009, pressed),
-        (1_600, released), (1_603, pressed), (1_607, released),
-        (1_607 + DEBOUNCE_MS, pressed),
-    ]:  # fmt: skip
-        now[0] = ms
-        edge()
-    assert presses == [1_000, 1_607 + DEBOUNCE_MS]
+    assert thumb.said == [("pressed", asyncio.get_running_loop())]
 
 
 def test_only_the_pins_that_are_wired_are_touched() -> None:
