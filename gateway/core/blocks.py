@@ -62,11 +62,17 @@ def read_cost(bus: Bus, table: Table, turnaround_ms: float = 50) -> ReadCost:
     if not isinstance(bus.link, SerialLine):
         return ReadCost(TCP_REQUEST_MS, TCP_REGISTER_MS / 16 if table.is_bits else TCP_REGISTER_MS)
     char_ms = bus.link.char_ms
-    gap_ms = bus.link.t35_ms if bus.gap_ms is None else bus.gap_ms
     bytes_per_address = 1 / 8 if table.is_bits else 2
     return ReadCost(
-        RTU_OVERHEAD_BYTES * char_ms + gap_ms + turnaround_ms, bytes_per_address * char_ms
+        RTU_OVERHEAD_BYTES * char_ms + gap_ms(bus) + turnaround_ms, bytes_per_address * char_ms
     )
+
+
+def gap_ms(bus: Bus) -> float:
+    """The pause between a reply and the next request: as configured, else t3.5; none on TCP."""
+    if bus.gap_ms is not None:
+        return bus.gap_ms
+    return bus.link.t35_ms if isinstance(bus.link, SerialLine) else 0.0
 
 
 def wire_ms(block: ReadBlock, bus: Bus) -> float:
@@ -77,6 +83,12 @@ def wire_ms(block: ReadBlock, bus: Bus) -> float:
     if not isinstance(bus.link, SerialLine):
         return 0.0
     return (RTU_OVERHEAD_BYTES + _data_bytes(block)) * bus.link.char_ms
+
+
+def turn_ms(block: ReadBlock, bus: Bus, turnaround_ms: float = 50) -> float:
+    """How long the bus is taken by one read of this block that is answered."""
+    network_ms = 0.0 if isinstance(bus.link, SerialLine) else TCP_REQUEST_MS
+    return wire_ms(block, bus) + gap_ms(bus) + turnaround_ms + network_ms
 
 
 def timeout_ms(block: ReadBlock, bus: Bus) -> int:

@@ -129,5 +129,6 @@ class Point:
     heartbeat_ms: int = 60_000
     max_age_ms: int = 60_000
     stuck_after_ms: int | None = None
+    response_ms: int | None = None  # from a physical change to its number; None = not known
     is_counter: bool = False
     is_alarm_class: bool = False  # a rule judges it: its block is read before plain ones

@@ -156,6 +156,7 @@ class Site:
     silence_ms: int = 600_000
     escalate_after_ms: int = 60_000
     offline_after_misses: int = 3
+    detect_within_ms: int | None = None  # no rule may need longer to raise
     words: Mapping[str, str] = field(default_factory=dict)  # the institution's codes, sent upstream
     sha: str = ""  # of all files it was made from
 

@@ -1,0 +1,317 @@
+"""How long from a physical change to the buzzer at worst, from the configuration alone. Pure.
+
+The worst case of a rule, under a stated fault hypothesis:
+
+    sensor    the sensor's own delay (`response` in the profile; unknown where it says nothing)
+    period    the change comes just after its block was read
+    wait      the block is due, but others are under way or go first (see `_wait_ms`)
+    read      its request and reply
+    retry     that reply is lost: the time-out, the pause for its late answer, and the wait again
+    silence   the silent devices fall silent or come back just now: two time-outs each, and all
+              that a device which comes back is read for
+    delay     the on-delay, or the further samples that the rule wants, whichever takes longer
+
+The schedule is non-preemptive and earliest deadline first, so the wait is the least fixed point
+of: what is under way + probes + what has an earlier deadline + the tenth that plain blocks get.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil, floor
+
+from gateway.core.blocks import ReadBlock, gap_ms, plan_blocks, timeout_ms, turn_ms
+from gateway.core.schedule import IDLE_MS, NUDGED_MS, PLAIN_EVERY, PROBE_SHARE, SILENT_AFTER
+from gateway.domain.rules import Rule
+from gateway.domain.site import Bus, SerialLine, Site
+from gateway.domain.text import Text
+
+LOAD_WARNED, LOAD_LIMIT = 0.8, 1.0
+WATCH_SLACK_MS = 1_000  # a busy machine is no breach
+BAUDS = (2400, 4800, 9600, 19200, 38400, 57600, 115200)
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What may go wrong at once, on one bus, while the times still hold."""
+
+    silent: int = 3  # devices that do not answer; each goes or comes back once in a detection
+    lost: int = 1  # replies to the block in question
+    pending: int = 3  # other alarms whose delay runs at that moment
+    turnaround_ms: float = 50.0  # a device that answers does so within
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One block on its bus, in ms: read, and not answered."""
+
+    block: ReadBlock
+    read_ms: float
+    lost_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """The worst case of one rule and its parts, in ms; `sensor_ms` None = the profile is silent."""
+
+    rule: Rule
+    bus: str
+    sensor_ms: int | None
+    period_ms: int
+    wait_ms: int
+    read_ms: int
+    retry_ms: int
+    silence_ms: int
+    delay_ms: int
+
+    @property
+    def read_within_ms(self) -> int:
+        """The point is read, well or badly, at least this often."""
+        return self.period_ms + self.wait_ms + self.read_ms + self.retry_ms + self.silence_ms
+
+    @property
+    def total_ms(self) -> int:
+        """All of it; without the sensor's own delay where that is not known."""
+        return (self.sensor_ms or 0) + self.read_within_ms + self.delay_ms
+
+
+@dataclass(frozen=True, slots=True)
+class BusPlan:
+    """What one bus is asked for, and what share of its time that takes."""
+
+    bus: Bus
+    costs: tuple[Cost, ...]
+    detections: tuple[Detection, ...]
+
+    @property
+    def load(self) -> float:
+        return sum(cost.read_ms / cost.block.period_ms for cost in self.costs)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanProblem:
+    """A plan that cannot work, or not well. `subject` is a bus or a rule of the site."""
+
+    code: str
+    subject: str
+    is_error: bool
+    fact: Text
+    advice: Text
+
+
+def plan_site(site: Site, hypothesis: Hypothesis | None = None) -> tuple[BusPlan, ...]:
+    """Return the plan of every bus, in the order of the site."""
+    given = hypothesis or Hypothesis()
+    return tuple(plan_bus(site, bus, given) for bus in site.buses)
+
+
+def plan_bus(site: Site, bus: Bus, hypothesis: Hypothesis) -> BusPlan:
+    """Return blocks, costs and detection times of one bus. ValueError as from `plan_blocks`."""
+    costs = tuple(
+        Cost(
+            block,
+            turn_ms(block, bus, hypothesis.turnaround_ms),
+            timeout_ms(block, bus) + gap_ms(bus),
+        )
+        for device in site.devices
+        if device.bus == bus.id
+        for block in plan_blocks(device, bus)
+    )
+    cost_of = {point.id: cost for cost in costs for point in cost.block.points}
+    detections = tuple(
+        _detection(rule, cost_of[rule.point], costs, bus, hypothesis)
+        for rule in site.rules
+        if rule.point in cost_of
+    )
+    return BusPlan(bus, costs, detections)
+
+
+def read_within_ms(site: Site) -> dict[str, int]:
+    """Return for each rule how old the last read of its point may be, for the watch at run time."""
+    return {
+        found.rule.id: found.read_within_ms + WATCH_SLACK_MS
+        for plan in plan_site(site)
+        for found in plan.detections
+    }
+
+
+def _detection(
+    rule: Rule, own: Cost, costs: Sequence[Cost], bus: Bus, hypothesis: Hypothesis
+) -> Detection:
+    period = own.block.period_ms
+    wait = _wait_ms(own, costs, hypothesis, period)
+    silence = _wait_ms(own, costs, hypothesis, period, _silence_ms(own, costs, hypothesis)) - wait
+    late_ms = bus.late_ms if isinstance(bus.link, SerialLine) else 0
+    retry = hypothesis.lost * (own.lost_ms + late_ms + wait)
+    soon = min(period, max(NUDGED_MS, ceil(own.read_ms) + IDLE_MS))
+    once_more = soon + _wait_ms(own, costs, hypothesis, min(period, NUDGED_MS)) + own.read_ms
+    point = next(point for point in own.block.points if point.id == rule.point)
+    return Detection(
+        rule=rule,
+        bus=bus.id,
+        sensor_ms=point.response_ms,
+        period_ms=period,
+        wait_ms=ceil(wait),
+        read_ms=ceil(own.read_ms),
+        retry_ms=ceil(retry),
+        silence_ms=ceil(silence),
+        delay_ms=max(rule.for_ms, ceil((rule.min_samples - 1) * once_more)),
+    )
+
+
+def _wait_ms(
+    own: Cost,
+    costs: Sequence[Cost],
+    hypothesis: Hypothesis,
+    period_ms: int,
+    lump_ms: float = 0.0,
+) -> float:
+    """The longest time for which a due block is not asked, when its deadline is a period away.
+
+    `lump_ms` goes on top of what the schedule does by itself, once.
+    """
+    others = [cost for cost in costs if cost is not own]
+    alarm = [cost for cost in others if cost.block.is_alarm_class]
+    nudged = sorted(alarm, key=lambda cost: -cost.read_ms)[: hypothesis.pending]
+    plain = max((c.read_ms for c in others if not c.block.is_alarm_class), default=0.0)
+    under_way = max((cost.read_ms for cost in others), default=0.0) + lump_ms
+    probe = _probe_ms(own, costs) if hypothesis.silent else 0.0
+    wait = under_way
+    while True:
+        turns = [_turns(cost, wait, period_ms, is_nudged=cost in nudged) for cost in alarm]
+        needed = under_way + sum(n * cost.read_ms for n, cost in zip(turns, alarm, strict=True))
+        needed += (sum(turns) // (PLAIN_EVERY - 1) + 1) * plain
+        if probe:
+            needed += (floor((wait + probe) * PROBE_SHARE / probe) + 1) * probe
+        if needed <= wait:
+            return wait
+        wait = needed
+
+
+def _turns(cost: Cost, wait_ms: float, period_ms: int, *, is_nudged: bool) -> int:
+    """How often another alarm-class block is read before one that is due `wait_ms` long."""
+    own_period = min(cost.block.period_ms, NUDGED_MS) if is_nudged else cost.block.period_ms
+    extra = 1 if is_nudged else 0  # a nudged block goes back to its phase with one early read
+    due = floor(wait_ms / own_period) + 1
+    with_earlier_deadline = floor(period_ms / own_period) + 1
+    return min(due, with_earlier_deadline) + extra
+
+
+def _probe_ms(own: Cost, costs: Sequence[Cost]) -> float:
+    """The longest probe of another device: its smallest block, unanswered."""
+    smallest: dict[str, float] = {}
+    for cost in costs:
+        name = cost.block.device
+        if name != own.block.device:
+            smallest[name] = min(cost.lost_ms, smallest.get(name, cost.lost_ms))
+    return max(smallest.values(), default=0.0)
+
+
+def _silence_ms(own: Cost, costs: Sequence[Cost], hypothesis: Hypothesis) -> float:
+    """What the silent devices cost when they fall silent or come back during one detection."""
+    of_device: dict[str, list[Cost]] = {}
+    for cost in costs:
+        if cost.block.device != own.block.device:
+            of_device.setdefault(cost.block.device, []).append(cost)
+    dear = sorted(
+        SILENT_AFTER * max(cost.lost_ms for cost in mine) + sum(cost.read_ms for cost in mine)
+        for mine in of_device.values()
+    )
+    return sum(dear[::-1][: hypothesis.silent])
+
+
+# --- what cannot work -----------------------------------------------------------------------
+
+
+def detection_problems(site: Site, hypothesis: Hypothesis | None = None) -> tuple[PlanProblem, ...]:
+    """Name every bus with too much to do and every rule over the site's limit, and what helps."""
+    found: list[PlanProblem] = []
+    for plan in plan_site(site, hypothesis):
+        if plan.load > LOAD_WARNED:
+            found.append(_overload(plan, site))
+        limit = site.detect_within_ms
+        if limit is not None:
+            found.extend(
+                _too_late(detection, limit, plan)
+                for detection in plan.detections
+                if detection.total_ms > limit
+            )
+    return tuple(found)
+
+
+def _overload(plan: BusPlan, site: Site) -> PlanProblem:
+    is_error = plan.load > LOAD_LIMIT
+    percent = f"{100 * plan.load:.0f} %"
+    fact = Text(
+        f"总线 {plan.bus.id} 的负载是 {percent}" + ("，读不完" if is_error else "，余量太小"),
+        f"bus {plan.bus.id} would be busy {percent} of the time"
+        + (": it cannot read all of this in time" if is_error else ", which leaves no reserve"),
+    )
+    longer = ceil(10 * plan.load / LOAD_WARNED) / 10
+    zh = [f"把周期放长到 {longer:g} 倍", "或把设备分到两条总线"]
+    en = [f"make periods {longer:g} times as long", "or move devices to a second bus"]
+    faster = _faster(plan, site)
+    if faster is not None:
+        baud, load = faster
+        zh.insert(0, f"波特率改为 {baud}（负载 {100 * load:.0f} %），或")
+        en.insert(0, f"run the line at {baud} baud (load {100 * load:.0f} %), or")
+    heavy = max(plan.costs, key=lambda cost: cost.read_ms / cost.block.period_ms).block
+    zh.append(f"；最重的是 {heavy.device}（{heavy.count} 个寄存器，每 {heavy.period_ms} ms）")
+    en.append(f"; heaviest is {heavy.device} ({heavy.count} registers every {heavy.period_ms} ms)")
+    advice = Text("".join(zh), " ".join(en).replace(" ;", ";"))
+    return PlanProblem("bus_overload", plan.bus.id, is_error, fact, advice)
+
+
+def _faster(plan: BusPlan, site: Site) -> tuple[int, float] | None:
+    """The lowest higher baud at which the load is fine, and the load then; None: there is none."""
+    link = plan.bus.link
+    if not isinstance(link, SerialLine):
+        return None
+    for baud in BAUDS:
+        if baud > link.baud:
+            bus = replace(plan.bus, link=replace(link, baud=baud))
+            load = plan_bus(site, bus, Hypothesis()).load
+            if load <= LOAD_WARNED:
+                return baud, load
+    return None
+
+
+def _too_late(found: Detection, limit_ms: int, plan: BusPlan) -> PlanProblem:
+    seconds, limit = f"{found.total_ms / 1000:.1f} s", f"{limit_ms / 1000:g} s"
+    fact = Text(
+        f"规则 {found.rule.id} 最坏要 {seconds} 才报警，超过 detect_within {limit}",
+        f"rule {found.rule.id} takes up to {seconds} to raise, detect_within is {limit}",
+    )
+    return PlanProblem("detects_late", found.rule.id, False, fact, _quicker(found, plan))
+
+
+def _quicker(found: Detection, plan: BusPlan) -> Text:
+    """What would help most: named with its numbers."""
+    line_ms = found.wait_ms + found.retry_ms + found.silence_ms
+    parts = {
+        "for": found.delay_ms,
+        "period": found.period_ms,
+        "sensor": found.sensor_ms or 0,
+        "line": line_ms,
+    }
+    match max(parts, key=lambda name: parts[name]):
+        case "for":
+            return Text(
+                f"延时占 {found.delay_ms / 1000:.1f} s：缩短 for",
+                f"its on-delay is {found.delay_ms / 1000:.1f} s of that: shorten `for`",
+            )
+        case "period":
+            return Text(
+                f"轮询周期占 {found.period_ms / 1000:.1f} s：缩短 period",
+                f"its period is {found.period_ms / 1000:.1f} s of that: shorten `period`",
+            )
+        case "sensor":
+            return Text(
+                f"传感器自身响应 {parts['sensor'] / 1000:.1f} s：换更快的探测器或放宽限值",
+                f"the sensor itself takes {parts['sensor'] / 1000:.1f} s: take a quicker detector "
+                "or a longer limit",
+            )
+    return Text(
+        f"等待和重试占 {line_ms / 1000:.1f} s：提高波特率、缩短 timeout 或加一条总线",
+        f"waiting and retrying on {plan.bus.id} are {line_ms / 1000:.1f} s of that: a higher baud, "
+        "a shorter timeout or a second bus",
+    )
