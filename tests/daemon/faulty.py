@@ -4,11 +4,14 @@ rule=RULE_ID            judging this rule raises an exception
 block=FILE=RELEASE      a commit to this file waits until the file RELEASE exists
 die=FILE=ARMED=PINS     SIGKILL in a commit to this file, once ARMED exists and the panel,
                         by its pin log PINS, has sounded since: between panel and disk
+button=PIPE             somebody at the silence button: each `down` or `up` written to the named
+                        pipe PIPE sets the mock pin of BCM 25 low or high
 """
 
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,11 +20,12 @@ from gateway.cli.run import main
 from gateway.core.judge import Verdict, judge
 from gateway.domain.readings import Reading
 from gateway.domain.rules import Rule
+from gateway.drivers import panel
 
 
 def failpoints_of(faults: list[str]) -> Failpoints:
     broken = {fault.partition("=")[2] for fault in faults if fault.startswith("rule=")}
-    commits = [fault.split("=") for fault in faults if not fault.startswith("rule=")]
+    commits = [fault.split("=") for fault in faults if fault.startswith(("block=", "die="))]
 
     def judge_or_fail(rule: Rule, reading: Reading) -> Verdict:
         if rule.id in broken:
@@ -43,6 +47,30 @@ def failpoints_of(faults: list[str]) -> Failpoints:
     return Failpoints(judge=judge_or_fail, before_commit=before_commit)
 
 
+def press_by(pipe: Path) -> None:
+    """Let a thread move the silence button's pin as it is told through the named pipe."""
+    opened, made = panel._open_mock, threading.Event()
+    factories = []
+
+    def open_mock(pin_class=None):
+        factories.append(opened(pin_class))
+        made.set()
+        return factories[-1]
+
+    def obey():
+        made.wait()
+        with pipe.open() as told:
+            for word in told:
+                pin = factories[-1].pin(25)
+                {"down": pin.drive_low, "up": pin.drive_high}[word.strip()]()
+
+    panel._open_mock = open_mock
+    threading.Thread(target=obey, daemon=True).start()
+
+
 if __name__ == "__main__":
     at = sys.argv.index("--")
+    for fault in sys.argv[1:at]:
+        if fault.startswith("button="):
+            press_by(Path(fault.partition("=")[2]))
     sys.exit(main(sys.argv[at + 2 :], failpoints_of(sys.argv[1:at])))
