@@ -209,6 +209,8 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                         points=points_body(sender, site),
                         now_snapshot=partial(_now, decided, clock),
                         stopping=link_stopping,
+                        reach=partial(mqtt.reach, uplink),
+                        is_own_epoch=store.knows_epoch,
                         progress=progress,
                     ),
                 )

@@ -376,6 +376,16 @@ def parse_down(topic_kind: str, payload: bytes) -> Down:
         return Malformed("shape")
 
 
+def speaker_of(state: bytes) -> str | None:
+    """Return the epoch that a state message speaks for; None for any other payload."""
+    try:
+        data = json.loads(unpack(state))
+    except (ValueError, RecursionError):
+        return None
+    is_state = isinstance(data, dict) and data.get("t") == "state"
+    return data["ep"] if is_state and isinstance(data.get("ep"), str) else None
+
+
 def _parse(topic_kind: str, data: Mapping[str, object]) -> Down:
     match topic_kind, data.get("t"):
         case "ack", "ack":

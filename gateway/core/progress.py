@@ -4,7 +4,7 @@ Told by the forwarder with the monotonic time, read by views. It outlives a rest
 so `settled` counts since the start of the daemon.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.core.delivery import Outbox, Stage
@@ -49,6 +49,15 @@ class LinkProgress:
         self.why, self.detail = why, detail
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last way in which one broker failed."""
+
+    why: str
+    detail: str
+    at_ms: int
+
+
 @dataclass(slots=True)
 class Progress:
     """Made once by whoever starts the forwarder, and given to it."""
@@ -58,6 +67,25 @@ class Progress:
         default_factory=lambda: {lane: LaneProgress() for lane in Lane}
     )
     outbox: Outbox | None = None  # of the forwarder that runs now
+    births: set[str] = field(default_factory=set)  # brokers that have our state of this epoch
+    failures: dict[str, Failure] = field(default_factory=dict)  # by broker, since it last worked
+
+    def came_up(self, broker: str, protocol: str, tls: str, now_ms: int) -> None:
+        """Connected, and the broker has our birth."""
+        self.births.add(broker)
+        self.failures.pop(broker, None)
+        self.link.came_up(broker, protocol, tls, now_ms)
+
+    def note(self, broker: str, why: str, detail: str, now_ms: int) -> None:
+        """This broker does not work; the connection may be to another one."""
+        self.failures[broker] = Failure(why, detail, now_ms)
+
+    def worst(self, lasting: Container[str]) -> tuple[str, str]:
+        """Return why and detail of the first broker's failure that is one of `lasting`."""
+        for broker, failure in self.failures.items():
+            if failure.why in lasting:
+                return failure.why, f"{broker}: {failure.detail or failure.why}"
+        return self.link.why, self.link.detail
 
     def settled(self, ranges: Iterable[Range], now_ms: int) -> None:
         for range_ in ranges:

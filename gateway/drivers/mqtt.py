@@ -350,6 +350,29 @@ async def connect(
             await link.close()
 
 
+async def reach(uplink: Uplink, broker: Broker) -> None:
+    """Return when name, TCP and TLS of a broker work; LinkRefused when not. Nothing is sent."""
+    opened: list[socket.socket] = []
+
+    def undo() -> None:
+        for sock in opened:
+            sock.close()
+
+    def open_() -> None:
+        try:
+            opened.append(tls.open_socket(uplink, broker, CONNECT_S))
+        except UnicodeError as error:
+            raise LinkRefused("dns", str(error)) from error
+        except OSError as error:
+            raise _refusal_of(error, uplink, broker) from error
+
+    try:
+        await asyncio.wait_for(_in_thread(open_, undo=undo), 2 * CONNECT_S + tls.PROBE_S)
+    except TimeoutError as error:
+        raise LinkRefused("timeout", "no connection") from error
+    undo()
+
+
 def _next_version(
     known: _Known, version: MQTTProtocolVersion, refused: _VersionRefused, asked: int
 ) -> MQTTProtocolVersion | None:

@@ -152,6 +152,19 @@ def refusal_of(error: OSError, uplink: Uplink, broker: Broker) -> LinkRefused | 
             return None
 
 
+def open_socket(uplink: Uplink, broker: Broker, timeout_s: float) -> socket.socket:
+    """Connect, with TLS where the broker wants it, and say nothing; OSError or LinkRefused."""
+    if broker.unix_path is not None:
+        plain = socket.socket(socket.AF_UNIX)
+        plain.settimeout(timeout_s)
+        plain.connect(broker.unix_path)
+        return plain
+    plain = socket.create_connection((broker.host, broker.port), timeout_s)
+    if not broker.tls:
+        return plain
+    return context_of(uplink).wrap_socket(plain, server_hostname=broker.host)
+
+
 def expects_tls(broker: Broker) -> bool:
     """True when the port answers a TLS hello; blocks for up to 2 s. Nothing else is sent."""
     sent = ssl.MemoryBIO()

@@ -78,6 +78,10 @@ class Store:
         """Where a durable record stands in its lane; KeyError for one of an unknown epoch."""
         return Position(self._of(record.lane).ordinals[record.epoch], record.seq)
 
+    def knows_epoch(self, epoch: str) -> bool:
+        """True for this start's epoch and those of earlier starts that either file still has."""
+        return any(epoch in writer.ordinals for writer in (self._core, self._readings))
+
     async def bounds(self) -> dict[Lane, tuple[Range, ...]]:
         """Oldest and newest unsettled number of each lane and epoch, oldest epoch first.
 

@@ -26,6 +26,7 @@ from gateway.core.delivery import (
     PlatformWent,
     Refused,
 )
+from gateway.core.faults import LINK_FAULTS
 from gateway.core.messages import (
     Ack,
     Command,
@@ -37,9 +38,20 @@ from gateway.core.messages import (
     as_not_durable,
     lane_topic,
     parse_down,
+    speaker_of,
     topic_of,
 )
 from gateway.core.progress import Progress
+from gateway.core.reconnect import (
+    RIVAL_GONE_MS,
+    Course,
+    after_link,
+    going_home,
+    pause,
+    rival_gone,
+    rival_seen,
+    stay_away,
+)
 from gateway.domain.errors import LinkLost, LinkRefused
 from gateway.domain.events import (
     Event,
@@ -59,11 +71,10 @@ LOOK_EVERY_MS = 5_000  # a store that failed a moment ago may have something now
 DRAIN_MS = 5_000
 LOAD_RECORDS = 128
 LOAD_BYTES = 256 * 1024
-STABLE_MS = 30_000  # a link that lasted this long starts the back-off anew
 WAITING_RECORDS = 2_000
 LARGEST_ALARM = 8 * 1024  # bytes; a generous guess, only to know when a try is worth it
 
-_CONFIGURED_WRONG = frozenset({"auth", "tls_trust", "tls_time", "refused", "identity_in_use"})
+_TAKEN = "identity_in_use"
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +93,7 @@ class Link(Protocol):
     async def publish(
         self, topic: str, payload: bytes, qos: int, *, retain: bool = False
     ) -> int: ...
+    async def subscribe(self, topic: str, *, no_local: bool = False) -> int: ...
     async def lost(self) -> str: ...
 
 
@@ -192,6 +204,8 @@ class _Run:
     points: bytes
     now_snapshot: Callable[[], bytes | None]
     connect: Connect
+    reach: Callable[[Broker], Awaitable[None]]
+    is_own_epoch: Callable[[str], bool]
     stopping: asyncio.Event
     progress: Progress
     wake: asyncio.Event = field(default_factory=asyncio.Event)  # for who sends
@@ -199,8 +213,12 @@ class _Run:
         default_factory=lambda: {lane: _LaneView() for lane in Lane}
     )
     settled_early: OrderedDict[Key, None] = field(default_factory=OrderedDict)
+    course: Course = field(default_factory=Course)
+    is_home_reachable: bool = False
     describe_again: bool = False
     said: Event | None = None
+    fault: str | None = None  # code of the connection's fault that this run raised
+    may_stand: bool = True  # such a fault, of this run or of an earlier one
 
     def now_ms(self) -> int:
         return self.clock().mono_ms
@@ -231,8 +249,10 @@ class _Run:
                 case Parked((lane, epoch, seq), why):
                     self.post(FaultRaised("record_parked", lane, f"{epoch}-{lane}-{seq}: {why}"))
                 case Refused(lane, code):
-                    self.post(FaultRaised("uplink_refused", lane, f"reason 0x{code:02x}"))
+                    fault = "uplink_unheard" if code == 0x10 else "uplink_refused"
+                    self.post(FaultRaised(fault, lane, f"reason 0x{code:02x}"))
                 case Accepted(lane):
+                    self.post(FaultCleared("uplink_unheard", lane))
                     self.post(FaultCleared("uplink_refused", lane))
                 case _:
                     assert_never(change)
@@ -241,15 +261,35 @@ class _Run:
         """Say it once, when it changes."""
         if event == self.said:
             return
-        was_wrong = isinstance(self.said, LinkChanged) and self.said.why in _CONFIGURED_WRONG
-        is_wrong = event.why in _CONFIGURED_WRONG
+        if not isinstance(self.said, LinkChanged) or event.is_up or self.said.is_up:
+            _log.info("event=link up=%s broker=%s why=%s", event.is_up, event.broker, event.why)
         self.said = event
-        _log.debug("link said up=%s broker=%s why=%s", event.is_up, event.broker, event.why)
         self.post(event)
-        if is_wrong:
-            self.post(FaultRaised("uplink_refused", "broker", event.why))
-        elif was_wrong and event.is_up:
-            self.post(FaultCleared("uplink_refused", "broker"))
+
+    def tell_failure(self, why: str, detail: str) -> None:
+        """A reason that does not go away by itself is a fault of its own, one at a time."""
+        fault = LINK_FAULTS.get(why)
+        if fault is None or fault == self.fault:
+            return
+        if self.fault is not None:
+            self.post(FaultCleared(self.fault, "broker"))
+        self.fault, self.may_stand = fault, True
+        self.post(FaultRaised(fault, "broker", detail))
+
+    def tell_connected(self) -> None:
+        """End the connection's faults, also those of an earlier start."""
+        for fault in dict.fromkeys(LINK_FAULTS.values()) if self.may_stand else ():
+            self.post(FaultCleared(fault, "broker"))
+        self.fault, self.may_stand = None, False
+
+    def see_rival(self, detail: str) -> None:
+        """Another gateway speaks under our id."""
+        self.course = rival_seen(self.course)
+        self.post(FaultRaised(_TAKEN, self.uplink.gateway, detail))
+
+    def forget_rival(self) -> None:
+        self.course = rival_gone(self.course)
+        self.post(FaultCleared(_TAKEN, self.uplink.gateway))
 
 
 async def forward(
@@ -269,13 +309,16 @@ async def forward(
     points: bytes,
     now_snapshot: Callable[[], bytes | None],
     stopping: asyncio.Event,
+    reach: Callable[[Broker], Awaitable[None]],
+    is_own_epoch: Callable[[str], bool],
     progress: Progress | None = None,
 ) -> None:
     """Deliver until `stopping` is set; then drain for at most 5 s, say goodbye and return.
 
     `load`, `position`, `settle` and `bounds` are the store's, `post` puts an event into the inbox,
-    `jitter(low, high)` is a uniform random number, `points` the dictionary message; `progress` is
-    kept up to date for whoever shows it.
+    `jitter(low, high)` is a uniform random number, `points` the dictionary message;
+    `reach(broker)` raises LinkRefused when a broker cannot be connected to, `is_own_epoch` knows
+    the epochs of this gateway's earlier starts; `progress` is kept up to date for who shows it.
     """
     run = _Run(
         uplink=uplink,
@@ -293,6 +336,8 @@ async def forward(
         points=points,
         now_snapshot=now_snapshot,
         connect=connect,
+        reach=reach,
+        is_own_epoch=is_own_epoch,
         stopping=stopping,
         progress=progress or Progress(),
     )
@@ -402,38 +447,52 @@ def _has_room(run: _Run, lane: Lane) -> bool:
 
 
 async def _stay_connected(run: _Run) -> None:
-    failures = 0
+    brokers = run.uplink.brokers
     while not run.stopping.is_set():
-        broker = run.uplink.brokers[failures % len(run.uplink.brokers)]
-        began_ms = run.now_ms()
-        why, detail = await _use_broker(run, broker)
+        broker = brokers[run.course.at]
+        lasted_ms, why, detail = await _use_broker(run, broker)
         run.outbox.link_down()
         if run.stopping.is_set():
             return
         run.progress.link.went_down(_name(broker), why, detail, run.now_ms())
         run.tell_link(LinkChanged(is_up=False, broker=_name(broker), why=why))
-        failures = 0 if run.now_ms() - began_ms >= STABLE_MS else failures + 1
-        run.progress.link.tries = failures
-        if failures % len(run.uplink.brokers) == 0 or failures == 0 or why == "lost":
-            await _pause(run, failures // len(run.uplink.brokers))
+        if run.is_home_reachable:
+            run.is_home_reachable = False
+            run.course = going_home(run.course)
+            continue
+        run.progress.note(_name(broker), why, detail, run.now_ms())
+        if why == _TAKEN and not run.course.is_rival_known:
+            run.see_rival("told by the broker")
+        was_taken = why == _TAKEN or (why == "lost" and run.course.is_rival_known)
+        run.course = after_link(run.course, len(brokers), lasted_ms=lasted_ms, was_taken=was_taken)
+        run.progress.link.tries = run.course.failed
+        if run.course.failed and run.course.failed % len(brokers) == 0:
+            run.tell_failure(*run.progress.worst(LINK_FAULTS))
+        await _pause(run)
 
 
-async def _use_broker(run: _Run, broker: Broker) -> tuple[str, str]:
-    """Connect and forward until the link is over; return why it is, or never was, and details."""
+async def _use_broker(run: _Run, broker: Broker) -> tuple[int, str, str]:
+    """Connect and forward until the link is over.
+
+    Return how many ms it lasted (0 = none came), why it is over or never was, and the details.
+    """
     run.progress.link.connections += 1
     at = run.clock()
     will = run.describe(on=False, conn=run.progress.link.connections, at=at, lanes={})
     topic = topic_of(run.sender.gateway, "state")
     try:
         async with run.connect(broker, (topic, will), partial(_hear, run)) as link:
+            began_ms = run.now_ms()
             try:
-                return await _use_link(run, link, broker), ""
+                why = await _use_link(run, link, broker)
             except LinkLost as lost:
-                return lost.why, ""
+                why = lost.why
+            return max(1, run.now_ms() - began_ms), why, ""
     except LinkRefused as refused:
-        if run.said is None or refused.why != getattr(run.said, "why", ""):
-            _log.debug("link refused broker=%s why=%s", _name(broker), refused)
-        return refused.why, refused.detail
+        known = run.progress.failures.get(_name(broker))
+        if known is None or known.why != refused.why:
+            _log.warning("event=link_refused broker=%s why=%s", _name(broker), refused)
+        return 0, refused.why, refused.detail
 
 
 async def _use_link(run: _Run, link: Link, broker: Broker) -> str:
@@ -444,12 +503,16 @@ async def _use_link(run: _Run, link: Link, broker: Broker) -> str:
         has_session=link.has_session,
         readings_after_ms=round(1000 * run.jitter(0, 5)) if is_fleet else 0,
     )
+    if _name(broker) in run.progress.births:
+        await _look_for_rival(run, link)
     await _say_birth(run, link)
-    run.progress.link.came_up(_name(broker), link.protocol, link.tls, run.now_ms())
+    run.progress.came_up(_name(broker), link.protocol, link.tls, run.now_ms())
     run.tell_link(LinkChanged(is_up=True, broker=_name(broker)))
+    run.tell_connected()
     ended = asyncio.ensure_future(link.lost())
     ended.add_done_callback(lambda _: run.wake.set())
     sending: set[asyncio.Task[None]] = set()
+    homing = asyncio.create_task(_look_home(run), name="forward: way home")
     try:
         await _pump(run, link, ended, sending)
         if not ended.done():
@@ -457,9 +520,34 @@ async def _use_link(run: _Run, link: Link, broker: Broker) -> str:
         return ended.result() if ended.done() else "closed"
     finally:
         ended.cancel()
-        for task in sending:
+        for task in (homing, *sending):
             task.cancel()
-        await asyncio.gather(*sending, return_exceptions=True)
+        await asyncio.gather(homing, *sending, return_exceptions=True)
+
+
+async def _look_for_rival(run: _Run, link: Link) -> None:
+    """Ask for the retained state under our name: what it says since our last birth is not ours.
+
+    Not every broker tells whom it takes a connection from. One that does not let us read this
+    leaves us without evidence, no more.
+    """
+    with contextlib.suppress(TimeoutError):
+        await link.subscribe(topic_of(run.sender.gateway, "state"), no_local=True)
+
+
+async def _look_home(run: _Run) -> None:
+    """On a later broker: find out when the first can be connected to again."""
+    while not run.course.is_home:
+        await asyncio.sleep(run.jitter(*stay_away(run.course, run.uplink.reconnect)))
+        first = run.uplink.brokers[0]
+        try:
+            await run.reach(first)
+        except LinkRefused as refused:
+            run.progress.note(_name(first), refused.why, refused.detail, run.now_ms())
+        else:
+            run.is_home_reachable = True
+            run.wake.set()
+            return
 
 
 async def _pump(
@@ -467,9 +555,15 @@ async def _pump(
 ) -> None:
     """Send what may go until the link ends or the daemon stops and all is delivered."""
     snapshot_at_ms = run.now_ms()
+    rival_gone_ms: int | None = run.now_ms() + RIVAL_GONE_MS
     stop_at_ms: int | None = None
     while not ended.done():
         run.wake.clear()
+        if run.is_home_reachable and not run.is_alarm_waiting() and run.outbox.on_link == (0, 0):
+            return
+        if rival_gone_ms is not None and run.now_ms() >= rival_gone_ms:
+            rival_gone_ms = None
+            run.forget_rival()
         if run.stopping.is_set() and stop_at_ms is None:
             stop_at_ms = run.now_ms() + DRAIN_MS
         if stop_at_ms is not None and (run.now_ms() >= stop_at_ms or _is_drained(run)):
@@ -483,7 +577,7 @@ async def _pump(
             await _say_now(run, link)
         _send_lanes(run, link, sending, tuple(Lane))
         run.tell_changes()
-        times = [snapshot_at_ms, run.outbox.wake_ms(run.now_ms()), stop_at_ms]
+        times = [snapshot_at_ms, run.outbox.wake_ms(run.now_ms()), stop_at_ms, rival_gone_ms]
         await _wait(run, min(t for t in times if t is not None), run.wake)
 
 
@@ -547,6 +641,9 @@ def _is_drained(run: _Run) -> bool:
 def _hear(run: _Run, topic: str, payload: bytes) -> None:
     """Take one message from above; called by the link, in the event loop."""
     kind = topic.rsplit("/", 1)[-1]
+    if topic == topic_of(run.sender.gateway, "state"):
+        _hear_state(run, payload)
+        return
     match parse_down(kind, payload):
         case Ack() as ack:
             run.progress.link.last_ack_ms = run.now_ms()
@@ -566,25 +663,26 @@ def _hear(run: _Run, topic: str, payload: bytes) -> None:
     run.wake.set()
 
 
+def _hear_state(run: _Run, payload: bytes) -> None:
+    """A birth, will or farewell under our name that came after our own birth."""
+    epoch = speaker_of(payload) if run.progress.births else None
+    if epoch is not None and epoch != run.sender.epoch and not run.is_own_epoch(epoch):
+        run.see_rival(f"epoch {epoch:.40}")
+
+
 # -- waiting ------------------------------------------------------------------------------------
 
 
-async def _pause(run: _Run, rounds: int) -> None:
-    """Wait before the next try, less while an alarm waits.
-
-    Fleet: 0-20 s first, then d/2...d with d = 30, 60 s: after a city-wide outage at most some 7 %
-    of the gateways come back in any one second; with an alarm waiting 0-2 s, then at most 4 s.
-    """
-    if run.uplink.reconnect is Reconnect.LOCAL:
-        long_s = short_s = run.jitter(0.5, 2.0)
-    elif rounds <= 1:
-        long_s, short_s = run.jitter(0, 20), run.jitter(0, 2)
-    else:
-        longest = 30.0 if rounds == 2 else 60.0
-        long_s, short_s = run.jitter(longest / 2, longest), run.jitter(2, 4)
+async def _pause(run: _Run) -> None:
+    """Wait before the next try, less while an alarm waits."""
+    how, brokers = run.uplink.reconnect, len(run.uplink.brokers)
+    seconds = {
+        is_waiting: run.jitter(*pause(run.course, brokers, how, is_alarm_waiting=is_waiting))
+        for is_waiting in (False, True)
+    }
     began_ms = run.now_ms()
     while not run.stopping.is_set():
-        until_ms = began_ms + round(1000 * (short_s if run.is_alarm_waiting() else long_s))
+        until_ms = began_ms + round(1000 * seconds[run.is_alarm_waiting()])
         run.progress.link.next_try_ms = until_ms
         if run.now_ms() >= until_ms:
             return

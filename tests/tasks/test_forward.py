@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from gateway.core.messages import Sender, fact_body, read_body, state_body
+from gateway.core.progress import Progress
 from gateway.domain.errors import LinkLost, LinkRefused
-from gateway.domain.events import FaultRaised, LinkChanged, PlatformChanged, Receipt
+from gateway.domain.events import FaultCleared, FaultRaised, LinkChanged, PlatformChanged, Receipt
 from gateway.domain.moments import Clk, Now
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.records import Batch, Lane, Range, Record
@@ -80,6 +81,9 @@ class Rig:
 
     def __init__(self, store: FakeStore, connect, brokers=ONE_BROKER, **fields) -> None:
         self.store = store
+        self.progress = Progress()
+        self.reached: list[str] = []
+        self.unreachable: dict[str, str] = {}  # brokers by host, and why
         self.incoming = Incoming()
         self.events: list[object] = []
         self.stopping = asyncio.Event()
@@ -102,8 +106,16 @@ class Rig:
                 points=b'{"v":1,"t":"points"}',
                 now_snapshot=lambda: b'{"v":1,"t":"now"}',
                 stopping=self.stopping,
+                reach=self.reach,
+                is_own_epoch=lambda epoch: epoch == "e1",
+                progress=self.progress,
             )
         )
+
+    async def reach(self, broker: Broker) -> None:
+        self.reached.append(broker.host)
+        if broker.host in self.unreachable:
+            raise LinkRefused(self.unreachable[broker.host])
 
     def connect_mqtt(self, broker, will, on_message):
         return mqtt.connect(
@@ -255,6 +267,8 @@ class FakeLink:
 
     def __init__(self) -> None:
         self.said: list[tuple[str, bytes]] = []
+        self.heard: list[str] = []
+        self.kept: bytes | None = None
         self.code = lambda topic: 0
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.hear: Callable[[str, bytes], None] = lambda topic, body: None
@@ -265,6 +279,12 @@ class FakeLink:
         if not self.is_answering and qos:
             raise LinkLost(await self.lost())
         return self.code(topic)
+
+    async def subscribe(self, topic, *, no_local=False) -> int:
+        self.heard.append(topic)
+        if self.kept is not None:
+            self.hear(topic, self.kept)
+        return 1
 
     async def lost(self) -> str:
         return await asyncio.shield(self.ended)
@@ -358,7 +378,8 @@ async def test_brokers_are_tried_in_turn_and_a_refusal_is_said_once():
     async with Rig(FakeStore(), connect, (Broker("one", 1), Broker("two", 2))) as rig:
         await rig.until(lambda: len(tried) >= 4)
         assert tried[:4] == ["one", "two", "one", "two"]
-        assert FaultRaised("uplink_refused", "broker", "auth") in rig.events
+        raised = [event for event in rig.events if isinstance(event, FaultRaised)]
+        assert raised == [FaultRaised("uplink_refused", "broker", "one:1: auth")]
 
 
 async def test_what_was_under_way_when_the_link_died_is_sent_again():
@@ -388,3 +409,154 @@ async def test_a_long_backlog_is_read_in_small_pieces():
     async with Rig(store, link.connect, delivery=Delivery.BROKER) as rig:
         await rig.until(lambda: not store.records)
         assert store.largest_load <= 128
+
+
+class Net:
+    """Brokers by host: each takes connections (a FakeLink) or refuses for a reason."""
+
+    def __init__(self) -> None:
+        self.refuses: dict[str, str] = {}
+        self.links: list[tuple[str, FakeLink]] = []
+        self.kept: bytes | None = None  # the retained state under our name
+
+    @contextlib.asynccontextmanager
+    async def connect(self, broker, will, on_message):
+        if broker.host in self.refuses:
+            raise LinkRefused(self.refuses[broker.host], "because")
+        link = FakeLink()
+        self.links.append((broker.host, link))
+        async with link.connect(broker, will, on_message):
+            if self.kept is not None:
+                link.kept = self.kept
+            yield link
+
+    def used(self) -> list[str]:
+        return [host for host, _ in self.links]
+
+
+async def test_each_way_to_fail_is_a_fault_of_its_own_and_ends_with_the_connection():
+    net = Net()
+    net.refuses["x"] = "tls_expired"
+    async with Rig(FakeStore(), net.connect) as rig:
+        await rig.until(lambda: FaultRaised("uplink_tls_expired", "broker", "x:1: because")
+                        in rig.events)  # fmt: skip
+        net.refuses["x"] = "tls_ca"
+        await rig.until(lambda: FaultRaised("uplink_tls_ca", "broker", "x:1: because")
+                        in rig.events)  # fmt: skip
+        assert FaultCleared("uplink_tls_expired", "broker") in rig.events
+        rig.events.clear()
+        del net.refuses["x"]
+        await rig.until(lambda: FaultCleared("uplink_tls_ca", "broker") in rig.events)
+        assert rig.progress.failures == {}
+
+
+async def test_a_fault_of_an_earlier_start_ends_with_the_first_connection_and_is_not_said_again():
+    net = Net()
+    async with Rig(FakeStore(), net.connect) as rig:
+        await rig.until(lambda: FaultCleared("uplink_refused", "broker") in rig.events)
+        rig.events.clear()
+        net.links[0][1].ended.set_result("lost")
+        await rig.until(lambda: len(net.links) == 2 and bool(rig.events))
+        await rig.until(lambda: LinkChanged(is_up=True, broker="x:1") in rig.events)
+        assert not [event for event in rig.events if isinstance(event, FaultCleared)]
+
+
+async def test_a_network_that_is_down_is_no_fault_of_the_configuration():
+    async with Rig(FakeStore(), refusing("tcp_refused")) as rig:
+        await rig.until(lambda: rig.progress.link.tries >= 3)
+        assert not [event for event in rig.events if isinstance(event, FaultRaised)]
+
+
+async def test_the_second_broker_is_used_meanwhile_and_the_first_again_when_it_is_back():
+    net = Net()
+    net.refuses["one"] = "tls_expired"
+    async with Rig(FakeStore(), net.connect, (Broker("one", 1), Broker("two", 2))) as rig:
+        rig.unreachable["one"] = "tls_expired"
+        await rig.until(lambda: net.used() == ["two"])
+        await rig.until(lambda: rig.progress.link.broker == "two:2")
+        assert rig.progress.failures["one:1"].why == "tls_expired"
+        assert not [event for event in rig.events if isinstance(event, FaultRaised)]
+        del rig.unreachable["one"], net.refuses["one"]
+        await rig.until(lambda: net.used() == ["two", "one"])
+        goodbye = json.loads(net.links[0][1].said[-1][1])
+        assert (goodbye["t"], goodbye["on"]) == ("state", False)
+        await rig.until(lambda: rig.progress.link.broker == "one:1")
+
+
+async def test_nobody_leaves_for_the_first_broker_while_an_alarm_is_on_its_way():
+    net = Net()
+    net.refuses["one"] = "tcp_refused"
+    async with Rig(FakeStore(), net.connect, (Broker("one", 1), Broker("two", 2))) as rig:
+        await rig.until(lambda: net.used() == ["two"])
+        link = net.links[0][1]
+        await rig.until(lambda: "points" in link.kinds())
+        link.hello()
+        rig.make(Lane.A, 1)
+        await rig.until(lambda: "a" in link.kinds())
+        del net.refuses["one"]
+        await rig.until(lambda: rig.reached == ["one"])
+        await asyncio.sleep(0.1)  # nothing shall happen
+        assert net.used() == ["two"]
+        link.tell("ack", {"v": 1, "t": "ack", "ep": "e2", "A": [[1, 1]]})
+        await rig.until(lambda: net.used() == ["two", "one"])
+
+
+def state_of(epoch: str, *, on: bool = True) -> bytes:
+    return state_body(Sender(GATEWAY, epoch, {"id": "elm"}, "abcd1234", {}), on=on, conn=1,
+                      at=clock())  # fmt: skip
+
+
+RIVAL = FaultRaised("identity_in_use", GATEWAY, "epoch rival")
+
+
+async def test_a_foreign_epoch_under_our_name_is_a_rival_and_who_is_taken_then_waits_long():
+    for kept in (state_of("rival"), state_of("rival", on=False)):
+        net = Net()
+        async with Rig(FakeStore(), net.connect) as rig:
+            await rig.until(lambda net=net: bool(net.links) and "points" in net.links[0][1].kinds())
+            assert net.links[0][1].heard == []  # nothing that is there now says anything
+            net.kept = kept
+            net.links[0][1].ended.set_result("lost")
+            await rig.until(lambda rig=rig: RIVAL in rig.events)
+            await rig.until(lambda net=net: "points" in net.links[1][1].kinds())
+            net.links[1][1].ended.set_result("lost")
+            await rig.until(lambda rig=rig: (rig.progress.link.next_try_ms or 0)
+                            > clock().mono_ms + 5_000)  # fmt: skip
+            assert len(net.links) == 2
+
+
+async def test_own_epochs_of_now_and_before_are_no_rival():
+    net = Net()
+    async with Rig(FakeStore(), net.connect) as rig:
+        for number, kept in enumerate((state_of("e1"), state_of("e2"), b"junk", b"{}"), start=1):
+            await rig.until(lambda n=number: len(net.links) == n)
+            await rig.until(lambda n=number: "points" in net.links[n - 1][1].kinds())
+            net.kept = kept
+            net.links[-1][1].ended.set_result("lost")
+        await rig.until(lambda: len(net.links) == 5)
+        assert not [event for event in rig.events if isinstance(event, FaultRaised)]
+
+
+async def test_a_broker_that_names_the_take_over_is_believed_and_asked_once_more():
+    net = Net()
+    async with Rig(FakeStore(), net.connect) as rig:
+        for number in (1, 2):
+            await rig.until(lambda n=number: len(net.links) == n)
+            await rig.until(lambda n=number: "points" in net.links[n - 1][1].kinds())
+            net.links[-1][1].ended.set_result("identity_in_use")
+        await rig.until(lambda: (rig.progress.link.next_try_ms or 0) > clock().mono_ms + 5_000)
+        assert FaultRaised("identity_in_use", GATEWAY, "told by the broker") in rig.events
+        rig.make(Lane.A, 1)  # an alarm is tried sooner all the same
+        await rig.until(lambda: len(net.links) == 3)
+
+
+async def test_a_lane_that_nobody_hears_is_not_settled_by_the_broker_and_said_so():
+    link = FakeLink()
+    link.code = lambda topic: 0x10
+    store = FakeStore(backlog(0, 1, 0))
+    async with Rig(store, link.connect, delivery=Delivery.BROKER) as rig:
+        await rig.until(lambda: FaultRaised("uplink_unheard", "B", "reason 0x10") in rig.events)
+        assert store.records
+        link.code = lambda topic: 0
+        await rig.until(lambda: not store.records)
+        await rig.until(lambda: FaultCleared("uplink_unheard", "B") in rig.events)
