@@ -157,7 +157,7 @@ async def test_a_pulled_adapter_comes_back_under_the_same_path(tmp_path: Path) -
 
 async def test_the_manner_decides_what_is_really_said(tmp_path: Path) -> None:
     async with open_rtu(tmp_path / "bus", {1: jxbs_co("co", 1)}) as line:
-        line.manner = lambda request, reply: [(0.0, reply[:-1] + bytes([reply[-1] ^ 1]))]
+        line.wire.manner = lambda request, reply: [(0.0, reply[:-1] + bytes([reply[-1] ^ 1]))]
         client = await serial_client(line.port, timeout=0.3)
         try:
             with pytest.raises(ModbusIOException):
