@@ -1,0 +1,174 @@
+"""Long runs by hand (`scripts/soak`): figures on stdout, exit code 1 when a promise was broken."""
+
+import argparse
+import asyncio
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import psutil
+
+from gateway.sim.bus import open_tcp
+from gateway.sim.devices import SimDevice, by_unit, lx47le
+from tests.daemon.rig import (
+    LEAK,
+    Daemon,
+    Platform,
+    boot_ms,
+    key_of,
+    open_daemon,
+    open_platform,
+    site_of,
+    until,
+)
+from tests.daemon.test_kills import one_kill
+from tests.partners.broker import Mosquitto
+
+OVER_MA, NORMAL_MA = 600.0, 20.0
+ON_DELAY_MS = 500
+SOUNDS_WITHIN_MS = 3_000  # on-delay, two samples and their period, on a busy machine
+KILLS_A_FOLDER = 10
+
+
+def say(what: str, value: object) -> None:
+    print(f"{what:<58} {value}", flush=True)
+
+
+def check(is_kept: bool, promise: str, broken: list[str]) -> None:
+    say(promise, "yes" if is_kept else "NO")
+    if not is_kept:
+        broken.append(promise)
+
+
+async def writer(seconds: float, _kills: int, folder: Path) -> list[str]:
+    """Hang core.db's commits while leakages come and go; then let it go on."""
+    board, broken, waits = lx47le("board", 3), list[str](), list[float]()
+    release = folder / "release"
+    with Mosquitto() as broker:
+        site = site_of(0, broker=broker.url, gateway="soak-01")
+        async with (
+            open_tcp(by_unit([board])) as bus,
+            open_platform(folder, broker.url) as platform,
+            open_daemon(folder, site.replace("127.0.0.1:0", f"127.0.0.1:{bus.port}")) as daemon,
+        ):
+            await daemon.start(f"block=core.db={release}")
+            await daemon.status_when(lambda s: s["link"]["is_platform_present"], "the platform")
+            process = psutil.Process(daemon.process.pid if daemon.process else None)
+            before, end = process.memory_info().rss, time.monotonic() + seconds
+            while time.monotonic() < end:
+                waits.append(await _one_alarm(board, daemon, len(waits) + 1, platform))
+            status = await daemon.status_when(lambda _: True, "the status")
+            hung, grown = status["store"]["core.db"], process.memory_info().rss - before
+            say("core.db hung for", f"{seconds:.0f} s, {hung['queued']} records waiting")
+            release.touch()
+            began = time.monotonic()
+            await daemon.status_when(
+                lambda s: (
+                    s["lanes"]["A"]["unsettled"] == 0 and s["store"]["core.db"]["queued"] == 0
+                ),
+                "the disk and the platform",
+            )
+            say("settled after the disk came back", f"{time.monotonic() - began:.1f} s")
+            code = await daemon.stop()
+        kept = [b for b in daemon.records() if (b.get("rule"), b.get("tr")) == (LEAK, "raise")]
+        applied = platform.raises(LEAK)
+        say("alarms planted", len(waits))
+        say(
+            "plant to buzzer, median / longest",
+            f"{statistics.median(waits):.0f} / {max(waits):.0f} ms",
+        )
+        say("memory grown meanwhile", f"{grown / 2**20:.1f} MiB")
+        check(
+            max(waits) <= SOUNDS_WITHIN_MS,
+            f"every alarm sounded within {SOUNDS_WITHIN_MS} ms",
+            broken,
+        )
+        check(not hung["is_healthy"], "the hung disk was a fault", broken)
+        check(len(kept) == len(waits), "every raise is on the disk, once", broken)
+        check(len(applied) == len(waits), "every raise took effect at the platform, once", broken)
+        check(
+            not any(b.get("durable", True) for b in applied), "all came from memory first", broken
+        )
+        check(
+            {key_of(b) for b in kept} == {key_of(b) for b in applied}, "under the same ids", broken
+        )
+        check(code == 0, "the daemon ended well", broken)
+    return broken
+
+
+async def _one_alarm(board: SimDevice, daemon: Daemon, number: int, platform: Platform) -> float:
+    """Plant a leakage, wait for buzzer and platform, undo it; return ms to the buzzer."""
+    since = boot_ms()
+    board.truth["residual_current"] = OVER_MA
+    await until(lambda: daemon.has_sounded_alarm(since), "the alarm at the pins")
+    sounded = next(t for t, pin, level in daemon.pins(since) if (pin, level) == ("red", 1))
+    await until(lambda: len(platform.raises(LEAK)) >= number, "the alarm at the platform")
+    await daemon.ask(verb="acknowledge", by="E07", alarm=LEAK)
+    board.truth["residual_current"] = NORMAL_MA
+    await daemon.status_when(
+        lambda s: not any(a["rule"] == LEAK and a["state"] in ("UA", "AA") for a in s["alarms"]),
+        "the end of the alarm",
+    )
+    await daemon.ask(verb="reset", by="E07", alarm=LEAK)
+    await daemon.status_when(lambda s: not any(a["rule"] == LEAK for a in s["alarms"]), "the reset")
+    return sounded - since
+
+
+async def kills(_seconds: float, count: int, folder: Path) -> list[str]:
+    """Kill the daemon around an alarm, at random moments and inside the commit of the raise."""
+    seed = random.SystemRandom().randrange(10**6)
+    dice, broken, began = random.Random(seed), [], time.monotonic()
+    say("seed", seed)
+    for first in range(0, count, KILLS_A_FOLDER):
+        with Mosquitto() as broker:
+            here = folder / f"kills{first}"
+            here.mkdir()
+            async with open_platform(here, broker.url) as platform:
+                for number in range(first, min(first + KILLS_A_FOLDER, count)):
+                    house = here / str(number)
+                    house.mkdir()
+                    is_between = number % 4 == 0
+                    arguments = (f"soak-{number}", dice.uniform(0.0, 1.5), is_between)
+                    try:
+                        await one_kill(house, broker.url, platform, *arguments)
+                    except AssertionError as error:
+                        broken.append(f"kill {number} {arguments}: {error}")
+                        say(f"kill {number}", f"NO: {error}")
+        say("kills so far", f"{min(first + KILLS_A_FOLDER, count)} of {count}, {len(broken)} bad")
+    say("took", f"{time.monotonic() - began:.0f} s")
+    return broken
+
+
+RUNS: dict[str, Callable[[float, int, Path], Awaitable[list[str]]]] = {
+    "writer": writer,
+    "kills": kills,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
+    parser.add_argument("runs", nargs="*", metavar="run", help=f"of {', '.join(RUNS)}; default all")
+    parser.add_argument(
+        "--for", dest="seconds", default="120s", type=lambda text: float(text.rstrip("s")),
+        help="how long the disk hangs (120s)",
+    )  # fmt: skip
+    parser.add_argument("--kills", default=200, type=int, help="how many kills (200)")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.runs) - set(RUNS):
+        parser.error(f"no such run: {', '.join(sorted(unknown))}")
+    broken = []
+    for name in arguments.runs or RUNS:
+        print(f"=== {name}", flush=True)
+        with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+            found = asyncio.run(RUNS[name](arguments.seconds, arguments.kills, Path(folder)))
+            broken.extend(f"{name}: {what}" for what in found)
+    print(f"=== {'all promises kept' if not broken else f'{len(broken)} broken'}")
+    return int(bool(broken))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
