@@ -1,4 +1,4 @@
-"""`care-gateway demo`: the whole way once, with one line an event and a page at the end."""
+"""`care-gateway demo`: the whole way, as a live page or one line an event; then the verdict."""
 
 import asyncio
 import shutil
@@ -11,6 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from gateway.cli.live import has_terminal
+from gateway.cli.playing import perform_live
 from gateway.domain.text import Lang, Text
 from gateway.sim.broker import BrokerMissing
 from gateway.sim.checker import LAMP_OF, Match, Verdict
@@ -26,11 +28,13 @@ NO_FOLDER = Text("无法使用目录 {}：{}", "cannot use the folder {}: {}")
 FILES = Text("日志和数据库留在 {}", "logs and databases are left in {}")
 
 
-def demo(seconds: float | None, *, lang: Lang, keep: Path | None = None) -> int:
+def demo(
+    seconds: float | None, *, lang: Lang, keep: Path | None = None, is_plain: bool = False
+) -> int:
     """Return 0 when all that was planted came out right, 1 when not, 2 for a time too short.
 
-    One line an event on stderr, the summary on stdout. Files go into `keep`, or into a temporary
-    folder that is removed when all went well.
+    In a terminal a live page, else one line an event on stderr; the summary on stdout. Files go
+    into `keep`, or into a temporary folder that is removed when all went well.
     """
     if seconds is not None and seconds < PASS_S:
         sys.stderr.write(TOO_SHORT.in_(lang) + "\n")
@@ -42,7 +46,8 @@ def demo(seconds: float | None, *, lang: Lang, keep: Path | None = None) -> int:
         return 2
     is_well = False
     try:
-        report = asyncio.run(_perform(seconds, folder, lang))
+        play = _perform if is_plain or not has_terminal() else perform_live
+        report = asyncio.run(play(seconds, folder, lang))
         if report is not None:
             print_summary(report, lang)
             is_well = report.is_well
@@ -102,6 +107,9 @@ def print_summary(report: Report, lang: Lang) -> None:
     console.print()
     console.print(_planted(report.verdict, lang))
     console.print()
+    if report.touches:
+        console.print(_interactive(report, lang), markup=False)
+        console.print()
     for problem in report.problems:
         console.print(f"  ! {problem}", markup=False)
     good = Text("全部一致。", "All of it agrees.")
@@ -115,6 +123,20 @@ def _title(report: Report, lang: Lang) -> str:
         f"其间断开 {report.broker_away_s:.1f} 秒",
         f"Demo of {report.seconds:.0f} s; broker: {report.broker}, "
         f"away for {report.broker_away_s:.1f} s of it",
+    ).in_(lang)
+
+
+def _interactive(report: Report, lang: Lang) -> str:
+    """Say plainly what the verdict of a run with keys compares."""
+    keys, touched, all_ = report.touches, report.verdict.touched, len(report.verdict.matches)
+    return Text(
+        f"本次有人按键（{keys} 次）：{all_} 项埋设中有 {touched} 项受其影响（标 *），"
+        "可以出现也可以不出现，声光可以被别的报警盖住；出现的均须亮灯、入库并送达一次。"
+        f"其余 {all_ - touched} 项按原样严格比对。没有人埋设的报警一律算错。",
+        f"Keys were pressed in this run ({keys}): they touched {touched} of the {all_} planted "
+        "alarms (marked *). Those may come or not, and another one may cover their lamp or sound; "
+        "each that came must have lit its lamp, been recorded and arrived once. The other "
+        f"{all_ - touched} are compared strictly. An alarm that nobody planted is always wrong.",
     ).in_(lang)
 
 
@@ -170,7 +192,7 @@ def _planted(verdict: Verdict, lang: Lang) -> Table:
 def _row(match: Match) -> tuple[str, ...]:
     onset, raised = match.onset, match.raised
     return (
-        f"  {match.sown.plant.rule}",
+        f"{'*' if match.sown.is_touched else ' '} {match.sown.plant.rule}",
         LAMP_OF[onset.severity] if onset else "-",
         (onset.sound or "?") if onset else "-",
         f"{(onset.t_ms - match.sown.t_ms) / 1000:.1f} s" if onset else "-",

@@ -53,6 +53,8 @@ _HELP = {
     "site": Text("站点文件。", "The site file."),
     "socket": Text("守护进程的套接字。", "The daemon's socket."),
     "json": Text("输出 JSON。", "Print JSON."),
+    "watch": Text("持续显示，q 退出。", "Keep showing it; q ends."),
+    "plain": Text("逐行输出，不用全屏画面。", "Print lines; no live page."),
     "lang": Text("语言，默认取自 LANG。", "Language; LANG decides if not given."),
     "for": Text(
         "运行多久后自行结束，如 60s、5m；不给则到 Ctrl-C 为止。",
@@ -142,8 +144,13 @@ def build(lang: Lang) -> typer.Typer:
     def status(
         socket: Annotated[Path, socket_option] = SOCKET,
         as_json: Annotated[bool, json_option] = False,
+        is_watching: Annotated[bool, typer.Option("--watch", help=words("watch"))] = False,
         lang: Annotated[Lang, lang_option] = lang,
     ) -> None:
+        if is_watching:
+            from gateway.cli.watch import watch
+
+            raise typer.Exit(watch(socket, as_json=as_json, lang=lang))
         from gateway.cli.status import status as show_status
 
         raise typer.Exit(show_status(socket, as_json=as_json, lang=lang))
@@ -155,11 +162,12 @@ def build(lang: Lang) -> typer.Typer:
             typer.Option("--for", help=words("for"), parser=duration, metavar="TIME"),
         ] = None,
         keep: Annotated[Path | None, typer.Option("--keep", help=words("keep"))] = None,
+        is_plain: Annotated[bool, typer.Option("--plain", help=words("plain"))] = False,
         lang: Annotated[Lang, lang_option] = lang,
     ) -> None:
         from gateway.cli.demo import demo as show_demo
 
-        raise typer.Exit(show_demo(seconds, lang=lang, keep=keep))
+        raise typer.Exit(show_demo(seconds, lang=lang, keep=keep, is_plain=is_plain))
 
     @panel.command("test", help=words("panel_test"))
     def panel_test(

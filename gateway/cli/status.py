@@ -34,6 +34,7 @@ TITLES = {
     "clock": Text("时钟", "Clock"),
     "inbox": Text("收件箱", "Inbox"),
 }
+AGES = frozenset({"last_settled_ms", "since_ms", "next_try_in_ms", "last_ack_ms"})
 NO_ALARM = Text("无报警", "No alarm")
 START = Text(
     "守护进程未运行？查看：systemctl status care-gateway",
@@ -66,6 +67,20 @@ WORDS = {
     "why": Text("原因", "Why"),
     "name": Text("名称", "Name"),
     "is_platform_present": Text("平台应答", "Platform answers"),
+    "at_broker": Text("在消息服务器", "At the broker"),
+    "settled": Text("已送达", "Delivered"),
+    "parked": Text("搁置", "Parked"),
+    "last_settled_ms": Text("上次送达", "Last delivered"),
+    "protocol": Text("协议", "Protocol"),
+    "since_ms": Text("已持续", "Since"),
+    "connections": Text("连接次数", "Connections"),
+    "failures": Text("失败次数", "Failures"),
+    "last_failure": Text("上次失败", "Last failure"),
+    "detail": Text("详情", "Detail"),
+    "next_try_in_ms": Text("下次尝试", "Next try in"),
+    "last_ack_ms": Text("上次应答", "Last answer"),
+    "delivery": Text("送达依据", "Delivery"),
+    "reconnect": Text("重连", "Reconnect"),
     "is_healthy": Text("健康", "Healthy"),
     "queued": Text("排队", "Queued"),
     "commits": Text("提交", "Commits"),
@@ -128,15 +143,15 @@ def console() -> Console:
 def show(answer: Part, lang: Lang, to: Console) -> None:
     """Print every part that is there: the worst first."""
     to.print(_heading(answer, lang))
-    alarms = _rows(answer, "alarms")
+    alarms = rows_of(answer, "alarms")
     if alarms:
         to.print(_alarms(alarms, lang))
     elif "alarms" in answer:
         to.print(NO_ALARM.in_(lang))
-    if points := _rows(answer, "points"):
+    if points := rows_of(answer, "points"):
         to.print(_points(points, lang))
     for key in ("devices", "buses", "lanes", "store"):
-        if rows := _rows(answer, key):
+        if rows := rows_of(answer, key):
             to.print(_plain(TITLES[key].in_(lang), rows, lang))
     for key in ("link", "clock", "inbox"):
         if part := answer.get(key):
@@ -168,10 +183,10 @@ def number(value: object, unit: object = "") -> str:
 
 
 def _heading(answer: Part, lang: Lang) -> Styled:
-    site = _part(answer, "site")
-    line = Styled(f"{_say(site.get('name'), lang)} ({_say(site.get('id'), lang)})", style="bold")
-    panel = _part(answer, "panel")
-    levels = _part(panel, "levels")
+    site = part_of(answer, "site")
+    line = Styled(f"{say(site.get('name'), lang)} ({say(site.get('id'), lang)})", style="bold")
+    panel = part_of(answer, "panel")
+    levels = part_of(panel, "levels")
     colours = {"red": "red", "amber": "dark_orange", "yellow": "yellow", "green": "green"}
     for name, word in PANEL_WORDS.items():
         is_on = levels.get(name)
@@ -187,19 +202,19 @@ def _alarms(rows: Sequence[Part], lang: Lang) -> Table:
     table = _table(TITLES["alarms"].in_(lang), columns, lang)
     for row in rows:
         word, style = SEVERITIES.get(str(row.get("severity")), (Text("?", "?"), ""))
-        what = Styled(f"{word.in_(lang)} {_say(row.get('say'), lang)}", style=style)
+        what = Styled(f"{word.in_(lang)} {say(row.get('say'), lang)}", style=style)
         if row.get("detail"):
             what.append(f"\n{row['detail']}", style="default")
         steps = row.get("do") if isinstance(row.get("do"), list) else []
-        do = "\n".join(f"{n} {_say(step, lang)}" for n, step in enumerate(steps or [], start=1))
+        do = "\n".join(f"{n} {say(step, lang)}" for n, step in enumerate(steps or [], start=1))
         table.add_row(
             what,
-            _say(row.get("place"), lang),
+            say(row.get("place"), lang),
             number(row.get("value"), row.get("unit")),
             number(row.get("limit"), row.get("unit")),
             do or NOTHING,
             age(row.get("since_ms"), lang),
-            _word(STATES, row.get("state"), lang),
+            worded(STATES, row.get("state"), lang),
         )
     return table
 
@@ -209,13 +224,13 @@ def _points(rows: Sequence[Part], lang: Lang) -> Table:
     table = _table(TITLES["points"].in_(lang), columns, lang)
     for row in rows:
         is_good = row.get("quality") == "good"
-        quality = _word(QUALITIES, row.get("quality"), lang)
+        quality = worded(QUALITIES, row.get("quality"), lang)
         reason = f" ({row['reason']})" if row.get("reason") else ""
         style = "" if is_good else "yellow"  # what is not good never looks normal
         table.add_row(
-            _say(row.get("id"), lang),
-            _say(row.get("label"), lang),
-            _say(row.get("place"), lang),
+            say(row.get("id"), lang),
+            say(row.get("label"), lang),
+            say(row.get("place"), lang),
             Styled(number(row.get("value"), row.get("unit")), style=style, justify="right"),
             Styled(quality + reason, style=style),
             age(row.get("age_ms"), lang),
@@ -228,32 +243,34 @@ def _plain(title: str, rows: Sequence[Part], lang: Lang) -> Table:
     keys = tuple(dict.fromkeys(key for row in rows for key in row))
     table = _table(title, keys, lang)
     for row in rows:
-        table.add_row(*[_cell(row.get(key), lang) for key in keys])
+        table.add_row(*[_cell(row.get(key), lang, key) for key in keys])
     return table
 
 
 def _line(key: str, part: object, lang: Lang) -> str:
     fields = part.items() if isinstance(part, Mapping) else [("", part)]
-    said = [f"{_word(WORDS, name, lang)}: {_cell(value, lang)}" for name, value in fields]
+    said = [f"{worded(WORDS, name, lang)}: {_cell(value, lang, name)}" for name, value in fields]
     return f"{TITLES[key].in_(lang)}   " + "   ".join(said)
 
 
 def _table(title: str, keys: Sequence[str], lang: Lang) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
     for key in keys:
-        table.add_column(_word(WORDS, key, lang), overflow="fold")
+        table.add_column(worded(WORDS, key, lang), overflow="fold")
     return table
 
 
-def _cell(value: object, lang: Lang) -> str:
+def _cell(value: object, lang: Lang, key: str = "") -> str:
+    if key in AGES:
+        return age(value, lang)
     if isinstance(value, bool):
         return YES_NO[value].in_(lang)
     if isinstance(value, Mapping | list):
-        return _say(value, lang) if isinstance(value, Mapping) else json.dumps(value)
+        return say(value, lang) if isinstance(value, Mapping) else json.dumps(value)
     return number(value)
 
 
-def _say(value: object, lang: Lang) -> str:
+def say(value: object, lang: Lang) -> str:
     """A phrase, given as a string or in both languages."""
     if isinstance(value, Mapping):
         said = value.get(lang.value)
@@ -261,17 +278,18 @@ def _say(value: object, lang: Lang) -> str:
     return NOTHING if value is None or value == "" else str(value)
 
 
-def _word(words: Mapping[str, Text], key: object, lang: Lang) -> str:
+def worded(words: Mapping[str, Text], key: object, lang: Lang) -> str:
+    """The word for a key; the key itself where there is none."""
     word = words.get(str(key))
-    return _say(key, lang) if word is None else word.in_(lang)
+    return say(key, lang) if word is None else word.in_(lang)
 
 
-def _part(answer: Part, key: str) -> Part:
+def part_of(answer: Part, key: str) -> Part:
     part = answer.get(key)
     return part if isinstance(part, Mapping) else {}
 
 
-def _rows(answer: Part, key: str) -> list[Part]:
+def rows_of(answer: Part, key: str) -> list[Part]:
     """Rows of a list, or of a mapping whose keys are the names of its rows; else one row."""
     part = answer.get(key)
     if isinstance(part, list):

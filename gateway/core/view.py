@@ -27,6 +27,7 @@ def points_view(state: State, now: Now) -> list[View]:
                     "quality": reading.quality.value,
                     "reason": reading.reason,
                     "age_ms": now.mono_ms - last.reading.mono_ms if last else None,
+                    "is_judged": bool(state.house.rules_of.get(point.id)),
                 }
             )
     return rows

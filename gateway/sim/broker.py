@@ -73,6 +73,11 @@ async def stop(broker: SimBroker) -> None:
         await end(process)
 
 
+def address_of(broker: SimBroker) -> str:
+    """Its address as the daemon's faults name it: a socket's path, or host:port."""
+    return broker.url.split("://", 1)[1]
+
+
 def _forget_socket(url: str) -> None:
     """A socket file that a killed broker left behind would keep the next one from binding."""
     if url.startswith("mqtt+unix://"):

@@ -37,6 +37,7 @@ STEP_MS = 10
 MISFIT = 0.2  # the nearest two patterns, F and a silent buzzer, differ in 0.36 of the time
 SEEN_WITHIN_MS = 12_000  # after its scene began: drift, period, on-delay, two samples
 MERGED_MS = 1500  # a blinking lamp may stumble once when the pattern changes
+LIT_WITHIN_MS = 1500  # from a raise record to its lamp, blinking or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +60,31 @@ class Onset:
 
 @dataclass(frozen=True, slots=True)
 class Sown:
-    """A planted condition and the moment its scene began."""
+    """A planted condition and the moment its scene began.
+
+    A person at the keys makes some of it uncertain: without `must_raise` the alarm may come or
+    not; without `must_show` another one may have its lamp or its sound. What comes is compared.
+    """
 
     plant: Plant
     t_ms: float
+    must_raise: bool = True
+    must_show: bool = True
+
+    @property
+    def is_touched(self) -> bool:
+        return not (self.must_raise and self.must_show)
 
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """A raise record of the record log."""
+    """A raise record of the record log; what is None is not known and not compared."""
 
     key: Key
     rule: str
     severity: Severity
+    t_ms: float | None = None  # CLOCK_BOOTTIME
+    is_lit: bool | None = None  # the lamp of its severity was lit soon after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +127,17 @@ class Verdict:
     readings_applied: int
     problems: tuple[str, ...]
 
+    @property
+    def touched(self) -> int:
+        """How many planted conditions a person at the keys made uncertain."""
+        return sum(match.sown.is_touched for match in self.matches)
+
 
 def judge(sown: Sequence[Sown], evidence: Evidence) -> Verdict:
-    """Match each planted condition to one onset, one raise record and one applied record."""
+    """Match each planted condition to one onset, one raise record and one applied record.
+
+    What nobody planted must not be there, whatever a person at the keys has touched.
+    """
     matches, left_onsets, left_raises = _matched(sown, evidence)
     applied = evidence.applied
     committed = evidence.committed | evidence.readings.keys()
@@ -153,37 +174,72 @@ def _matched(
     sown: Sequence[Sown], evidence: Evidence
 ) -> tuple[list[Match], list[Onset], list[Raise]]:
     """The matches, then the onsets and raises that nobody planted."""
+    planted = sorted(sown, key=lambda one: one.t_ms)
     onsets = sorted(evidence.onsets, key=lambda onset: onset.t_ms)
-    raises = list(evidence.raises)
-    matches = []
-    for one in sorted(sown, key=lambda planted: planted.t_ms):
-        onset = next((o for o in onsets if _is_onset_of(o, one)), None)
-        raised = next((r for r in raises if r.rule == one.plant.rule), None)
+    raised, left_raises = _raises_of(planted, evidence.raises)
+    seen: dict[int, Onset] = {}
+    # Those with a known moment first: the others are looked for in a longer time.
+    for index in sorted(range(len(planted)), key=lambda n: (planted[n].must_show, n)):
+        one = planted[index]
+        onset = next((o for o in onsets if _is_onset_of(o, one, raised.get(index))), None)
         if onset is not None:
             onsets.remove(onset)
-        if raised is not None:
-            raises.remove(raised)
-        applied = evidence.applied.get(raised.key, 0) if raised else 0
-        matches.append(Match(one, onset, raised, applied))
-    return matches, onsets, raises
+            seen[index] = onset
+    matches = [
+        Match(one, seen.get(n), r := raised.get(n), evidence.applied.get(r.key, 0) if r else 0)
+        for n, one in enumerate(planted)
+    ]
+    return matches, onsets, left_raises
 
 
-def _is_onset_of(onset: Onset, sown: Sown) -> bool:
-    delay = onset.t_ms - sown.t_ms
-    return onset.severity is sown.plant.severity and 0 <= delay <= SEEN_WITHIN_MS
+def _raises_of(
+    planted: Sequence[Sown], raises: Sequence[Raise]
+) -> tuple[dict[int, Raise], list[Raise]]:
+    """Each raise record by the place of its cause: the last planted before it, each once."""
+    raised: dict[int, Raise] = {}
+    left = []
+    for one in raises:
+        fits = [
+            n
+            for n, cause in enumerate(planted)
+            if n not in raised
+            and cause.plant.rule == one.rule
+            and (one.t_ms is None or cause.t_ms <= one.t_ms)
+        ]
+        if fits:
+            raised[fits[0] if one.t_ms is None else fits[-1]] = one
+        else:
+            left.append(one)
+    return raised, left
+
+
+def _is_onset_of(onset: Onset, sown: Sown, raised: Raise | None) -> bool:
+    if onset.severity is not sown.plant.severity:
+        return False
+    if sown.must_show:
+        return 0 <= onset.t_ms - sown.t_ms <= SEEN_WITHIN_MS
+    if raised is None or raised.t_ms is None:
+        return False
+    longest_ms = HALF_PERIOD_MS[LAMP_OF[onset.severity]][1]
+    return -longest_ms <= onset.t_ms - raised.t_ms <= LIT_WITHIN_MS
 
 
 def _problems_of(match: Match) -> Iterator[str]:
-    plant = match.sown.plant
+    sown, plant = match.sown, match.sown.plant
     if match.onset is None:
-        yield f"planted, but not seen at the pins: {plant.rule} ({LAMP_OF[plant.severity]} lamp)"
-    elif match.onset.sound is not plant.sound:
+        if sown.must_show:
+            lamp = LAMP_OF[plant.severity]
+            yield f"planted, but not seen at the pins: {plant.rule} ({lamp} lamp)"
+    elif match.onset.sound is not plant.sound and sown.must_show:
         heard = match.onset.sound or "no known pattern"
         yield f"planted with sound {plant.sound}, heard {heard}: {plant.rule}"
     if match.raised is None:
-        yield f"planted, but no raise record: {plant.rule}"
+        if sown.must_raise:
+            yield f"planted, but no raise record: {plant.rule}"
     elif match.raised.severity is not plant.severity:
         yield f"planted as {plant.severity}, recorded as {match.raised.severity}: {plant.rule}"
+    elif match.raised.is_lit is False:
+        yield f"recorded, but its lamp stayed dark: {_id(match.raised.key)} {plant.rule}"
 
 
 def _id(key: Key) -> str:
@@ -254,10 +310,11 @@ def gather(
 ) -> Evidence:
     """Put the pieces together; a raise is what a message says with `tr: raise`."""
     committed = {**core, **readings}
+    edges = sorted(edges, key=lambda edge: edge.t_ms)
     return Evidence(
         onsets=onsets_of(edges),
         raises=tuple(
-            Raise(key, message["rule"], Severity(message["sev"]))
+            _raise(key, message, edges)
             for key, message in core.items()
             if message["t"] == "alarm" and message["tr"] == "raise"
         ),
@@ -271,6 +328,16 @@ def gather(
         ),
         repeats=repeats,
     )
+
+
+def _raise(key: Key, message: Message, edges: Sequence[Edge]) -> Raise:
+    severity, t_ms = Severity(message["sev"]), message.get("mono")
+    is_lit = None
+    if t_ms is not None:
+        lamp = [edge for edge in edges if edge.role == LAMP_OF[severity]]
+        soon = (edge for edge in lamp if t_ms <= edge.t_ms <= t_ms + LIT_WITHIN_MS)
+        is_lit = _is_on(lamp, t_ms) or any(edge.is_on for edge in soon)
+    return Raise(key, message["rule"], severity, t_ms, is_lit)
 
 
 def _essence(message: Message) -> Message:

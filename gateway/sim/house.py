@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.sim.bus import Units
 from gateway.sim.checker import Sown
@@ -46,6 +46,15 @@ class House:
         return {d.name: d for d in (*self.plant_room.values(), *self.pump_house.values())}
 
 
+@dataclass(slots=True)
+class Cue:
+    """What comes next and when (loop time); set `called` and it comes now."""
+
+    called: asyncio.Event = field(default_factory=asyncio.Event)
+    scene: Scene | None = None
+    due: float = 0.0
+
+
 def build_house() -> House:
     """The devices of config/site.demo.yaml, all calm."""
     return House(
@@ -80,28 +89,52 @@ async def play(
     tell: Callable[[Scene], None],
     sown: list[Sown],
     ended: asyncio.Event,
+    cue: Cue | None = None,
 ) -> None:
     """Act the scenes out at their seconds from now; what is planted is added to `sown` as it is.
 
+    A scene that is called by the cue comes at once, and those after it come as much earlier.
     Returns after the last scene, or before the next one once `ended` is set; what has begun is
     brought to its end either way.
     """
     loop = asyncio.get_running_loop()
     start = loop.time()
+    cue = cue or Cue()
+    drifts: dict[tuple[str, str], asyncio.Task[None]] = {}
     async with asyncio.TaskGroup() as acts:
         for scene in scenes:
-            if await is_set_within(ended, start + scene.at_s - loop.time()):
-                return
+            cue.scene, cue.due = scene, start + scene.at_s
+            if await _comes(cue, ended):
+                break
+            start = min(start, loop.time() - scene.at_s)
             tell(scene)
             sown.extend(Sown(plant, boot_ms()) for plant in scene.plants)
             for act in scene.acts:
                 match act:
                     case Drift():
-                        acts.create_task(drift(devices[act.device], act))
+                        what = act.device, act.quantity
+                        if what in drifts:
+                            drifts[what].cancel()  # one quantity goes one way at a time
+                        drifts[what] = acts.create_task(drift(devices[act.device], act))
                     case Hush():
                         devices[act.device].is_silent = act.is_silent
                     case BrokerSwitch():
                         acts.create_task(_switch(switch_broker, is_up=act.is_up))
+        cue.scene = None
+
+
+async def _comes(cue: Cue, ended: asyncio.Event) -> bool:
+    """Wait until the next scene is due or called; True when the story is ended instead."""
+    loop = asyncio.get_running_loop()
+    waits = [loop.create_task(event.wait()) for event in (ended, cue.called)]
+    try:
+        seconds = max(cue.due - loop.time(), 0)
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    cue.called.clear()
+    return ended.is_set()
 
 
 async def is_set_within(event: asyncio.Event, seconds: float) -> bool:

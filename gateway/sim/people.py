@@ -41,10 +41,17 @@ def _should_silence(alarm: Row, age_ms: int) -> bool:
     return alarm["severity"] == "alarm" and alarm["is_sounding"] and age_ms >= SILENCE_AFTER_MS
 
 
-async def attend(ask: Ask, *, tell: Callable[[Request, Row], None]) -> None:
-    """Look at the alarms all the time and act; `tell` gets each act that the daemon accepted."""
+async def attend(
+    ask: Ask,
+    *,
+    tell: Callable[[Request, Row], None],
+    is_on_duty: Callable[[], bool] = lambda: True,
+) -> None:
+    """Look at the alarms while on duty and act; `tell` gets each act that the daemon accepted."""
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
+        if not is_on_duty():
+            continue
         try:
             alarms = (await ask({"verb": "status"})).get("alarms", [])
             for request in acts_of(alarms):

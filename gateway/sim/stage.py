@@ -7,11 +7,11 @@ it has ended: the verdict comes from `gateway.sim.checker`.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from gateway.config.shipped import shipped_dir
 from gateway.domain.text import Lang, Text
@@ -35,10 +35,12 @@ from gateway.sim.checker import (
     read_records,
     read_repeats,
 )
-from gateway.sim.house import House, boot_ms, build_house, is_set_within, play
-from gateway.sim.people import Request, Row, attend
+from gateway.sim.hands import Hands
+from gateway.sim.house import Cue, House, boot_ms, build_house, is_set_within, play
+from gateway.sim.people import Ask, Request, Row, attend
 from gateway.sim.processes import Process, end, running, tail
 from gateway.sim.story import Scene, passes_in, scenes_of
+from gateway.sim.touches import weigh
 
 PINS = "panel.jsonl"
 HISTORY = "platform.sqlite"
@@ -50,6 +52,7 @@ STOP_S = 20.0
 SERIAL_ADDRESS = "/tmp/care-demo/plant-room"  # noqa: S108 - a name to be replaced, never opened
 TCP_ADDRESS = "127.0.0.1:10502"
 BROKER_ADDRESS = "mqtt+unix:///tmp/care-demo/mqtt.sock"
+GATEWAY = "demo-0001"  # as config/site.demo.yaml says
 
 WHO = {
     "demo": Text("演示", "demo"),
@@ -85,6 +88,7 @@ class Report:
     broker_away_s: float
     exit_code: int
     seconds: float
+    touches: int = 0  # what a person at the keys did
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -104,9 +108,11 @@ async def perform(
     tell: Tell,
     ended: asyncio.Event,
     embedded: bool = False,
+    on_stage: Callable[[Hands], None] | None = None,
 ) -> Report:
     """Play the story for so many seconds, or until `ended` is set; return what came of it.
 
+    `on_stage` is given the hands of a person who may take part, once the daemon is ready.
     All files are left in `folder`. Raises BrokerMissing or PartDied; whatever happens, nothing
     that was started goes on running.
     """
@@ -124,18 +130,45 @@ async def perform(
         daemon = await stack.enter_async_context(_daemon(site, folder))
         tell("demo", Text(f"消息服务器：{broker.name}", f"broker: {broker.name}"))
         switch = Switch(broker)
+        hands = Hands(_asking(folder), house.devices, switch, lambda: switch.is_up, Cue())
+        look = partial(_look, folder, sown, hands, broker)
         await _live(
-            folder, house, daemon, platform, switch, seconds, tell=tell, sown=sown, ended=ended
+            folder,
+            house,
+            daemon,
+            platform,
+            hands,
+            seconds,
+            tell=tell,
+            sown=sown,
+            ended=ended,
+            look=look,
+            on_stage=on_stage,
         )
         code = await end(daemon, within_s=STOP_S)
         await end(platform)
     return Report(
-        verdict=verdict_of(folder, sown),
+        verdict=look(),
         broker=broker.name,
         broker_away_s=switch.away_s,
         exit_code=code,
         seconds=loop.time() - started,
+        touches=len(hands.touches),
     )
+
+
+def _asking(folder: Path) -> Ask:
+    async def ask(what: Request) -> Row:
+        return await request(folder / "daemon.sock", what)
+
+    return ask
+
+
+def _look(folder: Path, sown: list[Sown], hands: Hands, broker: SimBroker) -> Verdict:
+    """The verdict as of now, over what the story and the keys have planted."""
+    uplink = brokers.address_of(broker), GATEWAY
+    planted = weigh(list(sown), list(hands.touches), uplink=uplink, now_ms=boot_ms())
+    return verdict_of(folder, planted)
 
 
 def write_site(folder: Path, *, serial: str, tcp: str, mqtt: str) -> Path:
@@ -168,17 +201,23 @@ class Switch:
     def __init__(self, broker: SimBroker) -> None:
         self._broker = broker
         self._pulled_at: float | None = None
+        self._turning = asyncio.Lock()  # story and keys may turn it at the same time
         self.away_s = 0.0
+
+    @property
+    def is_up(self) -> bool:
+        return self._pulled_at is None
 
     async def __call__(self, is_up: bool) -> None:
         loop = asyncio.get_running_loop()
-        if is_up and self._pulled_at is not None:
-            await brokers.start(self._broker)
-            self.away_s += loop.time() - self._pulled_at
-            self._pulled_at = None
-        elif not is_up and self._pulled_at is None:
-            self._pulled_at = loop.time()
-            await brokers.stop(self._broker)
+        async with self._turning:
+            if is_up and self._pulled_at is not None:
+                await brokers.start(self._broker)
+                self.away_s += loop.time() - self._pulled_at
+                self._pulled_at = None
+            elif not is_up and self._pulled_at is None:
+                self._pulled_at = loop.time()
+                await brokers.stop(self._broker)
 
 
 def _daemon(site: Path, folder: Path) -> AbstractAsyncContextManager[Process]:
@@ -208,20 +247,23 @@ async def _live(
     house: House,
     daemon: Process,
     platform: Process,
-    switch: Switch,
+    hands: Hands,
     seconds: float | None,
     *,
     tell: Tell,
     sown: list[Sown],
     ended: asyncio.Event,
+    look: Callable[[], Verdict],
+    on_stage: Callable[[Hands], None] | None,
 ) -> None:
     """The daemon's life from its first reading to the end of the drain."""
 
-    async def ask(what: Request) -> Mapping[str, Any]:
-        return await request(folder / "daemon.sock", what)
-
     def tell_scene(scene: Scene) -> None:
+        hands.note_scene(scene)
         tell("house", scene.say)
+
+    def tell_act(did: Request, row: Row) -> None:
+        tell("people", _did(did, row))
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -229,27 +271,35 @@ async def _live(
                 group.create_task(_watch("the daemon", daemon, folder / "daemon.log")),
                 group.create_task(_watch("the platform", platform, folder / "platform.log")),
                 group.create_task(
-                    attend(ask, tell=lambda did, row: tell("people", _did(did, row)))
+                    attend(hands.ask, tell=tell_act, is_on_duty=lambda: not hands.is_on_duty)
                 ),
                 group.create_task(_tell_panel(folder / PINS, tell)),
                 group.create_task(_tell_platform(folder / "platform.log", tell)),
             ]
-            await _until_ready(ask, folder)
+            await _until_ready(hands.ask, folder)
             tell(
                 "demo",
                 Text("网关就绪，各测点均有读数", "the gateway is ready, every point has a value"),
             )
+            if on_stage is not None:
+                on_stage(hands)
             loop = asyncio.get_running_loop()
             start = loop.time()
             scenes = scenes_of(passes_in(seconds))
             await play(
-                scenes, house.devices, switch_broker=switch, tell=tell_scene, sown=sown, ended=ended
+                scenes,
+                house.devices,
+                switch_broker=hands.switch_broker,
+                tell=tell_scene,
+                sown=sown,
+                ended=ended,
+                cue=hands.cue,
             )
             if seconds is not None:
                 await is_set_within(ended, start + seconds - loop.time())
             tell("demo", Text("故事结束，等待送达", "the story is over, draining"))
-            await switch(True)
-            await _drain(folder, sown)
+            await hands.switch_broker(True)
+            await _drain(look)
             for helper in helpers:
                 helper.cancel()
     except* PartDied as died:
@@ -278,13 +328,13 @@ async def _watch(name: str, process: Process, log: Path) -> None:
     raise PartDied(f"{name} ended with code {code}:\n{tail(log)}")
 
 
-async def _drain(folder: Path, sown: list[Sown]) -> None:
+async def _drain(look: Callable[[], Verdict]) -> None:
     """Wait until all is well, at most ten seconds; the verdict comes after the daemon's end."""
     loop = asyncio.get_running_loop()
     until = loop.time() + DRAIN_S
     for _ in iter(lambda: loop.time() < until, False):
         # In a thread: the simulated devices are served by this loop.
-        if not (await asyncio.to_thread(verdict_of, folder, list(sown))).problems:
+        if not (await asyncio.to_thread(look)).problems:
             return
         await asyncio.sleep(0.5)
 
