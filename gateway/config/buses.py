@@ -2,17 +2,19 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from gateway.config.problems import Place, Problem
 from gateway.config.schema import BusPart
 from gateway.config.tree import Tree
-from gateway.config.validate import error, is_given, validate
+from gateway.config.validate import error, is_given, meant_by, validate, warning
 from gateway.domain.site import Bus, SerialLine, TcpLink
 from gateway.domain.text import Text
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NUMBERED = re.compile(r"/dev/tty(USB|ACM)\d+")
+LINKS = ("serial", "tcp")
 SERIAL_KEYS = ("baud", "parity", "stop_bits")
 
 
@@ -28,14 +30,47 @@ def read_buses(tree: Tree, found: list[Problem]) -> dict[str, PlacedBus]:
     """Every bus by its id, also wrong ones; no two of them own the same port or address."""
     buses = {}
     owners: dict[str, Place] = {}
+    ports: dict[str, str] = {}
     for name in _entries(tree):
         place = tree.place(("buses", name), key=True)
         check_id(name, place, found)
         bus = _bus(name, tree, found)
         buses[name] = PlacedBus(bus, place)
         if bus is not None:
-            _claim(bus, tree, owners, found)
+            _claim(bus, tree, owners, ports, found)
+    _numbered_ports(buses, tree, found)
     return buses
+
+
+def report_unused(
+    buses: Mapping[str, PlacedBus], used: Collection[str], found: list[Problem]
+) -> None:
+    """A bus without devices is never read: more often a forgotten device than a spare wire."""
+    if not set(used) <= set(buses):
+        return  # a device names a bus that is not there: it may be meant to be on this one
+    for name, placed in buses.items():
+        if placed.bus is not None and name not in used:
+            fact = Text(f"总线 {name} 上没有设备", f"no device is on the bus {name}")
+            advice = Text("加上设备，或删掉这条总线", "add its devices, or remove the bus")
+            found.append(warning(placed.place, "bus_unused", fact, advice))
+
+
+def _numbered_ports(buses: Mapping[str, PlacedBus], tree: Tree, found: list[Problem]) -> None:
+    """Two adapters can change their numbers at a restart; then each bus asks the wrong devices."""
+    numbered = {
+        os.path.realpath(placed.bus.link.port): tree.place(("buses", name, "serial"))
+        for name, placed in buses.items()
+        if placed.bus is not None and isinstance(placed.bus.link, SerialLine)
+        if NUMBERED.fullmatch(placed.bus.link.port)
+    }
+    if len(numbered) < 2:
+        return
+    first, *others = numbered.values()
+    fact = Text("重启后 ttyUSB 的编号可能互换", "ttyUSB numbers may change places at a restart")
+    advice = Text(
+        "改用不变的名字：ls -l /dev/serial/by-path", "take lasting names: ls -l /dev/serial/by-path"
+    )
+    found.append(warning(first, "port_may_change", fact, advice, *others))
 
 
 def check_id(name: str, place: Place, found: list[Problem]) -> None:
@@ -57,7 +92,7 @@ def _entries(tree: Tree) -> Mapping[str, object]:
 def _bus(name: str, tree: Tree, found: list[Problem]) -> Bus | None:
     where = ("buses", name)
     part = validate(BusPart, tree, where, found)
-    links = [key for key in ("serial", "tcp") if is_given(tree, where, key)]
+    links = [key for key in LINKS if is_given(tree, where, key)]
     place = tree.place(where, key=True)
     if len(links) == 2:
         fact = Text(
@@ -69,7 +104,8 @@ def _bus(name: str, tree: Tree, found: list[Problem]) -> Bus | None:
     if not links:
         fact = Text("总线没有 serial 也没有 tcp", "the bus has neither `serial` nor `tcp`")
         advice = Text("加上 serial: /dev/… 或 tcp: 地址", "add serial: /dev/... or tcp: host")
-        if isinstance(tree.at(where), dict):
+        data = tree.at(where)
+        if isinstance(data, dict) and not any(meant_by(str(key), LINKS) for key in data):
             found.append(error(place, "missing_key", fact, advice))
         return None
     link = _link(part, tree, name, found)
@@ -81,6 +117,7 @@ def _link(
     part: BusPart, tree: Tree, name: str, found: list[Problem]
 ) -> SerialLine | TcpLink | None:
     if part.serial:
+        _check_port(part.serial, tree, name, found)
         return SerialLine(part.serial, part.baud, part.parity, part.stop_bits)
     for key in SERIAL_KEYS:
         if is_given(tree, ("buses", name), key):
@@ -93,12 +130,39 @@ def _link(
     return part.tcp
 
 
-def _claim(bus: Bus, tree: Tree, owners: dict[str, Place], found: list[Problem]) -> None:
+def _check_port(port: str, tree: Tree, name: str, found: list[Problem]) -> None:
+    bare = re.fullmatch(r"(tty\w+|serial[01])", port)
+    windows = re.fullmatch(r"(?i:com)\d+|.*\\.*", port)
+    if not bare and not windows:
+        return
+    place = tree.place(("buses", name, "serial"))
+    fact = Text(f"`{port}` 不是串口的路径", f"`{port}` is not the path of a serial port")
+    advice = Text(
+        "用 ls -l /dev/serial/by-path 看串口的名字", "see its name with ls -l /dev/serial/by-path"
+    )
+    if bare:
+        advice = Text(f"是不是 /dev/{port}？", f"did you mean /dev/{port}?")
+    found.append(error(place, "not_a_port", fact, advice))
+
+
+def _claim(
+    bus: Bus,
+    tree: Tree,
+    owners: dict[str, Place],
+    ports: dict[str, str],
+    found: list[Problem],
+) -> None:
     link, key = bus.link, "serial" if isinstance(bus.link, SerialLine) else "tcp"
     place = tree.place(("buses", bus.id, key))
     if isinstance(link, SerialLine):
         resource = os.path.realpath(link.port)  # two names of one adapter are one port
         shown = Text(f"串口 {link.port}", f"the serial port {link.port}")
+        other = ports.setdefault(resource, link.port)
+        if other != link.port:
+            shown = Text(
+                f"{link.port} 和 {other} 是同一个串口，它",
+                f"{link.port} and {other} are one serial port, which",
+            )
     else:
         resource = f"{link.host.lower()}:{link.port}"
         shown = Text(f"地址 {resource}", f"the address {resource}")

@@ -8,16 +8,18 @@ from gateway.config.problems import Place, Problem
 from gateway.config.profiles import Profile, Shelf, check_kind, deadband, find_profile
 from gateway.config.rules import Owned, PlacedRule, device_rules
 from gateway.config.schema import DevicePart, OwnPoint, RulePart
-from gateway.config.tree import Tree
+from gateway.config.tree import Tree, Where
 from gateway.config.validate import (
     Settings,
     did_you_mean,
     error,
     is_given,
+    owner_missing,
     settings,
     validate,
     warning,
 )
+from gateway.config.words import NOBODY
 from gateway.domain.points import Point
 from gateway.domain.site import Device, SerialLine
 from gateway.domain.text import Text
@@ -52,6 +54,7 @@ def read_devices(
         part = validate(DevicePart, tree, ("devices", name), found)
         _check_name(str(name), tree, found)
         _check_bus(part, str(name), tree, buses, units, found)
+        check_owner(part.owner, tree, ("devices", name), found)
         if not part.profile:
             continue
         asked = tree.place(("devices", name, "profile"))
@@ -72,6 +75,12 @@ def _check_name(name: str, tree: Tree, found: list[Problem]) -> None:
         found.append(error(place, "bad_id", fact, Text("换一个名字", "take another name")))
 
 
+def check_owner(owner: str | None, tree: Tree, where: Where, found: list[Problem]) -> None:
+    """Report an owner that stands for nobody: `待定`, `TODO`, `-`."""
+    if owner is not None and owner.strip().casefold() in NOBODY:
+        found.append(owner_missing(tree.place((*where, "owner"))))
+
+
 def _check_bus(
     part: DevicePart,
     name: str,
@@ -83,6 +92,8 @@ def _check_bus(
     if not part.bus:
         return
     place = tree.place(("devices", name, "bus"))
+    if part.bus not in buses and not isinstance(tree.at(("buses",)), dict):
+        return  # what is wrong with `buses` is reported
     if part.bus not in buses:
         fact = Text(f"没有总线 `{part.bus}`", f"there is no bus `{part.bus}`")
         found.append(error(place, "unknown_bus", fact, did_you_mean(part.bus, buses)))
@@ -94,7 +105,11 @@ def _check_bus(
     bus = buses[part.bus].bus
     if bus is not None and isinstance(bus.link, SerialLine) and not 1 <= unit <= 247:
         fact = Text(f"串口总线上没有站号 {unit}", f"unit {unit} is not a device on a serial bus")
-        found.append(error(place, "bad_unit", fact, Text("站号是 1 到 247", "units are 1 to 247")))
+        advice = Text(
+            "站号是 1 到 247；0 是广播" if unit == 0 else "站号是 1 到 247",
+            "units are 1 to 247; 0 is for everybody" if unit == 0 else "units are 1 to 247",
+        )
+        found.append(error(place, "bad_unit", fact, advice))
     seats = units.setdefault((part.bus, unit), [])
     first = next((s for s in seats if None in (s.channel, part.channel)), None)
     same = next((s for s in seats if s.channel == part.channel), None)

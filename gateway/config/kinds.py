@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.config.problems import Problem
 from gateway.config.quantities import Quantity
-from gateway.config.schema import KindPart, RulePart
+from gateway.config.schema import KindPart, KindRulePart
 from gateway.config.tree import Tree, read_tree
 from gateway.config.validate import Settings, settings, validate
 
@@ -36,5 +36,5 @@ def _kind(name: str, tree: Tree, found: list[Problem]) -> Kind:
     rules = {}
     for rule in part.rules:
         where = (name, "rules", rule)
-        rules[str(rule)] = settings(validate(RulePart, tree, where, found), tree, where)
+        rules[str(rule)] = settings(validate(KindRulePart, tree, where, found), tree, where)
     return Kind(name, part.unit or "", part.deadband, rules)

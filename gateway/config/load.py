@@ -1,23 +1,25 @@
 """A site file, its profiles and the default rules -> a Site, or everything that is wrong."""
 
 import hashlib
+import re
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.config.buses import read_buses
-from gateway.config.devices import PlacedDevice, read_devices
+from gateway.config.buses import PlacedBus, read_buses, report_unused
+from gateway.config.devices import PlacedDevice, check_owner, read_devices
 from gateway.config.kinds import read_kinds
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import Shelf
-from gateway.config.rules import PlacedRule, fighting, site_rule
-from gateway.config.schema import PanelPart, RulePart, SiteFile, UplinkPart
+from gateway.config.rules import PlacedRule, fighting, late_warnings, site_rule
+from gateway.config.schema import PanelPart, RulePart, SiteFile, TlsPart, UplinkPart
 from gateway.config.shipped import shipped_dir
 from gateway.config.tree import Tree, read_tree
-from gateway.config.validate import did_you_mean, error, settings, validate, warning
+from gateway.config.validate import error, meant_by, settings, validate, value_of, warning
+from gateway.config.words import MEANINGS
 from gateway.domain.rules import Rule
-from gateway.domain.site import Device, PanelPins, Site, StoreSpec, Uplink
+from gateway.domain.site import Broker, Device, PanelPins, SerialLine, Site, StoreSpec, Uplink
 from gateway.domain.text import Text
 
 STORE_DIR = Path("/var/lib/care-gateway")
@@ -47,7 +49,8 @@ def load_site(path: Path, *, store_dir: Path | None = None) -> Loaded:
     buses = read_buses(tree, found)
     devices = read_devices(tree, buses, shelf, found)
     rules = _rules(tree, file, devices, found)
-    panel = _panel(tree, found)
+    report_unused(buses, _named(tree), found)
+    panel = _panel(tree, buses, found)
     uplink = _uplink(tree, path.parent, found)
     if file.site is not None:
         _check_house(tree, file, found)
@@ -76,7 +79,9 @@ def load_site(path: Path, *, store_dir: Path | None = None) -> Loaded:
 
 def _in_reading_order(found: Sequence[Problem], first: str) -> tuple[Problem, ...]:
     once = {(p.place, p.code, p.fact): p for p in found}  # two points can share one wrong line
-    return tuple(sorted(once.values(), key=lambda p: (p.file != first, p.file, p.line, p.column)))
+    wrong = {p.place for p in found if p.is_error}
+    kept = [p for p in once.values() if p.is_error or p.place not in wrong]
+    return tuple(sorted(kept, key=lambda p: (p.file != first, p.file, p.line, p.column)))
 
 
 def _is_zone(name: str) -> bool:
@@ -88,11 +93,19 @@ def _is_zone(name: str) -> bool:
     return True
 
 
+def _named(tree: Tree) -> set[str]:
+    """The buses that devices name, also those devices that are wrong in other ways."""
+    data = tree.at(("devices",))
+    parts = data.values() if isinstance(data, dict) else ()
+    return {str(part["bus"]) for part in parts if isinstance(part, dict) and "bus" in part}
+
+
 def _check_house(tree: Tree, file: SiteFile, found: list[Problem]) -> None:
     zone = file.site.timezone
     if zone and not _is_zone(zone):
         fact = Text(f"没有时区 `{zone}`", f"there is no time zone `{zone}`")
-        advice = did_you_mean(zone, zoneinfo.available_timezones())
+        guess = meant_by(zone, zoneinfo.available_timezones()) or "Asia/Shanghai"
+        advice = Text(f"是不是 `{guess}`？", f"did you mean `{guess}`?")
         found.append(error(tree.place(("site", "timezone")), "unknown_timezone", fact, advice))
     if file.site.limit is not None and file.site.limit.detect_within is not None:
         place = tree.place(("site", "limit", "detect_within"))
@@ -114,6 +127,7 @@ def _rules(
         given = settings(validate(RulePart, tree, where, found), tree, where)
         top = tree.place(where, key=True)
         rule = site_rule(str(name), given, owned, top, found)
+        check_owner(value_of(given, "owner", ""), tree, where, found)
         if rule is not None and rule.id in first:
             fact = Text(f"规则 {rule.id} 已经有了", f"there already is a rule {rule.id}")
             advice = Text(
@@ -124,6 +138,7 @@ def _rules(
         elif rule is not None:
             rules.append(PlacedRule(rule, top))
     fighting(rules, found)
+    late_warnings(rules, found)
     return [placed.rule for placed in rules]
 
 
@@ -138,7 +153,7 @@ def _alarm_class(device: Device, rules: Sequence[Rule]) -> Device:
     return replace(device, points=points)
 
 
-def _panel(tree: Tree, found: list[Problem]) -> PanelPins:
+def _panel(tree: Tree, buses: Mapping[str, PlacedBus], found: list[Problem]) -> PanelPins:
     if not isinstance(tree.at(("panel",)), dict):
         return PanelPins()
     part = validate(PanelPart, tree, ("panel",), found)
@@ -153,7 +168,40 @@ def _panel(tree: Tree, found: list[Problem]) -> PanelPins:
             advice = Text("每个灯和按钮各用一个引脚", "each lamp and button has a pin of its own")
             found.append(error(place, "pin_twice", fact, advice, first[pin]))
         first.setdefault(pin, place)
+        _check_pin(pin, place, buses, found)
     return PanelPins(**given)
+
+
+# What the board itself needs, or holds at a level (Raspberry Pi GPIO documentation).
+_RESERVED = {
+    0: Text("扩展板识别用", "reads what board is plugged on"),
+    1: Text("扩展板识别用", "reads what board is plugged on"),
+    2: Text("板上有固定的上拉电阻", "is held high by a resistor on the board"),
+    3: Text("板上有固定的上拉电阻", "is held high by a resistor on the board"),
+    14: Text("板上串口的发送脚", "is the sender of the board's serial port"),
+    15: Text("板上串口的接收脚", "is the receiver of the board's serial port"),
+}
+_ON_BOARD = re.compile(r"/dev/(serial[01]|ttyAMA\d+|ttyS\d+)")
+
+
+def _check_pin(
+    pin: int, place: Place, buses: Mapping[str, PlacedBus], found: list[Problem]
+) -> None:
+    if pin not in _RESERVED:
+        return
+    why = _RESERVED[pin]
+    fact = Text(f"引脚 {pin} 有别的用途：{why.zh}", f"pin {pin} is taken: it {why.en}")
+    advice = Text(
+        "换一个，如 5、6、16、17、22 到 27", "take another, such as 5, 6, 16, 17 or 22 to 27"
+    )
+    lines = [
+        placed.place
+        for placed in buses.values()
+        if placed.bus is not None and isinstance(placed.bus.link, SerialLine)
+        if pin in (14, 15) and _ON_BOARD.fullmatch(placed.bus.link.port)
+    ]
+    report = error if pin in (0, 1) or lines else warning
+    found.append(report(place, "pin_reserved", fact, advice, *lines))
 
 
 def _uplink(tree: Tree, folder: Path, found: list[Problem]) -> Uplink | None:
@@ -176,6 +224,7 @@ def _uplink(tree: Tree, folder: Path, found: list[Problem]) -> Uplink | None:
             found.append(warning(place, "file_missing", fact, advice))
         return path
 
+    _check_uplink(part, tree, found)
     return Uplink(
         gateway=part.gateway or "",
         brokers=tuple(part.brokers or ()),
@@ -189,6 +238,58 @@ def _uplink(tree: Tree, folder: Path, found: list[Problem]) -> Uplink | None:
         keepalive_s=part.keepalive // 1000,
         probe_ms=part.probe,
     )
+
+
+def _check_uplink(part: UplinkPart, tree: Tree, found: list[Problem]) -> None:
+    """What brokers, certificates and password say about one another."""
+    brokers = list(part.brokers or ())
+    for index, broker in enumerate(brokers):
+        place = tree.place(("uplink", "brokers", index))
+        if broker.port == (1883 if broker.tls else 8883):
+            found.append(_port_and_scheme(broker, place))
+        if part.password_file is not None and not broker.tls and broker.unix_path is None:
+            fact = Text("口令会不加密地发出去", "the password travels in the clear")
+            advice = Text("外网上用 mqtts://", "use mqtts:// outside the house")
+            also = tree.place(("uplink", "password_file"))
+            found.append(warning(place, "password_in_clear", fact, advice, also))
+    if part.tls is None:
+        return
+    _check_pair(part.tls, tree, found)
+    if brokers and not any(broker.tls for broker in brokers):
+        fact = Text("给了证书，地址却都不加密", "certificates are given, but no broker uses TLS")
+        advice = Text("地址写成 mqtts://", "write the address with mqtts://")
+        place = tree.place(("uplink", "tls"), key=True)
+        also = tree.place(("uplink", "brokers", 0))
+        found.append(warning(place, "tls_unused", fact, advice, also))
+
+
+def _port_and_scheme(broker: Broker, place: Place) -> Problem:
+    other, usual = ("mqtt", 8883) if broker.tls else ("mqtts", 1883)
+    fact = Text(
+        f"{broker.port} 通常是{'不加密' if broker.tls else '加密'}的端口",
+        f"{broker.port} is usually the port {'without' if broker.tls else 'with'} TLS",
+    )
+    advice = Text(
+        f"是不是 {other}://{broker.host}:{broker.port}，或者端口 {usual}？",
+        f"did you mean {other}://{broker.host}:{broker.port}, or port {usual}?",
+    )
+    return warning(place, "port_and_scheme", fact, advice)
+
+
+def _check_pair(tls: TlsPart, tree: Tree, found: list[Problem]) -> None:
+    if (tls.cert is None) == (tls.key is None):
+        return
+    has, needs = ("key", "cert") if tls.cert is None else ("cert", "key")
+    if needs in (tree.at(("uplink", "tls")) or {}):
+        return  # it is there but wrong, which is reported
+    fact = Text(f"有 {has} 没有 {needs}", f"there is a `{has}` but no `{needs}`")
+    meaning = MEANINGS["TlsPart"][needs]
+    advice = Text(
+        f"证书和私钥要成对：加上 {needs}（{meaning.zh}）",
+        f"certificate and key come in pairs: add {needs} ({meaning.en})",
+    )
+    place = tree.place(("uplink", "tls", has), key=True)
+    found.append(error(place, "tls_pair", fact, advice))
 
 
 def _store(file: SiteFile, folder: Path, store_dir: Path | None) -> StoreSpec:

@@ -58,6 +58,7 @@ class Problem:
         return self.level is Level.ERROR
 
 
+LONGEST = 160  # characters of a line that are shown
 _LEVELS = {Level.ERROR: Text("错误", "error"), Level.WARNING: Text("警告", "warning")}
 _ADVICE = Text("建议", "do")
 _ALSO = Text("另见", "see")
@@ -84,15 +85,29 @@ def _excerpt(problem: Problem, lang: Lang) -> str:
 def _shown(place: Place, gutter: str, arrow: str) -> list[str]:
     if not place.line:
         return [f"{gutter}{arrow} {place.file}"]
-    lead, body = place.text[: place.column - 1], place.text[place.column - 1 :]
+    text, column = _window(place)
+    lead, body = text[: column - 1], text[column - 1 :]
     caret = " " * _width(lead) + "^" * max(1, _width(body[: place.length]))
     number = str(place.line).rjust(len(gutter))
     return [
         f"{gutter}{arrow} {place.file}:{place.line}:{place.column}",
         f"{gutter} |",
-        f"{number} | {place.text.replace(chr(9), ' ')}".rstrip(),
+        f"{number} | {text}".rstrip(),
         f"{gutter} | {caret}",
     ]
+
+
+def _window(place: Place) -> tuple[str, int]:
+    """What is shown of a line, and the column in it: no control character, no endless line."""
+    text = "".join(
+        " " if char == "\t" else char if char.isprintable() or char == "\u3000" else "?"
+        for char in place.text
+    )
+    if len(text) <= LONGEST:
+        return text, place.column
+    start = max(0, place.column - 1 - LONGEST // 2)
+    cut = text[start : start + LONGEST]
+    return ("..." + cut, place.column - start + 3) if start else (cut + "...", place.column)
 
 
 def _width(text: str) -> int:

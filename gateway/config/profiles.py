@@ -1,13 +1,13 @@
 """Profiles: device families as files, found beside the site file first, then among the shipped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
 from gateway.config.kinds import Kind
 from gateway.config.problems import Place, Problem
-from gateway.config.quantities import factor_between, is_known_unit, spelled
+from gateway.config.quantities import factor_between, is_known_unit, spelled, unit_meant
 from gateway.config.schema import PointPart, ProfilePart, SerialAdvice
 from gateway.config.tree import Tree, Where, read_tree
 from gateway.config.validate import (
@@ -185,13 +185,16 @@ def _points(
         for name in layer.part.points
     }
     points = {}
+    unverified: list[str] = []
     for name, mine in own.items():
         given = {**common, **mine}
         point = _point(name, given, tops[name], kinds, found)
         if point is not None:
             points[name] = point
         if value_of(given, "scale_unverified", default=False):
-            found.append(_unverified(chain[-1].part.profile or "", name, tops[name], asked))
+            unverified.append(name)
+    if unverified:
+        found.append(_unverified(chain[-1].part.profile or "", unverified, asked))
     _check_gates(points, {**own}, found)
     return points
 
@@ -202,15 +205,17 @@ def _point_settings(layer: _Layer, where: Where, found: list[Problem]) -> dict[s
     return settings(validate(PointPart, layer.tree, where, found), layer.tree, where)
 
 
-def _unverified(profile: str, name: str, place: Place, asked: Place) -> Problem:
+def _unverified(profile: str, names: Sequence[str], asked: Place) -> Problem:
+    listed, count = ", ".join(names), len(names)
     fact = Text(
-        f"{profile} 的 {name} 比例未经证实", f"the scale of {name} of {profile} is not verified"
+        f"{profile} 有 {count} 个监测点的比例未经证实：{listed}",
+        f"{profile}: the scale of {count} points is not verified: {listed}",
     )
     advice = Text(
-        "调试时用仪表比对一次再相信这个数值",
-        "compare it with an instrument on site before trusting it",
+        "调试时用仪表比对一次再相信这些数值",
+        "compare them with an instrument on site before trusting them",
     )
-    return warning(place, "scale_unverified", fact, advice, asked)
+    return warning(asked, "scale_unverified", fact, advice)
 
 
 def _point(
@@ -273,7 +278,7 @@ def check_kind(
     if kind is None:
         fact = Text(f"没有 `{said.value}` 这一类", f"there is no kind `{said.value}`")
         found.append(error(said.place, "unknown_kind", fact, did_you_mean(said.value, kinds)))
-    elif factor_between(kind.unit, unit) is None:
+    elif factor_between(kind.unit, unit) is None and is_known_unit(unit):
         fact = Text(
             f"{kind.name} 类的单位是 {kind.unit or '（无）'}，这个点是 {unit or '（无）'}",
             f"points of kind {kind.name} have the unit `{kind.unit}`, this one has `{unit}`",
@@ -293,24 +298,36 @@ def deadband(said: Setting | None, kind: Kind | None, unit: str, found: list[Pro
         return 0.0 if by is None else float(kind.deadband.value * by)
     wanted = said.value
     by = factor_between(wanted.unit or unit, unit)
-    if by is None or wanted.value < 0:
+    if by is None:
         found.append(unit_problem(said, unit))
+        return 0.0
+    if wanted.value < 0:
+        fact = Text(f"`{wanted}` 是负数", f"`{wanted}` is negative")
+        advice = Text("写一个不小于 0 的数", "write a number that is not below 0")
+        found.append(error(said.place, "not_a_quantity", fact, advice))
         return 0.0
     return float(wanted.value * by)
 
 
 def unit_problem(said: Setting, unit: str) -> Problem:
     """The number at `said` is not in (a multiple of) the point's unit."""
-    fact = Text(
-        f"`{said.value}` 的单位不是 {unit or '（无单位）'}",
-        f"`{said.value}`: this point is in `{unit}`"
-        if unit
-        else f"`{said.value}`: this point has no unit",
-    )
-    advice = Text(
-        f"写成 {said.value.value} {unit}".rstrip() + " 或能换算的单位",
-        f"write the number in {unit or 'no unit'}, or in one that converts to it",
-    )
+    has = Text(f"的单位是 {unit}", f"is in {unit}") if unit else Text("没有单位", "has no unit")
+    fact = Text(f"`{said.value}`：这个监测点{has.zh}", f"`{said.value}`: this point {has.en}")
+    meant = unit_meant(said.value.unit)
+    if meant is not None and factor_between(meant, unit) is not None:
+        right = f"{said.value.value} {meant}"
+        advice = Text(f"写成 {right}", f"write {right}")
+    elif not said.value.unit:
+        right = f"{said.value.value} {unit}"
+        advice = Text(f"加上单位，如 {right}", f"give it its unit, such as {right}")
+    elif unit:
+        advice = Text(
+            f"看看设备和监测点对不对；用 {unit} 或能换算成它的单位",
+            f"see that device and point are the right ones; take {unit}, or a unit that"
+            " converts to it",
+        )
+    else:
+        advice = Text("去掉单位", "write the number alone")
     return error(said.place, "wrong_unit", fact, advice)
 
 
@@ -369,10 +386,14 @@ def _check_encoding(given: Settings, encoding: Encoding, top: Place, found: list
     unit = given["unit"]
     if not is_known_unit(spelled(unit.value)):
         fact = Text(f"不认识的单位 `{unit.value}`", f"unknown unit `{unit.value}`")
-        found.append(error(unit.place, "unknown_unit", fact, Text("如 mA、MPa", "such as mA, MPa")))
+        right = unit_meant(spelled(unit.value)) or "mA, MPa, °C"
+        advice = Text(f"写成 {right}", f"write {right}")
+        found.append(error(unit.place, "unknown_unit", fact, advice))
     if given["at"].value + encoding.width > 65536:
         fact = Text("超出地址 65535", "the value reaches past address 65535")
         found.append(error(given["at"].place, "address", fact, Text("改地址", "correct `at`")))
+    if given["at"].value in _MANUAL.get(table, ()):
+        found.append(_looks_like_manual(given["at"], table))
     ends = [given[key].value for key in ("decimals_at", "unit_at") if key in given]
     at = given["at"].value
     if ends and max(*ends, at + encoding.width - 1) - min(*ends, at) >= MAX_REGISTERS:
@@ -396,6 +417,23 @@ def _check_encoding(given: Settings, encoding: Encoding, top: Place, found: list
     if (encoding.unit_at is None) != (not encoding.unit_factors) and "units" not in given:
         fact = Text("unit_at 需要 units", "`unit_at` needs `units`: what each code means")
         found.append(error(top, "bad_encoding", fact, Text("加上 units", "add units: {3: MPa}")))
+
+
+# Manuals number registers 40001... and 30001...; on the wire they count from 0.
+_MANUAL = {Table.HOLDING: range(40_001, 49_999), Table.INPUT: range(30_001, 39_999)}
+
+
+def _looks_like_manual(said: Setting, table: Table) -> Problem:
+    at = said.value
+    wire = at - (40_001 if table is Table.HOLDING else 30_001)
+    fact = Text(
+        f"{at} 像说明书里的编号，不是线上地址",
+        f"{at} looks like a number of the manual, not like an address on the wire",
+    )
+    advice = Text(
+        f"线上地址从 0 数：是不是 {wire}？", f"addresses count from 0: did you mean {wire}?"
+    )
+    return warning(said.place, "manual_address", fact, advice)
 
 
 def _check_gates(

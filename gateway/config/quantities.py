@@ -3,16 +3,25 @@
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 
+from gateway.config import slips
 from gateway.domain.site import Broker, TcpLink
 from gateway.domain.text import Text
 
-_NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?"
-_DURATION = re.compile(rf"({_NUMBER})\s*(ms|s|min|h|d)")
-_QUANTITY = re.compile(rf"({_NUMBER})\s*(\S.*)?")
-_RANGE = re.compile(rf"({_NUMBER})\s*\.\.\s*({_NUMBER})")
+_NUMBER = r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?"
+DURATION = rf"({_NUMBER})\s*(ms|s|min|h|d)"
+QUANTITY = rf"({_NUMBER})\s*([^\s0-9.,，].*)?"
+RANGE = rf"({_NUMBER})\s*\.\.\s*({_NUMBER})"
+_DURATION, _QUANTITY, _RANGE = map(re.compile, (DURATION, QUANTITY, RANGE))
 _MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_SAID = {
+    "毫秒": "ms", "msec": "ms", "秒": "s", "秒钟": "s", "sec": "s", "secs": "s", "second": "s",
+    "seconds": "s", "分": "min", "分钟": "min", "m": "min", "mins": "min", "minute": "min",
+    "minutes": "min", "小时": "h", "时": "h", "hr": "h", "hour": "h", "hours": "h", "天": "d",
+    "日": "d", "day": "d", "days": "d",
+}  # fmt: skip
 LONGEST_MS = 366 * 86_400_000
 
 # What one of each is in the first of its group; only within a group can one be turned into another.
@@ -36,6 +45,12 @@ _GROUPS: dict[str, dict[str, str]] = {
     "humidity": {"%RH": "1"},
     "ratio": {"%": "1"},
     "plain": {"": "1"},
+}  # fmt: skip
+_MISSPELT = {
+    "毫安": "mA", "安": "A", "千安": "kA", "伏": "V", "千伏": "kV", "瓦": "W", "千瓦": "kW",
+    "度": "°C", "摄氏度": "°C", "兆帕": "MPa", "千帕": "kPa", "帕": "Pa", "公斤": "kg/cm2",
+    "kg": "kg/cm2", "米": "m", "厘米": "cm", "毫米": "mm", "赫兹": "Hz",
+    "lel": "%LEL", "% LEL": "%LEL",
 }  # fmt: skip
 _SPELLED = {"degC": "°C", "℃": "°C", "C": "°C", "Ω": "ohm", "kgf/cm2": "kg/cm2", "kg/cm²": "kg/cm2"}
 _UNITS = {unit: (group, Decimal(by)) for group, of in _GROUPS.items() for unit, by in of.items()}
@@ -69,6 +84,14 @@ def is_known_unit(unit: str) -> bool:
     return unit in _UNITS
 
 
+def unit_meant(unit: str) -> str | None:
+    """The unit that a misspelt one is meant to be: `ma`, `毫安`, `Mpa`; None for any other."""
+    if unit in _MISSPELT:
+        return _MISSPELT[unit]
+    same = [known for known in _UNITS if known.casefold() == unit.casefold() and known != unit]
+    return same[0] if len(same) == 1 and unit not in _UNITS else None
+
+
 def factor_between(unit: str, wanted: str) -> Decimal | None:
     """The factor that turns a number in `unit` into one in `wanted`; None if there is none."""
     if unit == wanted:
@@ -89,14 +112,33 @@ def exact_ms(value: Any) -> Decimal:
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         fact = Text(f"`{shown(value)}` 不是时长", f"`{shown(value)}` is not a duration")
-        advice = Text("写上单位，如 500ms、3s、10min、2h", "give it a unit: 500ms, 3s, 10min, 2h")
-        raise Unreadable("not_a_duration", fact, advice)
+        raise Unreadable("not_a_duration", fact, _duration_advice(value))
     ms = Decimal(match[1]) * _MS[match[2]]
     if not 0 <= ms <= LONGEST_MS:
         fact = Text(f"时长 `{value}` 超出范围", f"the duration `{value}` is out of range")
         advice = Text("0 到 366 天", "0 to 366 days")
         raise Unreadable("not_a_duration", fact, advice)
     return ms
+
+
+def _duration_advice(value: Any) -> Text:
+    plain = slips.full_width(value) or value if isinstance(value, str) else value
+    match = re.fullmatch(rf"({_NUMBER})\s*(.+)", plain) if isinstance(plain, str) else None
+    unit = None if match is None else _SAID.get(match[2].lower(), match[2])
+    if match is not None and unit in _MS:
+        return Text(f"写成 {match[1]}{unit}", f"write {match[1]}{unit}")
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return Text(
+            f"写上单位：{value}s、{value}min 还是 {value}ms？",
+            f"give it a unit: {value}s, {value}min or {value}ms?",
+        )
+    return Text("写上单位，如 500ms、3s、10min、2h", "give it a unit: 500ms, 3s, 10min, 2h")
+
+
+def duration(ms: int) -> str:
+    """Milliseconds as one would type them: 1000 is `1s`."""
+    unit = next(unit for unit in ("d", "h", "min", "s", "ms") if ms % _MS[unit] == 0)
+    return f"{ms // _MS[unit]}{unit}"
 
 
 def quantity(value: Any) -> Quantity:
@@ -106,8 +148,17 @@ def quantity(value: Any) -> Quantity:
     match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         fact = Text(f"`{shown(value)}` 不是数值", f"`{shown(value)}` is not a number with a unit")
-        raise Unreadable("not_a_quantity", fact, Text("如 300 mA", "for example 300 mA"))
+        raise Unreadable("not_a_quantity", fact, _number_advice(value))
     return Quantity(Decimal(match[1]), spelled(match[2] or ""))
+
+
+def _number_advice(value: Any) -> Text:
+    """`0,07 MPa`, `３００ mA`, `> 300 mA`, `mA 300`: the number that is meant."""
+    plain = slips.full_width(value) or value if isinstance(value, str) else ""
+    plain = re.sub(r"^([+-]?[0-9]+),([0-9]+)", r"\1.\2", plain.strip().lstrip("<>=≥≤ "))
+    if plain != value and _QUANTITY.fullmatch(plain):
+        return Text(f"写成 {plain}", f"write {plain}")
+    return Text("先写数，再写单位，如 300 mA", "a number, then its unit: 300 mA")
 
 
 def finite(value: Any) -> Decimal:
@@ -128,7 +179,32 @@ def span(value: Any) -> tuple[Decimal, Decimal]:
     if match is not None and Decimal(match[1]) < Decimal(match[2]):
         return Decimal(match[1]), Decimal(match[2])
     fact = Text(f"`{shown(value)}` 不是范围", f"`{shown(value)}` is not a range")
-    raise Unreadable("not_a_range", fact, Text("小数在前，如 0..2000", "low first: 0..2000"))
+    raise Unreadable("not_a_range", fact, Text("小的在前，如 0..2000", "low first: 0..2000"))
+
+
+BAUDS = (
+    300, 600, 1200, 1800, 2400, 4800, 9600, 14_400, 19_200, 28_800, 38_400, 57_600, 76_800,
+    115_200, 128_000, 230_400, 250_000, 256_000, 460_800, 500_000, 921_600,
+)  # fmt: skip
+
+
+def baud(value: Any) -> int:
+    """A baud rate that devices really have: 9600; anything else is a typing error."""
+    if value in BAUDS and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    typed = slips.full_width(value) or value if isinstance(value, str) else str(value)
+    digits = re.sub("[^0-9]", "", typed)
+    near = [str(rate) for rate in BAUDS if str(rate) == digits] or get_close_matches(
+        digits, [str(rate) for rate in BAUDS], n=1
+    )
+    fact = Text(f"没有波特率 `{shown(value)}`", f"there is no baud rate `{shown(value)}`")
+    advice = Text(
+        "常用 2400、4800、9600、19200、38400、115200",
+        "common: 2400, 4800, 9600, 19200, 38400, 115200",
+    )
+    if near:
+        advice = Text(f"是不是 {near[0]}？", f"did you mean {near[0]}?")
+    raise Unreadable("bad_baud", fact, advice)
 
 
 def tcp_link(value: Any) -> TcpLink:
@@ -138,20 +214,30 @@ def tcp_link(value: Any) -> TcpLink:
         port = int(match["port"] or 502)
         if 1 <= port <= 65535:
             return TcpLink(match["six"] or match["host"], port)
-    fact = Text(f"`{shown(value)}` 不是网络地址", f"`{shown(value)}` is not a host")
+    fact = Text(f"`{shown(value)}` 不是网络地址", f"`{shown(value)}` is not a network address")
     advice = Text(
         "如 192.168.1.20 或 192.168.1.20:502", "for example 192.168.1.20 or 192.168.1.20:502"
     )
     raise Unreadable("not_an_address", fact, advice)
 
 
-_ADDRESS = re.compile(
-    r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[A-Za-z0-9_.-]{1,253}))(?::(?P<port>\d{1,5}))?"
+_SIX, _HOST, _PORT = (
+    r"\[{}[0-9A-Fa-f:.%\w]+)\]",
+    "{}[A-Za-z0-9_.-]{{1,253}})",
+    "(?::{}[0-9]{{1,5}}))?",
 )
+ADDRESS = f"(?:{_SIX}|{_HOST}){_PORT}".format("(", "(", "(")
+BROKER = rf"(?:mqtts?://{ADDRESS}/?|mqtt\+unix:///.+)"
+_ADDRESS = re.compile(f"(?:{_SIX}|{_HOST}){_PORT}".format("(?P<six>", "(?P<host>", "(?P<port>"))
 
 
 def _address(value: Any) -> re.Match[str] | None:
-    return _ADDRESS.fullmatch(value.strip()) if isinstance(value, str) else None
+    match = _ADDRESS.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is not None and re.fullmatch(r"[0-9.]+", match["host"] or ""):
+        parts = match["host"].split(".")  # four numbers up to 255, or it is a name of nothing
+        if len(parts) != 4 or any(not part or int(part) > 255 for part in parts):
+            return None
+    return match
 
 
 def broker(value: Any) -> Broker:
@@ -166,12 +252,35 @@ def broker(value: Any) -> Broker:
         if 1 <= port <= 65535:
             return Broker(match["six"] or match["host"], port, tls=scheme == "mqtts")
     fact = Text(f"`{shown(value)}` 不是消息服务器地址", f"`{shown(value)}` is not a broker address")
-    advice = Text(
-        "mqtt://主机:端口、mqtts://主机:端口 或 mqtt+unix:///路径；用户名和密码另写，不放在地址里",
-        "mqtt://host:port, mqtts://host:port or mqtt+unix:///path;"
-        " user and password are keys of their own, not part of the address",
+    raise Unreadable("not_a_broker", fact, _broker_advice(scheme if rest else "", rest or text))
+
+
+_SCHEMES = {
+    "": "mqtts",
+    "tcp": "mqtt",
+    "http": "mqtt",
+    "ssl": "mqtts",
+    "tls": "mqtts",
+    "https": "mqtts",
+}
+
+
+def _broker_advice(scheme: str, rest: str) -> Text:
+    right = f"{_SCHEMES.get(scheme, 'mqtts')}://{rest.partition('/')[0]}"
+    if "@" in rest:
+        return Text(
+            "用户名和密码不放在地址里：写 username 和 password_file",
+            "no user and password in the address: they are `username` and `password_file`",
+        )
+    if scheme in _SCHEMES and _address(right.partition("://")[2]) is not None:
+        return Text(
+            f"写成 {right}（mqtts 加密，mqtt 不加密）",
+            f"write {right} (mqtts with TLS, mqtt without)",
+        )
+    return Text(
+        "写成 mqtts://主机:端口、mqtt://主机:端口 或 mqtt+unix:///路径",
+        "write mqtts://host:port, mqtt://host:port or mqtt+unix:///path",
     )
-    raise Unreadable("not_a_broker", fact, advice)
 
 
 def shown(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Rules of the points of a device: the defaults of their kind, what the site changed, its own."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -121,6 +122,39 @@ def fighting(rules: Sequence[PlacedRule], found: list[Problem]) -> None:
                 found.append(error(placed.place, "fighting_limits", fact, advice, place))
 
 
+def late_warnings(rules: Sequence[PlacedRule], found: list[Problem]) -> None:
+    """Report warnings that can only come after the alarm they should come before."""
+    alarms: dict[str, list[PlacedRule]] = {}
+    for placed in rules:
+        if placed.rule.severity is Severity.ALARM:
+            alarms.setdefault(placed.rule.point, []).append(placed)
+    for placed in rules:
+        later = [alarm for alarm in alarms.get(placed.rule.point, []) if _is_later(placed, alarm)]
+        if placed.rule.severity is Severity.WARNING and later:
+            found.append(_late(placed, later[0]))
+
+
+def _is_later(placed: PlacedRule, alarm: PlacedRule) -> bool:
+    match placed.rule.condition, alarm.rule.condition:
+        case Above(limit=own), Above(limit=first):
+            return own > first
+        case Below(limit=own), Below(limit=first):
+            return own < first
+    return False
+
+
+def _late(placed: PlacedRule, alarm: PlacedRule) -> Problem:
+    rule, limit = placed.rule, f"{placed.rule.limit:g}"
+    name, first = alarm.rule.name, f"{alarm.rule.limit:g}"
+    fact = Text(
+        f"{rule.point}：预警 {rule.name}（{limit}）比报警 {name}（{first}）来得晚",
+        f"{rule.point}: the warning {rule.name} ({limit}) comes after the alarm {name} ({first})",
+    )
+    advice = Text("预警限值要先于报警限值", "a warning's limit is reached before the alarm's")
+    also = () if alarm.place == placed.place else (alarm.place,)
+    return warning(placed.place, "fighting_limits", fact, advice, *also)
+
+
 def _fits(key: str, point: Point, changes: Mapping[str, Settings]) -> bool:
     if key not in changes:
         return False
@@ -179,6 +213,7 @@ def _changed(default: Settings, change: Settings, found: list[Problem]) -> Setti
     if conditions:
         for key in (*CONDITIONS, "clears", "needs"):
             kept.pop(key, None)
+        _compare_with_default(default, change[conditions[0]], conditions[0], found)
     if "severity" in change:
         kept.pop("sound", None)
     judging = [key for key in JUDGING if key in change]
@@ -188,6 +223,29 @@ def _changed(default: Settings, change: Settings, found: list[Problem]) -> Setti
     if "basis" not in change and ("off" in change or (conditions and "needs" not in default)):
         _ask_for_basis(change, conditions, found)
     return {**kept, **change}
+
+
+def _compare_with_default(default: Settings, said: Setting, key: str, found: list[Problem]) -> None:
+    """A limit ten times the usual one is more often a wrong unit than a decision."""
+    if key not in default or key == "is_":
+        return
+    old, new = default[key].value, said.value
+    by = factor_between(new.unit, old.unit)
+    if by is None or old.value <= 0 or new.value <= 0:
+        return
+    ratio = new.value * by / old.value
+    if Decimal("0.125") < ratio < 8:
+        return
+    many, few = f"{float(ratio):.3g}", f"1/{float(1 / ratio):.3g}"
+    fact = Text(
+        f"`{new}` 是默认限值 {old} 的 {many if ratio > 1 else few} 倍",
+        f"`{new}` is {f'{many} times' if ratio > 1 else f'{few} of'} the default limit {old}",
+    )
+    advice = Text(
+        "检查小数点和单位（MPa 还是 kPa，A 还是 mA）；有意的就不用改",
+        "look at the decimal point and the unit (MPa or kPa, A or mA); if it is meant, leave it",
+    )
+    found.append(warning(said.place, "limit_far_from_default", fact, advice))
 
 
 def _without_basis(old: Setting, because: Setting) -> Setting:
@@ -303,11 +361,18 @@ def _no_condition(
 def _in_unit(said: Setting, point: Point, found: list[Problem]) -> Decimal | None:
     """The limit in the point's unit; a number without unit only fits a point without one."""
     by = factor_between(said.value.unit, point.unit)
+    if by is None and _is_cut_by_comma(said.place):
+        return None  # `{below: 0,07 MPa}`: the rest is reported as an entry of its own
     if by is None:
         found.append(unit_problem(said, point.unit))
         return None
     value: Decimal = said.value.value
     return value * by
+
+
+def _is_cut_by_comma(place: Place) -> bool:
+    end = place.column - 1 + place.length
+    return re.match(r",[0-9]", place.text[end:]) is not None
 
 
 def _clears(given: Settings, limit: Decimal, point: Point, found: list[Problem]) -> Decimal | None:
@@ -337,10 +402,20 @@ def _clears(given: Settings, limit: Decimal, point: Point, found: list[Problem])
 def _check_reach(
     said: Setting, limit: Decimal, point: Point, *, is_above: bool, found: list[Problem]
 ) -> None:
-    """A limit that no valid value can pass would never raise."""
+    """A limit that no valid value can pass would never raise; one that all pass, always."""
     if point.valid is None:
         return
     low, high = point.valid
+    if (is_above and limit < Decimal(str(low))) or (not is_above and limit > Decimal(str(high))):
+        fact = Text(
+            f"{point.id} 的有效范围是 {low:g}..{high:g} {point.unit}，这个限值会一直报警",
+            f"{point.id} is valid in {low:g}..{high:g} {point.unit},"
+            " so this limit would always raise",
+        )
+        advice = Text(
+            "检查数值和单位（MPa 还是 kPa）", "look at the number and its unit (MPa or kPa)"
+        )
+        found.append(error(said.place, "limit_always", fact, advice))
     if (is_above and limit >= Decimal(str(high))) or (not is_above and limit <= Decimal(str(low))):
         fact = Text(
             f"{point.id} 的有效范围是 {low:g}..{high:g} {point.unit}，到不了这个限值",

@@ -4,10 +4,23 @@ Parts that are checked one by one (buses, devices, rules, points) are plain mapp
 one bad entry does not hide what is wrong with the others.
 """
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from gateway.config import quantities
 from gateway.config.quantities import Unreadable
@@ -53,17 +66,78 @@ def _word(value: Any) -> Any:
     return str(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else value
 
 
-Name = Annotated[StrictStr, Field(min_length=1, max_length=MAX_TEXT)]
-Word = Annotated[StrictStr, BeforeValidator(_word), Field(min_length=1, max_length=MAX_TEXT)]
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """For the JSON Schema: a mapping whose entries are checked one by one against `model`.
+
+    `of` None means that the part itself is such a `model`.
+    """
+
+    model: type[BaseModel]
+    is_one: bool = False
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        inner = handler(self.model.__pydantic_core_schema__)
+        return inner if self.is_one else {"type": "object", "additionalProperties": inner}
+
+
+def _typed(pattern: str, *examples: str) -> JsonSchemaValue:
+    return {"type": "string", "pattern": rf"^\s*{pattern}\s*$", "examples": list(examples)}
+
+
+_SHORT: JsonSchemaValue = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}
+_WORD: JsonSchemaValue = {"anyOf": [_SHORT, {"type": "number"}]}
+_PHRASE: JsonSchemaValue = {
+    "anyOf": [
+        _SHORT,
+        {
+            "type": "object",
+            "properties": {"zh": _SHORT, "en": _SHORT},
+            "required": ["zh", "en"],
+            "additionalProperties": False,
+        },
+    ]
+}
+_STEPS: JsonSchemaValue = {
+    "anyOf": [*_PHRASE["anyOf"], {"type": "array", "items": _PHRASE, "maxItems": MAX_STEPS}]
+}
+_DURATION: JsonSchemaValue = {
+    "anyOf": [
+        _typed(quantities.DURATION, "500ms", "3s", "10min", "2h"),
+        {"const": 0},
+    ]
+}
+_LIMIT: JsonSchemaValue = {
+    "anyOf": [_typed(quantities.QUANTITY, "300 mA", "0.07 MPa"), {"type": "number"}]
+}
+_ADDRESS = _typed(quantities.ADDRESS, "192.168.1.20", "192.168.1.20:502")
+_BROKER = _typed(quantities.BROKER, "mqtts://platform.example:8883", "mqtt://192.168.1.5")
+
+Name = Annotated[StrictStr, Field(min_length=1, max_length=MAX_TEXT, pattern=r"\S")]
+Word = Annotated[
+    StrictStr,
+    BeforeValidator(_word),
+    Field(min_length=1, max_length=MAX_TEXT),
+    WithJsonSchema(_WORD),
+]
 Ident = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Phrase = Annotated[Any, BeforeValidator(_text)]
-Steps = Annotated[Any, BeforeValidator(_steps)]
-Ms = Annotated[int, BeforeValidator(quantities.duration_ms)]
-Number = Annotated[Decimal, BeforeValidator(quantities.finite)]
-Limit = Annotated[Any, BeforeValidator(quantities.quantity)]
-Span = Annotated[Any, BeforeValidator(quantities.span)]
+Phrase = Annotated[Any, BeforeValidator(_text), WithJsonSchema(_PHRASE)]
+Steps = Annotated[Any, BeforeValidator(_steps), WithJsonSchema(_STEPS)]
+Ms = Annotated[int, BeforeValidator(quantities.duration_ms), WithJsonSchema(_DURATION)]
+Number = Annotated[Decimal, BeforeValidator(quantities.finite), WithJsonSchema({"type": "number"})]
+Limit = Annotated[Any, BeforeValidator(quantities.quantity), WithJsonSchema(_LIMIT)]
+Span = Annotated[
+    Any,
+    BeforeValidator(quantities.span),
+    WithJsonSchema(_typed(quantities.RANGE, "0..2000", "-0.05..2.5")),
+]
 Wire = Annotated[StrictInt, Field(ge=0, le=65535)]
 Pin = Annotated[StrictInt, Field(ge=0, le=27)]
+Baud = Annotated[
+    StrictInt, BeforeValidator(quantities.baud), WithJsonSchema({"enum": list(quantities.BAUDS)})
+]
 
 
 class Part(BaseModel):
@@ -88,39 +162,65 @@ class StorePart(Part):
     commit_every: Annotated[Ms, Field(ge=100, le=3_600_000)] = 10_000
 
 
-class SiteFile(Part):
-    site: House
-    buses: dict[Any, Any]
-    devices: dict[Any, Any]
-    rules: dict[Any, Any] = {}
-    panel: dict[Any, Any] = {}
-    uplink: dict[Any, Any] | None = None
-    store: StorePart | None = None
-    silence: Annotated[Ms, Field(ge=1000)] = 600_000
-    escalate_after: Annotated[Ms, Field(ge=1000)] = 60_000
-    offline_after_misses: Annotated[StrictInt, Field(ge=1, le=100)] = 3
-
-
 class BusPart(Part):
     serial: Name | None = None
-    baud: Annotated[StrictInt, Field(ge=300, le=921_600)] = 9600
+    baud: Baud = 9600
     parity: Parity = Parity.NONE
     stop_bits: Annotated[StrictInt, Field(ge=1, le=2)] = 1
-    tcp: Annotated[TcpLink | None, BeforeValidator(quantities.tcp_link)] = None
+    tcp: Annotated[
+        TcpLink | None, BeforeValidator(quantities.tcp_link), WithJsonSchema(_ADDRESS)
+    ] = None
     timeout: Annotated[Ms, Field(ge=10, le=60_000)] = 500
-    gap: Annotated[Decimal | None, BeforeValidator(quantities.exact_ms)] = None
+    gap: Annotated[
+        Decimal | None, BeforeValidator(quantities.exact_ms), WithJsonSchema(_DURATION)
+    ] = None
+
+
+class RulePart(Part):
+    """A default rule, a device's override of one, or a rule of the site; all fields optional."""
+
+    point: Name | None = None
+    above: Limit = None
+    below: Limit = None
+    is_: Annotated[list[StrictInt | StrictStr] | None, Field(alias="is", min_length=1)] = None
+    clears: Limit = None
+    for_: Annotated[Ms | None, Field(alias="for")] = None
+    clear_for: Ms | None = None
+    severity: Severity | None = None
+    sound: Sound | None = None
+    latch: StrictBool | None = None
+    say: Phrase = None
+    do: Steps = None
+    owner: Name | None = None
+    basis: Word | None = None
+    edition: Word | None = None
+    judges: Annotated[list[Quality] | None, Field(min_length=1)] = None
+    min_samples: Annotated[StrictInt | None, Field(ge=1, le=100)] = None
+    off: StrictBool | None = None
+    all: Any = None
+    any: Any = None
+
+
+class OwnPoint(Part):
+    """What a site may say about a point of a profile."""
+
+    period: Annotated[Ms | None, Field(ge=50, le=86_400_000)] = None
+    deadband: Limit = None
+    label: Name | None = None
+    kind: StrictStr | None = None
+    valid: Span = None
 
 
 class DevicePart(Part):
     profile: Name
-    bus: Ident
+    bus: Name
     unit: Annotated[StrictInt, Field(ge=0, le=255)]
     channel: Annotated[StrictInt | None, Field(ge=0, le=65535)] = None
     place: Name
     owner: Name
     name: Word = ""
-    rules: dict[Any, Any] = {}
-    points: dict[Any, Any] = {}
+    rules: Annotated[dict[Any, Any], Entries(RulePart)] = {}
+    points: Annotated[dict[Any, Any], Entries(OwnPoint)] = {}
 
 
 class PanelPart(Part):
@@ -143,7 +243,7 @@ class TlsPart(Part):
 class UplinkPart(Part):
     gateway: Ident
     brokers: Annotated[
-        list[Annotated[Broker, BeforeValidator(quantities.broker)]],
+        list[Annotated[Broker, BeforeValidator(quantities.broker), WithJsonSchema(_BROKER)]],
         Field(min_length=1, max_length=8),
     ]
     delivery: Delivery = Delivery.ACK
@@ -155,30 +255,10 @@ class UplinkPart(Part):
     probe: Annotated[Ms, Field(ge=1_000, le=3_600_000)] = 30_000
 
 
-class RulePart(Part):
-    """A default rule, a device's override of one, or a rule of the site; all fields optional."""
+class KindRulePart(RulePart):
+    """A default rule. `needs` says that only the site can know the limit."""
 
-    point: Name | None = None
-    above: Limit = None
-    below: Limit = None
-    is_: Annotated[list[StrictInt | StrictStr] | None, Field(alias="is", min_length=1)] = None
-    clears: Limit = None
     needs: Literal["above", "below"] | None = None
-    for_: Annotated[Ms | None, Field(alias="for")] = None
-    clear_for: Ms | None = None
-    severity: Severity | None = None
-    sound: Sound | None = None
-    latch: StrictBool | None = None
-    say: Phrase = None
-    do: Steps = None
-    owner: Name | None = None
-    basis: Word | None = None
-    edition: Word | None = None
-    judges: Annotated[list[Quality] | None, Field(min_length=1)] = None
-    min_samples: Annotated[StrictInt | None, Field(ge=1, le=100)] = None
-    off: StrictBool | None = None
-    all: Any = None
-    any: Any = None
 
 
 class KindPart(Part):
@@ -186,7 +266,7 @@ class KindPart(Part):
 
     unit: StrictStr
     deadband: Limit = None
-    rules: dict[Any, Any] = {}
+    rules: Annotated[dict[Any, Any], Entries(KindRulePart)] = {}
 
 
 class GatePart(Part):
@@ -227,16 +307,6 @@ class PointPart(Part):
     note: Any = None
 
 
-class OwnPoint(Part):
-    """What a site may say about a point of a profile."""
-
-    period: Annotated[Ms | None, Field(ge=50, le=86_400_000)] = None
-    deadband: Limit = None
-    label: Name | None = None
-    kind: StrictStr | None = None
-    valid: Span = None
-
-
 class SerialAdvice(Part):
     baud: StrictInt
     parity: Parity
@@ -255,5 +325,18 @@ class ProfilePart(Part):
     max_registers: Annotated[StrictInt | None, Field(ge=1, le=125)] = None
     barriers: list[Wire] | None = None
     channels: Annotated[StrictInt | None, Field(ge=1, le=65536)] = None
-    all: dict[Any, Any] = {}
-    points: dict[Any, Any] = {}
+    all: Annotated[dict[Any, Any], Entries(PointPart, is_one=True)] = {}
+    points: Annotated[dict[Any, Any], Entries(PointPart)] = {}
+
+
+class SiteFile(Part):
+    site: House
+    buses: Annotated[dict[Any, Any], Entries(BusPart)]
+    devices: Annotated[dict[Any, Any], Entries(DevicePart)]
+    rules: Annotated[dict[Any, Any], Entries(RulePart)] = {}
+    panel: Annotated[dict[Any, Any], Entries(PanelPart, is_one=True)] = {}
+    uplink: Annotated[dict[Any, Any] | None, Entries(UplinkPart, is_one=True)] = None
+    store: StorePart | None = None
+    silence: Annotated[Ms, Field(ge=1000)] = 600_000
+    escalate_after: Annotated[Ms, Field(ge=1000)] = 60_000
+    offline_after_misses: Annotated[StrictInt, Field(ge=1, le=100)] = 3

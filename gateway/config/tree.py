@@ -1,15 +1,16 @@
 """YAML text as plain data that remembers where each part of it was written."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from gateway.config import slips
 from gateway.config.problems import Level, Place, Problem
 from gateway.domain.text import Text
 
@@ -95,17 +96,30 @@ def _decode(raw: bytes, file: str, found: list[Problem]) -> str | None:
     try:
         return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        good = raw[: error.start].decode("utf-8-sig", "replace")
-        line, column = good.count("\n") + 1, len(good) - good.rfind("\n")
-        bad = raw[error.start]
-        text = raw.split(b"\n")[line - 1].decode("utf-8", "replace").rstrip("\r")
-        fact = Text(f"不是 UTF-8：字节 0x{bad:02X}", f"not UTF-8: byte 0x{bad:02X}")
-        advice = Text(
-            "在编辑器里另存为 UTF-8（不是 GBK）", "save the file as UTF-8 (not GBK) in the editor"
-        )
-        place = Place(file, line, column, text)
-        found.append(Problem(place, Level.ERROR, "not_utf8", fact, advice))
+        found.append(_not_utf8(raw, error, file))
         return None
+
+
+def _not_utf8(raw: bytes, error: UnicodeDecodeError, file: str) -> Problem:
+    advice = Text("在编辑器里另存为 UTF-8，再检查", "save the file as UTF-8 in the editor")
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        fact = Text(
+            "文件存成了 UTF-16（记事本的“Unicode”）",
+            'the file is saved as UTF-16 (what Notepad calls "Unicode")',
+        )
+        return Problem(Place(file), Level.ERROR, "not_utf8", fact, advice)
+    ahead = raw[: error.start].decode("utf-8-sig", "replace")
+    line, column = ahead.count("\n") + 1, len(ahead) - ahead.rfind("\n")
+    typed = raw.split(b"\n")[line - 1].rstrip(b"\r")
+    try:
+        raw.decode("gb18030")
+        text = typed.decode("gb18030")
+        fact = Text("文件存成了 GBK，不是 UTF-8", "the file is saved as GBK, not as UTF-8")
+    except UnicodeDecodeError:
+        text = typed.decode("utf-8", "replace")
+        byte = f"0x{raw[error.start]:02X}"
+        fact = Text(f"文件不是 UTF-8：字节 {byte}", f"the file is not UTF-8: byte {byte}")
+    return Problem(Place(file, line, column, text), Level.ERROR, "not_utf8", fact, advice)
 
 
 def _compose(text: str, lines: tuple[str, ...], file: str, found: list[Problem]) -> Node | None:
@@ -115,30 +129,38 @@ def _compose(text: str, lines: tuple[str, ...], file: str, found: list[Problem])
         found.append(_too_deep(Place(file)))
         return None
     except YAMLError as error:
-        found.append(_syntax(error, lines, file))
+        found.append(slips.problem_of(error, lines, file))
         return None
     if isinstance(root, MappingNode):
         return root
-    fact = Text("文件里没有“键: 值”", "the file holds no `key: value` lines")
-    advice = Text("从 site.example.yaml 开始改", "start from site.example.yaml")
-    found.append(Problem(Place(file), Level.ERROR, "not_a_mapping", fact, advice))
+    found.append(_not_a_mapping(root, lines, file))
     return None
 
 
-def _syntax(error: YAMLError, lines: tuple[str, ...], file: str) -> Problem:
-    place, said = Place(file), str(error).split("\n", 1)[0]
-    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        text = lines[mark.line] if mark.line < len(lines) else ""
-        place = Place(file, mark.line + 1, mark.column + 1, text)
-        said = ", ".join(part for part in (error.problem, error.context) if part)
-    fact = Text(f"YAML 语法错误：{said}", f"YAML syntax: {said}")
+def _not_a_mapping(root: Node | None, lines: tuple[str, ...], file: str) -> Problem:
     advice = Text(
-        "看这一行和上一行：缩进用空格，冒号后留空格，引号和括号成对；改好后再检查其余部分",
-        "look at this line and the one above: indent with spaces, a space after each colon,"
-        " quotes and brackets in pairs; the rest is checked once this is right",
+        "从 site.example.yaml 开始改：第一行是 site:", "start from site.example.yaml: `site:` first"
     )
-    return Problem(place, Level.ERROR, "yaml_syntax", fact, advice)
+    if root is None:
+        fact = Text("文件是空的（或只有注释）", "the file is empty, or has only comments")
+        return Problem(Place(file), Level.ERROR, "empty_file", fact, advice)
+    at = root.start_mark.line
+    place = Place(file, at + 1, root.start_mark.column + 1, lines[at])
+    if isinstance(root, SequenceNode):
+        fact = Text("文件的最外层是列表（- 或 [）", "the file begins with a list (`-` or `[`)")
+        return Problem(place, Level.ERROR, "not_a_mapping", fact, advice)
+    meant = slips.no_colon(str(root.value))
+    fact, better = meant or (
+        Text("文件里没有“键: 值”", "the file holds no `key: value` lines"),
+        advice,
+    )
+    return Problem(place, Level.ERROR, "not_a_mapping", fact, better)
+
+
+def _alias(place: Place) -> Problem:
+    fact = Text("不支持 & * <<（锚点、引用、合并）", "`&`, `*` and `<<` are not supported here")
+    advice = Text("把内容完整写出来", "write the content out at each place")
+    return Problem(place, Level.ERROR, "yaml_alias", fact, advice)
 
 
 def _too_deep(place: Place) -> Problem:
@@ -149,10 +171,8 @@ def _too_deep(place: Place) -> Problem:
 
 def _plain(node: Node, tree: Tree, where: Where, seen: list[Node], found: list[Problem]) -> Any:
     if node.anchor is not None:
-        fact = Text("不支持锚点和别名（& 和 *）", "anchors and aliases (& and *) are not supported")
-        advice = Text("把内容写出来", "write the content out")
         if not any(node is other for other in seen):
-            found.append(Problem(tree.mark(node), Level.ERROR, "yaml_alias", fact, advice))
+            found.append(_alias(tree.mark(node)))
             seen.append(node)
         return None
     if len(where) > MAX_DEPTH:
@@ -175,11 +195,17 @@ def _mapping(
     data: dict[Hashable, Any] = {}
     first: dict[Hashable, Node] = {}
     for key_node, value_node in node.value:
+        if key_node.tag == f"{_TAG}merge":
+            found.append(_alias(tree.mark(key_node)))
+            continue
         key = _scalar(key_node, tree, found) if isinstance(key_node, ScalarNode) else None
         if not isinstance(key, str | int):
             fact = Text("键必须是名字或整数", "a key must be a name or a whole number")
             advice = Text("改成 名字: 值", "write it as name: value")
             found.append(Problem(tree.mark(key_node), Level.ERROR, "bad_key", fact, advice))
+        elif isinstance(key, str) and (odd := slips.INVISIBLE.match(key)):
+            place = replace(tree.mark(key_node), length=odd.end())
+            found.append(Problem(place, Level.ERROR, "odd_space", *slips.odd_space()))
         elif key in data:
             found.append(_duplicate(key, where, tree.mark(key_node), tree.mark(first[key])))
         else:

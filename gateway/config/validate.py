@@ -1,7 +1,9 @@
 """One part of a file against its model: the values, and problems at their places."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from difflib import get_close_matches
 from enum import Enum
 from typing import Any, TypeVar, cast, get_args
@@ -9,13 +11,24 @@ from typing import Any, TypeVar, cast, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway.config import slips
 from gateway.config.problems import Level, Place, Problem
-from gateway.config.quantities import Unreadable, shown
+from gateway.config.quantities import Unreadable, duration, shown
 from gateway.config.tree import Tree, Where
+from gateway.config.words import MEANINGS, MEANT
 from gateway.domain.text import Text
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
+
+# Where a key of the site file belongs, when it stands somewhere else.
+_PARTS = {
+    name: MEANINGS[model].keys()
+    for name, model in {
+        "buses": "BusPart", "devices": "DevicePart", "panel": "PanelPart", "uplink": "UplinkPart",
+        "site": "House", "store": "StorePart", "uplink: tls": "TlsPart", "rules": "RulePart",
+    }.items()
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +55,55 @@ def validate(model: type[M], tree: Tree, where: Where, found: list[Problem]) -> 
     """
     data = tree.at(where)
     try:
-        return model.model_validate(data)
+        part = model.model_validate(data)
     except ValidationError as error:
-        items = [item for item in error.errors() if not _is_misspelt(item, model, error.errors())]
+        all_ = error.errors()
+        items = [item for item in all_ if not _is_misspelt(item, model, all_)]
         found.extend(_problem(model, tree, where, item) for item in items)
+        _report_empty(model, tree, where, {item["loc"][:1] for item in all_}, found)
         return _salvage(model, data)
+    _report_empty(model, tree, where, set(), found)
+    return part
+
+
+def _report_empty(
+    model: type[BaseModel],
+    tree: Tree,
+    where: Where,
+    reported: set[tuple[int | str, ...]],
+    found: list[Problem],
+) -> None:
+    """A key with nothing after its colon: an optional one would be left out in silence."""
+    data = tree.at(where)
+    for name, field in model.model_fields.items() if isinstance(data, dict) else ():
+        key = key_of(model, name)
+        if key in data and data[key] is None and (key,) not in reported:
+            if field.annotation is Any and name in ("source", "note"):
+                continue
+            fact, advice = _empty(model.__name__, key, is_needed=False)
+            found.append(error(tree.place((*where, key), key=True), "empty_value", fact, advice))
+
+
+def _is_empty(tree: Tree, spot: Where) -> bool:
+    """True for a key that is there, with nothing after its colon."""
+    return is_given(tree, spot[:-1], str(spot[-1])) and tree.at(spot) is None
+
+
+def _empty(model: str, key: str, *, is_needed: bool) -> tuple[Text, Text]:
+    meaning = MEANINGS.get(model, {}).get(key, Text("它的值", "its value"))
+    fact = Text(f"`{key}:` 后面没有内容", f"nothing is written after `{key}:`")
+    if is_needed:
+        return fact, Text(f"写上：{meaning.zh}", f"write {meaning.en}")
+    return fact, Text(
+        f"写上：{meaning.zh}；不需要就删掉这一行", f"write {meaning.en}; or remove this line"
+    )
+
+
+def _needed(model: type[BaseModel], loc: tuple[int | str, ...]) -> set[str]:
+    """The keys that must be given in the part at `loc`."""
+    inside = _inside(_annotation_at(model, loc))
+    models = [m for m in inside if isinstance(m, type) and issubclass(m, BaseModel)]
+    return {key_of(m, n) for m in models for n, f in m.model_fields.items() if f.is_required()}
 
 
 def settings(part: BaseModel, tree: Tree, where: Where) -> dict[str, Setting]:
@@ -78,13 +135,34 @@ def is_given(tree: Tree, where: Where, key: str) -> bool:
 def did_you_mean(word: str, known: Iterable[str]) -> Text:
     """`did you mean ...?`, or the list of what there is."""
     names = sorted(known)
-    close = get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return Text(f"是不是 `{close[0]}`？", f"did you mean `{close[0]}`?")
+    guess = meant_by(word, names)
+    if guess is not None and slips.full_width(word) is not None:
+        return Text(
+            f"是不是 `{guess}`？用英文半角重新输入（里面有全角或看不见的字符）",
+            f"did you mean `{guess}`? Type it again: it holds full-width or invisible characters",
+        )
+    if guess is not None:
+        return Text(f"是不是 `{guess}`？", f"did you mean `{guess}`?")
     if not names:
         return Text("这里还没有任何定义", "nothing is defined there yet")
     listed = ", ".join(names[:24]) + (", ..." if len(names) > 24 else "")
     return Text(f"可用的有：{listed}", f"there are: {listed}")
+
+
+def meant_by(word: str, known: Iterable[str]) -> str | None:
+    """The one of the known words that was probably meant."""
+    names = {name.casefold().replace("-", "_"): name for name in known}
+    typed = (slips.full_width(word) or word).strip().casefold().replace("-", "_")
+    if typed in names:
+        return names[typed]
+    for name in MEANT.get(typed, ()):
+        if name in names:
+            return names[name]
+    close = get_close_matches(typed, names, n=1, cutoff=0.6)
+    if close:
+        return names[close[0]]
+    within = [name for name in names if len(typed) >= 4 and (typed in name or name in typed)]
+    return names[within[0]] if len(within) == 1 else None
 
 
 def error(place: Place, code: str, fact: Text, advice: Text, *also: Place) -> Problem:
@@ -113,16 +191,21 @@ def _problem(model: type[BaseModel], tree: Tree, where: Where, item: ErrorDetail
     loc = tuple(step for step in item["loc"] if step != "[key]")
     spot: Where = _spot(tree, (*where, *loc))
     name = str(loc[-1]) if loc else ""
+    is_key = spot[-1:] == loc[-1:] and name.isidentifier() and item["type"] != "extra_forbidden"
+    if is_key and _is_empty(tree, spot):
+        is_needed = name in _needed(model, loc[:-1])
+        fact, advice = _empty(_model_at(model, loc[:-1]), name, is_needed=is_needed)
+        return error(tree.place(spot, key=True), "empty_value", fact, advice)
     cause = item.get("ctx", {}).get("error")
     if isinstance(cause, Unreadable):
         return error(tree.place(spot), cause.code, cause.fact, cause.advice)
     if item["type"] == "extra_forbidden":
-        fact = Text(f"这里没有 `{name}` 这个键", f"`{name}` is not a key here")
-        advice = did_you_mean(name, _keys(_annotation_at(model, loc[:-1])))
+        fact, advice = _unknown_key(name, _keys(_annotation_at(model, loc[:-1])), item["input"])
         return error(tree.place(spot, key=True), "unknown_key", fact, advice)
     if item["type"] == "missing":
-        return _missing(name, tree.place(spot[:-1], key=True))
-    fact, advice = _wrong_type(model, loc, item)
+        owner = _model_at(model, loc[:-1])
+        return _missing(name, MEANINGS.get(owner, {}).get(name), tree.place(spot[:-1], key=True))
+    fact, advice = _wrong_type(model, loc, item, tree.at(spot))
     return error(tree.place(spot), "wrong_type", fact, advice)
 
 
@@ -133,17 +216,43 @@ def _is_misspelt(item: ErrorDetails, model: type[BaseModel], all_: list[ErrorDet
     near = item["loc"][:-1]
     known = _keys(_annotation_at(model, near))
     typed = [e for e in all_ if e["type"] == "extra_forbidden" and e["loc"][:-1] == near]
-    guesses = [get_close_matches(str(e["loc"][-1]), known, n=1) for e in typed]
-    return [item["loc"][-1]] in guesses
+    names = [str(e["loc"][-1]) for e in typed]
+    return item["loc"][-1] in [meant_by(re.split("[:：]", name)[0], known) for name in names]
 
 
-def _missing(name: str, place: Place) -> Problem:
+def _unknown_key(name: str, known: Sequence[str], value: Any) -> tuple[Text, Text]:
+    glued = slips.no_colon(name)
+    if glued is not None:
+        return glued
+    if re.fullmatch(r"\d+(\s*\D\S*)?", name) and value is None:
+        fact = Text(
+            f"逗号把 `{name}` 分成了另一项", f"the comma makes `{name}` an entry of its own"
+        )
+        advice = Text("小数点用英文句点，如 0.07", "a decimal point is a full stop: 0.07")
+        return fact, advice
+    fact = Text(f"这里没有 `{name}` 这个键", f"`{name}` is not a key here")
+    elsewhere = [part for part, keys in _PARTS.items() if name in keys]
+    if elsewhere and meant_by(name, known) is None:
+        return fact, Text(
+            f"`{name}` 写在 {elsewhere[0]} 下面", f"`{name}` belongs under `{elsewhere[0]}`"
+        )
+    return fact, did_you_mean(name, known)
+
+
+def _missing(name: str, meaning: Text | None, place: Place) -> Problem:
     if name == "owner":
-        fact = Text("没有责任人", "no owner: an alarm here would be nobody's")
-        advice = Text("加上 owner: 岗位（如 电工班）", "add owner: the post that answers for it")
-        return error(place, "owner_missing", fact, advice)
+        return owner_missing(place)
     fact = Text(f"缺少 `{name}`", f"`{name}` is missing")
-    return error(place, "missing_key", fact, Text(f"加上 {name}: …", f"add {name}: ..."))
+    said = meaning or Text("…", "...")
+    advice = Text(f"加上 {name}：{said.zh}", f"add {name}: {said.en}")
+    return error(place, "missing_key", fact, advice)
+
+
+def owner_missing(place: Place) -> Problem:
+    """An alarm that nobody answers for."""
+    fact = Text("没有责任人：报警会没人管", "no owner: an alarm here would be nobody's")
+    advice = Text("加上 owner: 岗位（如 电工班）", "add owner: the post that answers for it")
+    return error(place, "owner_missing", fact, advice)
 
 
 _EXPECTED = {
@@ -157,29 +266,82 @@ _EXPECTED = {
     "too_long": Text("列表太长", "the list is too long"),
     "string_too_short": Text("不能为空", "it must not be empty"),
     "string_too_long": Text("文字太长", "the text is too long"),
-    "string_pattern_mismatch": Text(
-        "只能用字母、数字、- 和 _，最多 64 个", "only letters, digits, - and _, at most 64"
-    ),
 }
+_ID = Text("只能用字母、数字、- 和 _，最多 64 个", "only letters, digits, - and _, at most 64")
+_MQTT_SIGNS = Text("（/ + # 在 MQTT 主题里有特殊含义）", " (/ + # have a meaning in MQTT topics)")
 
 
 def _wrong_type(
-    model: type[BaseModel], loc: tuple[int | str, ...], item: ErrorDetails
+    model: type[BaseModel], loc: tuple[int | str, ...], item: ErrorDetails, typed: Any
 ) -> tuple[Text, Text]:
-    typed, ctx = shown(item["input"]), item.get("ctx", {})
-    fact = Text(f"`{typed}` 不能用在这里", f"`{typed}` does not fit here")
-    if item["type"] in ("enum", "literal_error"):
-        return fact, did_you_mean(typed, _choices(_annotation_at(model, loc)))
-    if item["type"] in ("greater_than_equal", "less_than_equal"):
-        word, bound = ("最小", ctx["ge"]) if "ge" in ctx else ("最大", ctx["le"])
-        least = "at least" if "ge" in ctx else "at most"
-        return fact, Text(f"{word} {bound}", f"{least} {bound}")
-    if item["type"] == "string_type" and isinstance(item["input"], int | float):
-        advice = Text(
-            f'这里要文字：加引号 "{typed}"', f'text is expected: put it in quotes "{typed}"'
+    text, kind, value = shown(typed), item["type"], item["input"]
+    fact = Text(f"`{text}` 不能用在这里", f"`{text}` does not fit here")
+    if kind in ("enum", "literal_error"):
+        return fact, did_you_mean(text, _choices(_annotation_at(model, loc)))
+    if kind in ("greater_than_equal", "less_than_equal"):
+        return fact, _bound(item, typed, _model_at(model, loc[:-1]), str(loc[-1]))
+    if kind == "string_pattern_mismatch" and not text.strip():
+        return fact, _EXPECTED["string_too_short"]
+    if kind == "string_pattern_mismatch":
+        signs = _MQTT_SIGNS if set(text) & set("/+#") else Text("", "")
+        return fact, Text(_ID.zh + signs.zh, _ID.en + signs.en)
+    if kind in ("dict_type", "model_type"):
+        return _no_mapping(fact, value)
+    return fact, _as_meant(kind, value) or _EXPECTED.get(kind, Text(item["msg"], item["msg"]))
+
+
+def _bound(item: ErrorDetails, typed: Any, model: str, key: str) -> Text:
+    ctx = item.get("ctx", {})
+    zh, en, bound = (
+        ("最小", "at least", ctx["ge"]) if "ge" in ctx else ("最大", "at most", ctx["le"])
+    )
+    if (model, key) == ("DevicePart", "unit"):
+        return Text("站号是 1 到 247", "units are 1 to 247")
+    if model == "PanelPart":
+        return Text(
+            "引脚写 BCM 编号（0 到 27），不是排针的序号",
+            "pins are BCM numbers (0 to 27), not positions on the header",
         )
-        return fact, advice
-    return fact, _EXPECTED.get(item["type"], Text(item["msg"], item["msg"]))
+    shown_bound = duration(bound) if isinstance(typed, str) else str(bound)
+    return Text(f"{zh} {shown_bound}", f"{en} {shown_bound}")
+
+
+def _no_mapping(fact: Text, value: Any) -> tuple[Text, Text]:
+    if isinstance(value, list):
+        fact = Text("这里是列表（- 开头）", "this is a list (`- ` in front)")
+        return fact, Text(
+            "去掉 `- `，每一项以名字开头：名字: {…}",
+            "without `- `: each entry begins with its name: name: {...}",
+        )
+    meant = slips.no_colon(value) if isinstance(value, str) else None
+    return meant or (fact, _EXPECTED["dict_type"])
+
+
+def _as_meant(kind: str, value: Any) -> Text | None:
+    """The right spelling, where it can be guessed."""
+    if kind == "string_type" and isinstance(value, int | float | Decimal):
+        return Text(
+            f'这里要文字：加引号 "{value}"', f'text is expected: put it in quotes "{value}"'
+        )
+    if kind == "list_type":
+        one = shown(value)
+        return Text(f"这里要列表：写成 [{one}]", f"a list is expected: write [{one}]")
+    if not isinstance(value, str):
+        return None
+    if kind == "int_type":
+        plain = (slips.full_width(value) or value).strip()
+        digits = re.fullmatch(r"(?i:gpio|bcm|pin)?\s*(\d+)", plain)
+        if digits is not None and digits[1].isascii():
+            return Text(
+                f"这里要整数：写成 {int(digits[1])}，不加引号和别的字",
+                f"a whole number is expected: write {int(digits[1])}, no quotes, nothing else",
+            )
+    words = {"yes": "true", "on": "true", "是": "true", "1": "true"}
+    words |= {"no": "false", "off": "false", "否": "false", "0": "false"}
+    if kind == "bool_type" and value.strip().lower() in words:
+        right = words[value.strip().lower()]
+        return Text(f"写成 {right}", f"write {right}")
+    return None
 
 
 def _spot(tree: Tree, where: Where) -> Where:
@@ -205,6 +367,13 @@ def _annotation_at(model: Any, loc: tuple[int | str, ...]) -> Any:
                 continue
             break
     return model
+
+
+def _model_at(model: Any, loc: tuple[int | str, ...]) -> str:
+    """The name of the model that holds what stands at `loc`."""
+    inside = _inside(_annotation_at(model, loc))
+    models = [m for m in inside if isinstance(m, type) and issubclass(m, BaseModel)]
+    return models[0].__name__ if models else ""
 
 
 def _inside(annotation: Any) -> list[Any]:

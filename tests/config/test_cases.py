@@ -1,8 +1,10 @@
-"""Each folder of `cases` is a test: its site.yaml prints exactly its expected.txt.
+"""Each folder of `cases` is a test: its site.yaml prints exactly expected.en.txt and .zh.txt.
 
-A folder whose name ends in `.zh` is printed in Chinese. One without site.yaml is about that.
+One without site.yaml is about that. After a change of wording, write the files anew with
+`python tests/config/test_cases.py` and read the difference.
 """
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,42 @@ from gateway.config.problems import render
 from gateway.domain.text import Lang
 
 CASES = Path(__file__).parent / "cases"
+NAMES = sorted(folder.name for folder in CASES.iterdir() if folder.is_dir())
+ACCEPTED = {"bom_and_crlf"}  # folders that show that something is not a mistake
 
 
-@pytest.mark.parametrize("name", sorted(folder.name for folder in CASES.iterdir()))
+def test_there_are_at_least_40_different_mistakes():
+    assert len(set(NAMES) - ACCEPTED) >= 40
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_printed_excerpts_are_as_expected_to_the_letter(name, monkeypatch):
     monkeypatch.chdir(CASES / name)
     loaded = load_site(Path("site.yaml"))
-    printed = render(loaded.problems, Lang.ZH if name.endswith(".zh") else Lang.EN)
-    assert printed + "\n" == Path("expected.txt").read_text(encoding="utf-8")
+    for lang in Lang:
+        expected = Path(f"expected.{lang}.txt").read_text(encoding="utf-8")
+        assert render(loaded.problems, lang) + "\n" == expected
     assert (loaded.site is None) == any(problem.is_error for problem in loaded.problems)
+    assert bool(loaded.problems) == (name not in ACCEPTED)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_message_says_where_what_and_what_to_do_in_both_languages(name, monkeypatch):
+    monkeypatch.chdir(CASES / name)
+    for problem in load_site(Path("site.yaml")).problems:
+        for text in (problem.fact, problem.advice):
+            assert any("\u4e00" <= char <= "\u9fff" for char in text.zh), text
+            assert text.en
+        assert problem.line == 0 or problem.place.text
+
+
+def write_anew() -> None:
+    for name in NAMES:
+        os.chdir(CASES / name)
+        problems = load_site(Path("site.yaml")).problems
+        for lang in Lang:
+            Path(f"expected.{lang}.txt").write_text(render(problems, lang) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_anew()

@@ -140,17 +140,21 @@ def test_two_names_of_one_adapter_are_one_port(tmp_path):
         "site: {id: s, name: S, institution: i}\n"
         f"buses: {{a: {{serial: {port}}}, b: {{serial: {tmp_path / 'by-id'}}}}}\ndevices: {{}}\n",
     )
-    assert [problem.code for problem in loaded.problems] == ["port_twice"]
+    (twice,) = [problem for problem in loaded.problems if problem.is_error]
+    assert twice.code == "port_twice"
+    assert str(port) in twice.fact.en
+    assert str(tmp_path / "by-id") in twice.fact.zh
 
 
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("", "not_a_mapping"),
+        ("", "empty_file"),
+        ("# nothing\n", "empty_file"),
         ("- a\n", "not_a_mapping"),
-        ("a: 1\n---\nb: 2\n", "yaml_syntax"),
+        ("a: 1\n---\nb: 2\n", "two_documents"),
         ("a: !!python/object:os.system x\n", "yaml_tag"),
-        ("a: \x00\n", "yaml_syntax"),
+        ("a: \x00\n", "control_character"),
         ("a: " + "[" * 60 + "]" * 60 + "\n", "too_deep"),
         ("a: " + "[" * 5000, "too_deep"),
         ("x" * ((1 << 20) + 1), "file_too_large"),

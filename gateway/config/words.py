@@ -1,0 +1,222 @@
+"""What each key of a configuration file means, and what people write instead of it.
+
+The meanings stand in the JSON Schema and in the advice when a key is missing.
+"""
+
+from collections.abc import Mapping
+
+from gateway.domain.text import Text
+
+_PERIOD = Text("多久读一次，如 2s", "how often it is read, such as 2s")
+_DEADBAND = Text(
+    "变化多大才另存一次，带单位，如 2 mA", "a change smaller than this is not stored, such as 2 mA"
+)
+_LABEL = Text("给人看的名字", "its name for people")
+_KIND = Text(
+    "监测点的类别，决定默认规则，如 hydrant_pressure",
+    "what it measures; its default rules come with this, such as hydrant_pressure",
+)
+_VALID = Text("可信的范围，如 0..2000；之外算故障", "what can be true, 0..2000; else a fault")
+_DIRECTION = Text(
+    "没有通用限值：场所必须自己给出 above 或 below",
+    "there is no limit for all: the site gives its own, above or below",
+)
+
+MEANINGS: Mapping[str, Mapping[str, Text]] = {
+    "SiteFile": {
+        "site": Text("这个机构", "the house"),
+        "buses": Text("总线：每根 RS-485 线或网络地址一条", "one entry a wire or network address"),
+        "devices": Text("设备：每台一条", "one entry a device"),
+        "rules": Text("自己的规则，每条看一个监测点", "rules of your own, on one point each"),
+        "panel": Text("灯、蜂鸣器、按钮的引脚（BCM 编号）", "pins of lamps, buzzer, button (BCM)"),
+        "uplink": Text("把记录送到平台；不写就只在本地", "to the platform; without it, local only"),
+        "store": Text("数据库", "the databases"),
+        "silence": Text("按一次消音静多久", "how long the button silences"),
+        "escalate_after": Text("多久没人确认就响得更急", "unacknowledged so long: harder sound"),
+        "offline_after_misses": Text("连续几次不应答算离线", "missed replies until it is offline"),
+    },
+    "House": {
+        "id": Text("机构代号：字母、数字、- 和 _", "the house's id: letters, digits, - and _"),
+        "name": Text("机构名称", "the house's name"),
+        "institution": Text(
+            "机构类别，如 elder-care、child-welfare、relief、funeral",
+            "its type: elder-care, child-welfare, relief, funeral",
+        ),
+        "timezone": Text("时区，如 Asia/Shanghai", "time zone, such as Asia/Shanghai"),
+        "limit": Text("对整个机构的要求", "what is asked of the whole house"),
+        "words": Text("机构自己的代码，原样上送", "codes of your own, sent upstream as they are"),
+    },
+    "HouseLimits": {
+        "detect_within": Text("从异常到报警最多多久", "longest time from change to alarm"),
+    },
+    "StorePart": {
+        "directory": Text("数据库放在哪个目录", "folder of the databases"),
+        "commit_every": Text("测量值多久写盘一次", "how often readings are committed"),
+    },
+    "BusPart": {
+        "serial": Text("串口，如 /dev/serial/by-path/…", "serial port: /dev/serial/by-path/..."),
+        "baud": Text("波特率，如 9600", "baud rate, such as 9600"),
+        "parity": Text("校验：none 无、even 偶、odd 奇", "parity: none, even or odd"),
+        "stop_bits": Text("停止位：1 或 2", "stop bits: 1 or 2"),
+        "tcp": Text("网络地址，如 192.168.1.20:502", "network address: 192.168.1.20:502"),
+        "timeout": Text("等应答最多多久", "longest wait for a reply"),
+        "gap": Text("应答之后停多久再问", "pause between a reply and the next request"),
+    },
+    "DevicePart": {
+        "profile": Text("设备档案的名字，即型号", "its profile: what model it is"),
+        "bus": Text("接在哪条总线上", "the bus it is on"),
+        "unit": Text("设备上设定的站号，1 到 247", "the unit id set on the device, 1 to 247"),
+        "place": Text("装在哪里，如 1F 厨房", "where it hangs, such as 1F kitchen"),
+        "owner": Text("责任岗位，如 电工班", "the post that answers for it"),
+        "channel": Text("第几个通道（探头），从 0 数", "which channel of it, counted from 0"),
+        "name": Text("设备的俗名", "what people call it"),
+        "rules": Text("改默认规则，或加规则", "changes to default rules, or more rules"),
+        "points": Text("改它的监测点", "changes to its points"),
+    },
+    "OwnPoint": {
+        "period": _PERIOD, "deadband": _DEADBAND, "label": _LABEL, "kind": _KIND, "valid": _VALID,
+    },
+    "PanelPart": {
+        "red": Text("红灯：报警", "red lamp: alarm"),
+        "amber": Text("橙灯：预警", "amber lamp: warning"),
+        "yellow": Text("黄灯：故障", "yellow lamp: fault"),
+        "green": Text("绿灯：一切正常", "green lamp: all is well"),
+        "buzzer": Text("蜂鸣器", "buzzer"),
+        "silence": Text("消音按钮", "silence button"),
+        "relay": Text("故障继电器", "fault relay"),
+        "active_high": Text("false：低电平点亮（低有效的继电器板）", "false: low switches on"),
+    },
+    "UplinkPart": {
+        "gateway": Text("网关代号，等于证书里的名字", "this gateway's id, as in its certificate"),
+        "brokers": Text(
+            "消息服务器，按顺序试，如 [mqtts://主机:8883]",
+            "brokers, tried in this order: [mqtts://host:8883]",
+        ),
+        "delivery": Text(
+            "ack：平台确认才算送到；broker：消息服务器收到就算",
+            "ack: the platform confirms; broker: only the broker does",
+        ),
+        "reconnect": Text(
+            "fleet：断线后错开重连；local：立即重连",
+            "fleet: wait at random before connecting again; local: at once",
+        ),
+        "username": Text("登录名", "user name at the broker"),
+        "password_file": Text("存放口令的文件", "file that holds the password"),
+        "tls": Text("证书文件", "certificate files"),
+        "keepalive": Text("多久没有数据就互相问一声", "sign of life when there is nothing to send"),
+        "probe": Text("平台不应答时多久问一次", "how often an absent platform is asked for"),
+    },
+    "TlsPart": {
+        "ca": Text("签发服务器证书的根证书", "certificate of the authority that signed the broker"),
+        "cert": Text("本网关的证书", "this gateway's certificate"),
+        "key": Text("本网关的私钥", "this gateway's private key"),
+    },
+    "RulePart": {
+        "point": Text("看哪个监测点：设备.监测点", "the point it judges: device.point"),
+        "above": Text("高于这个值，带单位，如 300 mA", "over this, with its unit: 300 mA"),
+        "below": Text("低于这个值，带单位，如 0.07 MPa", "under this, with its unit: 0.07 MPa"),
+        "is": Text("等于其中一个值，如 [1, 2]", "one of these values, such as [1, 2]"),
+        "clears": Text("回到这个值才算恢复", "back to this, and it is over"),
+        "for": Text("持续多久才算", "how long it must last"),
+        "clear_for": Text("恢复多久才算恢复", "how long it must be back"),
+        "severity": Text(
+            "级别：alarm 报警、warning 预警、fault 故障", "severity: alarm, warning or fault"
+        ),
+        "sound": Text(
+            "声音：A1 火警类、A2 燃气、W 预警、F 故障", "sound: A1 fire, A2 gas, W warning, F fault"
+        ),
+        "latch": Text("true：保持到有人复位", "true: stays until someone resets it"),
+        "say": Text("发生了什么，一句话", "what is the matter, in one phrase"),
+        "do": Text("该做什么，最多四步", "what to do, at most four steps"),
+        "owner": Text("谁负责；不写就是设备的责任岗位", "who answers, if not the device's owner"),
+        "basis": Text("依据：哪条标准，或谁何时决定", "the standard, or who decided, when"),
+        "edition": Text("标准的版本", "edition of the standard"),
+        "judges": Text("哪些质量的读数也判断", "readings of which quality it judges"),
+        "min_samples": Text("至少几次读数超限才算", "how many readings must be over the limit"),
+        "off": Text("true：停用这条默认规则", "true: switches this default rule off"),
+        "needs": _DIRECTION,
+    },
+    "KindPart": {
+        "unit": Text("这一类的单位", "the unit of this kind"),
+        "deadband": _DEADBAND,
+        "rules": Text("这一类监测点的默认规则", "the default rules of points of this kind"),
+    },
+    "GatePart": {
+        "point": Text("由哪个监测点判定", "the point that tells"),
+        "qualities": Text("它的每个值代表什么质量", "what quality each of its values means"),
+        "bits": Text("状态字的哪一位置位代表什么质量", "the quality that each set bit means"),
+        "otherwise": Text("没列出的值代表什么质量", "the quality for a value that is not listed"),
+    },
+    "PointPart": {
+        "table": Text("寄存器表：coil、discrete、holding、input", "which table it is read from"),
+        "at": Text("线上地址，从 0 数", "address on the wire, counted from 0"),
+        "type": Text("数据类型", "how its words are a number"),
+        "order": Text("多字数值的字序", "order of the words of a longer value"),
+        "scale": Text("乘以", "value = raw * scale + offset"),
+        "offset": Text("再加上", "value = raw * scale + offset"),
+        "bit": Text("寄存器里的第几位，从 0 数", "which bit of the register, counted from 0"),
+        "length": Text("文字占几个寄存器", "registers of a text"),
+        "decimals_at": Text("小数位数在哪个寄存器", "register with the number of decimals"),
+        "unit_at": Text("单位代码在哪个寄存器", "register with the unit's code"),
+        "units": Text("每个单位代码的含义", "what each unit code means"),
+        "unit": Text("单位，没有就写空引号", 'its unit, "" for none'),
+        "kind": _KIND,
+        "label": _LABEL,
+        "valid": _VALID,
+        "sentinels": Text("表示“无效”的原始值", "raw values that mean there is no value"),
+        "gate": Text("由另一个监测点决定可不可信", "another point that says if it can be believed"),
+        "codes": Text("每个代码的含义", "what each code means"),
+        "period": _PERIOD,
+        "deadband": _DEADBAND,
+        "heartbeat": Text("不变时多久存一次", "how often it is stored while it does not change"),
+        "max_age": Text("多久没有新值就算过期", "older than this it is no longer believed"),
+        "stuck_after": Text("多久不变就可疑", "unchanged so long, it is suspect"),
+        "counter": Text("true：累计值，只增不减", "true: it only counts up"),
+        "scale_unverified": Text("true：比例没有在真机上核对过", "true: no device confirmed it"),
+        "confidence": Text("可信程度：A 最高", "how sure we are: A is best"),
+        "source": Text("出处", "where this was found"),
+        "note": Text("备注", "a remark"),
+    },
+    "SerialAdvice": {
+        "baud": Text("出厂波特率", "baud rate from the factory"),
+        "parity": Text("出厂校验", "parity from the factory"),
+        "stop_bits": Text("出厂停止位", "stop bits from the factory"),
+    },
+    "ProfilePart": {
+        "profile": Text("档案名，与文件名一致", "its name, the same as the file's"),
+        "extends": Text("以哪个档案为基础", "the profile it is based on"),
+        "maker": Text("厂家", "maker"),
+        "model": Text("型号", "model"),
+        "confidence": Text("可信程度：A 最高", "how sure we are: A is best"),
+        "source": Text("寄存器表的出处", "where the registers were found"),
+        "notes": Text("备注", "remarks"),
+        "serial": Text("出厂的串口参数", "line settings from the factory"),
+        "max_registers": Text("一次最多读几个寄存器", "most registers in one request"),
+        "channels": Text("一个站号有几个通道", "channels behind one unit, each a device"),
+        "barriers": Text("不能跨过这些地址连读", "addresses no request may read across"),
+        "all": Text("每个监测点共有的设置", "what all its points share"),
+        "points": Text("监测点", "its points"),
+    },
+}  # fmt: skip
+
+# What people write, and the key or word that is meant; used where that one is allowed.
+MEANT: Mapping[str, tuple[str, ...]] = {
+    "slave": ("unit",), "slave_id": ("unit",), "unit_id": ("unit",), "address": ("unit", "at"),
+    "addr": ("unit", "at"), "id": ("unit",), "站号": ("unit",), "地址": ("unit", "tcp"),
+    "register": ("at",), "port": ("serial", "tcp"), "device": ("serial",), "串口": ("serial",),
+    "host": ("tcp",), "ip": ("tcp",), "baudrate": ("baud",), "波特率": ("baud",),
+    "校验": ("parity",), "stopbits": ("stop_bits",), "location": ("place",), "位置": ("place",),
+    "responsible": ("owner",), "责任人": ("owner",), "负责人": ("owner",), "model": ("profile",),
+    "type": ("profile",), "url": ("brokers",), "server": ("brokers",), "host_name": ("brokers",),
+    "client_id": ("gateway",), "user": ("username",), "password": ("password_file",),
+    "max": ("above",), "high": ("above",), "min": ("below",), "low": ("below",),
+    "limit": ("above",), "threshold": ("above",), "delay": ("for",), "hysteresis": ("clears",),
+    "level": ("severity",), "message": ("say",), "text": ("say",), "action": ("do",),
+    "interval": ("period",), "tz": ("timezone",), "disabled": ("off",),
+    "n": ("none",), "无": ("none",), "no": ("none",), "e": ("even",), "偶": ("even",),
+    "o": ("odd",), "奇": ("odd",), "报警": ("alarm",), "预警": ("warning",), "故障": ("fault",),
+    "critical": ("alarm",), "error": ("fault",), "warn": ("warning",),
+}  # fmt: skip
+
+# Where no one is named.
+NOBODY = ("待定", "无", "暂无", "未知", "tbd", "todo", "n/a", "na", "none", "?", "？", "-", "/", "x", "xx", "xxx")  # fmt: skip  # noqa: E501
