@@ -204,7 +204,7 @@ def _check_channel(
         advice = Text("加上 channel: 0（从 0 数起）", "add channel: 0 (they are counted from 0)")
         top = tree.place(("devices", name), key=True)
         found.append(error(top, "channel_missing", fact, advice))
-    elif said is not None and said >= max(room, 1):
+    elif said is not None and said >= room:
         fact = Text(f"{profile.name} 没有通道 {said}", f"{profile.name} has no channel {said}")
         advice = (
             Text(f"通道是 0 到 {room - 1}", f"channels are 0 to {room - 1}")
