@@ -51,6 +51,7 @@ def _run(arguments: argparse.Namespace, failpoints: Failpoints | None) -> int:
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()  # what the imports made never dies: the collector need not look at it again
+    gc.enable()
     asyncio.run(run(loaded.site, options, failpoints))
     return 0
 
