@@ -14,14 +14,14 @@ import pytest
 from pymodbus.client.mixin import ModbusClientMixin
 
 import gateway
+from gateway.config.load import load_site
+from gateway.config.shipped import shipped_dir
 from gateway.core.blocks import plan_blocks
 from gateway.domain.errors import DeviceRefused, DeviceSilent
 from gateway.domain.points import Table
 from gateway.domain.site import Bus, SerialLine, TcpLink
 from gateway.drivers.modbus import open_bus
 from tests.partners.modbus.line import Port, crc16
-from tests.profiles.bench import Bench
-from tests.profiles.test_recordings import NAMES, PROFILES, yaml_in
 
 PACKAGE = Path(gateway.__file__).parent
 DOOR = PACKAGE / "drivers" / "modbus.py"
@@ -90,14 +90,21 @@ async def ask_everything(bus, blocks, mood):
 @pytest.fixture(scope="module")
 def blocks(tmp_path_factory):
     """(unit, table, start, count) of every request that a shipped profile leads to."""
-    folder = tmp_path_factory.mktemp("sites")
-    blocks = {(1, table, 0, 1) for table in Table}
-    for name in NAMES:
-        more = ", channel: 0" if yaml_in(PROFILES / f"{name}.yaml").get("channels") else ""
-        bench = Bench(folder, name, more)
-        for bus in (bench.bus, Bus("b", SerialLine("x", baud=2400))):
-            blocks |= {(1, b.table, b.start, b.count) for b in plan_blocks(bench.device, bus)}
-    return sorted(blocks)
+    lines = ["site: {id: t, name: T, institution: elder-care}"]
+    lines += ["buses: {a: {tcp: host}, b: {serial: /dev/ttyUSB0, baud: 2400}}", "devices:"]
+    for path in sorted((shipped_dir() / "profiles").glob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        channel = ", channel: 0" if "\nchannels:" in text else ""
+        for bus in "ab" if "\npoints:" in text else "":  # a base has none
+            device = f"profile: {path.stem}, bus: {bus}, unit: {len(lines)}, place: P, owner: O"
+            lines.append(f"  {path.stem}-{bus}: {{{device}{channel}}}")
+    path = tmp_path_factory.mktemp("site") / "site.yaml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    site = load_site(path).site
+    buses = {bus.id: bus for bus in site.buses}
+    planned = (b for device in site.devices for b in plan_blocks(device, buses[device.bus]))
+    tables = {(1, table, 0, 1) for table in Table}
+    return sorted(tables | {(1, b.table, b.start, b.count) for b in planned})
 
 
 @pytest.mark.parametrize("mood", ["answers", "refuses", "silent"])
@@ -161,7 +168,7 @@ def test_the_door_imports_nothing_of_the_library_that_could_make_a_write():
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pymodbus")
         for name in node.names
     }
-    assert imported == {
+    assert imported <= {
         "pymodbus.client.AsyncModbusSerialClient",
         "pymodbus.client.AsyncModbusTcpClient",
         "pymodbus.exceptions.ConnectionException",
