@@ -82,15 +82,19 @@ Dial = Callable[[Client, Bus], Awaitable[asyncio.BaseTransport]]
 
 @asynccontextmanager
 async def open_bus(
-    bus: Bus, *, late_ms: int | None = None, dial: Dial | None = None
+    bus: Bus,
+    *,
+    late_ms: int | None = None,
+    dial: Dial | None = None,
+    find: Callable[[str], str] = find_port,
 ) -> AsyncIterator["BusDoor"]:
     """Give the door to one bus, as its only user. The port is opened by the first read.
 
-    `late_ms` and `dial` stand in for the bus's own in tests and simulations.
+    `late_ms`, `dial` and `find` stand in for the bus's own in tests and simulations.
     """
     # every timeout and every stray byte is a line there; here they are exceptions with a name
     logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
-    door = BusDoor(bus, bus.late_ms if late_ms is None else late_ms, dial or _dial)
+    door = BusDoor(bus, bus.late_ms if late_ms is None else late_ms, dial or _dial, find)
     try:
         yield door
     finally:
@@ -100,10 +104,11 @@ async def open_bus(
 class BusDoor:
     """One bus: one request in flight, in the order of the calls."""
 
-    def __init__(self, bus: Bus, late_ms: int, dial: Dial) -> None:
+    def __init__(self, bus: Bus, late_ms: int, dial: Dial, find: Callable[[str], str]) -> None:
         self.counts = BusCounts()
         self._bus = bus
         self._dial = dial
+        self._find = find
         self._is_serial = isinstance(bus.link, SerialLine)
         self._late_s = late_ms / 1000
         self._gap_s = _gap_s(bus)
@@ -186,7 +191,7 @@ class BusDoor:
         try:
             # not client.connect(): that turns every reason into False
             async with asyncio.timeout(OPEN_TIMEOUT_S):
-                client = _client_of(self._bus, self._on_packet, self._on_connection)
+                client = _client_of(self._bus, self._find, self._on_packet, self._on_connection)
                 client.ctx.max_buffer_size = PACKET_BYTES
                 client.set_max_no_responses(2**31)  # when to reopen is decided here
                 client.ctx.transport = await self._dial(client, self._bus)
@@ -457,12 +462,15 @@ def set_direction(port: serial.Serial, direction: Direction) -> None:
 
 
 def _client_of(
-    bus: Bus, on_packet: Callable[[bool, bytes], bytes], on_connection: Callable[[bool], None]
+    bus: Bus,
+    find: Callable[[str], str],
+    on_packet: Callable[[bool, bytes], bytes],
+    on_connection: Callable[[bool], None],
 ) -> Client:
     match bus.link:
         case SerialLine(port, baud, parity, stop_bits):
             return AsyncModbusSerialClient(
-                find_port(port),
+                find(port),
                 baudrate=baud,
                 bytesize=8,
                 parity={Parity.NONE: "N", Parity.EVEN: "E", Parity.ODD: "O"}[parity],

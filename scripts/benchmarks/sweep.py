@@ -1,0 +1,118 @@
+"""RTU sweeps on a paced pseudo-terminal: how near to the limit, and what the dead cost."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
+from pathlib import Path
+
+from gateway.core.blocks import ReadBlock, timeout_ms
+from gateway.domain.errors import DeviceSilent
+from gateway.domain.events import BlockRead
+from gateway.domain.points import Table
+from gateway.domain.site import Bus, SerialLine
+from gateway.drivers.modbus import open_bus
+from gateway.tasks.poll import poll_bus
+
+DEVICES, REGISTERS = 10, 40
+THINK_S = 0.02  # a device's own time, after the 3.5 characters by which it knows a request's end
+REQUEST_BYTES, REPLY_BYTES = 8, 5 + 2 * REGISTERS
+LOAD = 0.8  # of the bus, in the run with dead devices
+
+
+def limit_s(line: SerialLine) -> float:
+    """The shortest possible time of one read: request, turnaround, reply and one gap."""
+    chars_ms = (REQUEST_BYTES + REPLY_BYTES) * line.char_ms
+    turnaround_ms = line.t35_ms + 1000 * THINK_S
+    return (chars_ms + turnaround_ms + line.t35_ms) / 1000
+
+
+@asynccontextmanager
+async def open_line(folder: Path, baud: int, dead: int = 0) -> AsyncIterator[SerialLine]:
+    """Run the simulated line in its own process; ends with it."""
+    port = folder / "adapter"
+    arguments = {"port": port, "baud": baud, "devices": DEVICES, "dead": dead}
+    flags = [f"--{name}={value}" for name, value in arguments.items()]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "scripts.benchmarks.line", *flags, f"--turnaround-s={THINK_S}",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        if process.stdout is None or await process.stdout.readline() != b"ready\n":
+            raise RuntimeError("the simulated line did not start")
+        yield SerialLine(str(port), baud=baud)
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+        await process.wait()
+
+
+async def sweep(folder: Path, baud: int, sweeps: int) -> list[float]:
+    """Return for each sweep over all devices the share of the physical limit that it reached."""
+    shares = []
+    async with open_line(folder, baud) as line, open_bus(Bus("sweep", line)) as door:
+        patience_ms = round(3000 * limit_s(line))
+        await door.read(1, Table.INPUT, 0, REGISTERS, patience_ms)
+        for _ in range(sweeps):
+            began = time.perf_counter()
+            for unit in range(1, DEVICES + 1):
+                await door.read(unit, Table.INPUT, 0, REGISTERS, patience_ms)
+            shares.append(DEVICES * limit_s(line) / (time.perf_counter() - began))
+    return shares
+
+
+async def stretch(folder: Path, baud: int, dead: int, periods: int) -> tuple[float, list[float]]:
+    """Return the period and every interval between reads of the living, in seconds.
+
+    The bus is polled as the daemon does, at `LOAD`. What passes before the dead are known to be
+    dead is not counted.
+    """
+    reads: dict[str, list[float]] = {}
+    async with open_line(folder, baud, dead) as line, open_bus(Bus("sweep", line)) as door:
+        bus = Bus("sweep", line, timeout_ms=200)
+        period_s = DEVICES * limit_s(line) / LOAD
+        settled_at = time.monotonic() + 4 * period_s
+
+        async def read(block: ReadBlock, timeout: int) -> Sequence[int]:
+            return await door.read(block.unit, block.table, block.start, block.count, timeout)
+
+        async def put(event: BlockRead) -> None:
+            if event.failure is None and time.monotonic() > settled_at:
+                reads.setdefault(event.device, []).append(time.monotonic())
+
+        polling = asyncio.create_task(
+            poll_bus(
+                [_block(unit, period_s) for unit in range(1, DEVICES + 1)],
+                read=read,
+                put=put,
+                clock=lambda: time.monotonic_ns() // 1_000_000,
+                sleep_until=_sleep_until,
+                beat=_no_beat,
+                timeout_of=lambda block: timeout_ms(block, bus),
+                hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
+            )
+        )
+        await asyncio.sleep((periods + 4) * period_s)
+        polling.cancel()
+        with suppress(asyncio.CancelledError, DeviceSilent):
+            await polling
+    living = [reads.get(f"d{unit}", []) for unit in range(dead + 1, DEVICES + 1)]
+    if not all(living):
+        raise RuntimeError("a living device was never read")
+    return period_s, [b - a for times in living for a, b in pairwise(times)]
+
+
+def _block(unit: int, period_s: float) -> ReadBlock:
+    return ReadBlock(
+        f"d{unit}", "sweep", unit, Table.INPUT, 0, REGISTERS, (), round(1000 * period_s), False
+    )
+
+
+async def _sleep_until(mono_ms: int) -> None:
+    await asyncio.sleep(max(0.0, mono_ms / 1000 - time.monotonic()))
+
+
+def _no_beat() -> None:
+    pass
