@@ -20,15 +20,23 @@ from functools import partial
 from pathlib import Path
 
 from gateway.core.blocks import ReadBlock, plan_blocks
+from gateway.core.detect import read_within_ms
 from gateway.core.judge import judge
 from gateway.core.messages import now_body, points_body, read_body, sender_of, state_body
-from gateway.core.progress import Progress, lanes_view, link_view
+from gateway.core.progress import (
+    Progress,
+    brokers_view,
+    lanes_view,
+    link_view,
+    parked_view,
+)
 from gateway.core.schedule import Schedule
 from gateway.core.state import State, house_of, open_alarms, shown_readings, state_of
 from gateway.core.step import Judge, step
 from gateway.core.tally import BusTally
 from gateway.core.view import alarms_view, devices_view, points_view
 from gateway.domain.events import LampTest, Restarted, Silence, Stopping
+from gateway.domain.moments import Now
 from gateway.domain.outcome import Outcome
 from gateway.domain.site import Broker, Bus, Site, Uplink
 from gateway.drivers import mqtt, systemd
@@ -39,11 +47,12 @@ from gateway.drivers.sockets import Peer, serve
 from gateway.store.store import Store, open_store
 from gateway.tasks.commands import Answer, Desk, Request
 from gateway.tasks.decide import decide
-from gateway.tasks.forward import Incoming, Link, forward
+from gateway.tasks.forward import Incoming, Link, broker_name, forward
 from gateway.tasks.inbox import Inbox
 from gateway.tasks.keep_time import keep_time
 from gateway.tasks.poll import Nudges, poll_bus
 from gateway.tasks.supervise import supervise
+from gateway.tasks.tail import tail
 from gateway.tasks.tell import tell
 from gateway.tasks.watchdog import feed_watchdog
 
@@ -116,12 +125,19 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 before_commit=failpoints.before_commit,
             )
         )
-        house = house_of(site, sender, VERSION)
+        house = house_of(site, sender, VERSION, read_within_ms(site))
         decided = Decided(state_of(house, store.restored.alarms, clock.now()))
         desk = Desk(
             inbox.put_first,
             partial(_status, site, decided, panel, store, inbox, progress, clock),
-        )
+            {
+                "uplink_status": partial(
+                    _uplink_status, site=site, decided=decided, store=store,
+                    progress=progress, clock=clock,
+                ),
+                "uplink_tail": partial(tail, progress=progress, clock=clock.now),
+            },
+        )  # fmt: skip
 
         def submit(outcome: Outcome) -> None:
             store.submit(outcome)
@@ -310,7 +326,6 @@ async def _status(
 ) -> Answer:
     """Everything `care-gateway status` shows."""
     now, state, stats = clock.now(), decided.state, store.stats()
-    unsettled = {**stats.core.unsettled, **stats.readings.unsettled}
     return {
         "version": VERSION,
         "site": {"id": site.id, "name": site.name, "sha": site.sha},
@@ -328,7 +343,7 @@ async def _status(
         "alarms": alarms_view(state, now),
         "points": points_view(state, now),
         "devices": devices_view(state),
-        "lanes": lanes_view(progress, unsettled, now.mono_ms),
+        "lanes": lanes_view(progress, stats.unsettled, now.mono_ms),
         "store": {
             file.name: {
                 "is_healthy": file.is_healthy,
@@ -340,14 +355,39 @@ async def _status(
             }
             for file in (stats.core, stats.readings)
         },
-        "link": {
-            "is_up": state.is_link_up,
-            "broker": state.link_broker,
-            "why": state.link_why,
-            "is_platform_present": state.is_platform_present,
-            **link_view(progress, site.uplink, now.mono_ms),
-        },
+        "link": _link(site, state, progress, now),
         "inbox": {"waiting": len(inbox), "dropped": inbox.dropped},
+    }
+
+
+def _link(site: Site, state: State, progress: Progress, now: Now) -> Answer:
+    return {
+        "is_up": state.is_link_up,
+        "broker": state.link_broker,
+        "why": state.link_why,
+        "is_platform_present": state.is_platform_present,
+        **link_view(progress, site.uplink, now.mono_ms),
+    }
+
+
+async def _uplink_status(
+    _request: Request,
+    *,
+    site: Site,
+    decided: Decided,
+    store: Store,
+    progress: Progress,
+    clock: Clock,
+) -> Answer:
+    """Everything `care-gateway uplink status` shows."""
+    now = clock.now()
+    brokers = site.uplink.brokers if site.uplink else ()
+    return {
+        "gateway": site.uplink.gateway if site.uplink else None,
+        "link": _link(site, decided.state, progress, now),
+        "lanes": lanes_view(progress, store.stats().unsettled, now.mono_ms),
+        "brokers": brokers_view(progress, map(broker_name, brokers), now.mono_ms),
+        "parked": parked_view(progress),
     }
 
 

@@ -43,6 +43,21 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
             Text("通知运维", "Call the technician"),
         ),
     ),
+    "bus_silent": (
+        Text("总线上所有设备失联", "No device of the bus responds"),
+        (
+            Text("查设备电源和总线电缆", "Check the devices' power and the bus cable"),
+            Text("查A/B线是否接反", "Check that A and B are not swapped"),
+            Text("通知运维", "Call the technician"),
+        ),
+    ),
+    "detection_late": (
+        Text("测点读取变慢，报警会迟", "Points are read late: alarms would be late"),
+        (
+            Text("加强人工巡查", "Look after the place in person"),
+            Text("通知运维", "Call the technician"),
+        ),
+    ),
     "rule_failed": (
         Text("规则计算出错", "A rule failed"),
         (Text("通知运维", "Call the technician"),),

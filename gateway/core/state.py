@@ -29,6 +29,8 @@ class House:
     limits_of: Mapping[str, tuple[float, ...]]
     alarm_points: frozenset[str]
     fastest_ms: Mapping[str, int]  # device -> its shortest period
+    devices_on: Mapping[str, tuple[str, ...]]  # bus -> its devices
+    read_within_ms: Mapping[str, int]  # rule -> how old the last read of its point may be
     silence_ms: int
     escalate_after_ms: int
     offline_after_misses: int
@@ -42,8 +44,10 @@ class House:
         return self.rules.get(rule_id) or rule_of_fault_id(rule_id)
 
 
-def house_of(site: Site, sender: Sender, software: str) -> House:
-    """Index a site."""
+def house_of(
+    site: Site, sender: Sender, software: str, read_within_ms: Mapping[str, int] | None = None
+) -> House:
+    """Index a site. `read_within_ms` is what `core.detect` planned; without it nobody watches."""
     points = site.points
     rules_of: dict[str, tuple[Rule, ...]] = {}
     for rule in site.rules:
@@ -63,6 +67,11 @@ def house_of(site: Site, sender: Sender, software: str) -> House:
             device.id: min((point.period_ms for point in device.points), default=1_000)
             for device in site.devices
         },
+        devices_on={
+            bus.id: tuple(device.id for device in site.devices if device.bus == bus.id)
+            for bus in site.buses
+        },
+        read_within_ms=read_within_ms or {},
         silence_ms=site.silence_ms,
         escalate_after_ms=site.escalate_after_ms,
         offline_after_misses=site.offline_after_misses,
@@ -91,6 +100,8 @@ class DeviceState:
     misses: int = 0  # replies missed in a row
     missing_since_ms: int | None = None
     is_offline: bool = False
+    is_silent: bool = False  # offline because it was asked and did not answer
+    answered_ms: int | None = None
     refused: frozenset[str] = frozenset()  # points that it answers with a Modbus exception
     unanswered: frozenset[str] = frozenset()  # points that it leaves out while others come
     invalid: frozenset[str] = frozenset()  # points whose words make no sense
@@ -123,6 +134,7 @@ class State:
     link_why: str = ""
     is_platform_present: bool = False
     lamp_test_until_ms: int | None = None
+    watched_ms: int = 0  # when the age of what rules judge was last looked at
     clk: Clk = Clk.NONE
     next_deadline_ms: int | None = None
 

@@ -32,6 +32,10 @@ Judge = Callable[[Rule, Reading], Verdict]
 GOOD = Quality.GOOD
 FROZEN = frozenset({Quality.OFFLINE, Quality.FAULT})  # freeze an alarm; others are passed over
 FAULT_SILENCE_MS = 12 * 3_600_000  # field/patrol-and-alarms 5, pattern F
+OTHERS_ASKED_MS = 15_000  # time to find out whether a silence is a device's or the whole line's
+WATCH_EVERY_MS = 1_000
+WATCH_FROM_MS = 30_000  # after the start: ports open, everything is read for the first time
+WATCH_MISSING_MS = 300_000  # a device that does not answer has its own fault; it is still asked
 TROUBLE_WINDOW_MS = 60_000
 TROUBLES_ALLOWED = 2  # one more within the window and the rule is out of service
 
@@ -108,20 +112,56 @@ def _note_reply(turn: Turn, event: events.BlockRead, device: DeviceState) -> Dev
     if not _is_miss(failure):
         clear_fault(turn, "device_silent", subject)
         clear_fault(turn, "bus_down", event.bus)
-        return replace(device, misses=0, missing_since_ms=None, is_offline=False)
+        clear_fault(turn, "bus_silent", event.bus)
+        return replace(
+            device,
+            misses=0,
+            missing_since_ms=None,
+            is_offline=False,
+            is_silent=False,
+            answered_ms=turn.now.mono_ms,
+        )
     since = turn.now.mono_ms if device.missing_since_ms is None else device.missing_since_ms
     misses = device.misses + 1
     if isinstance(failure, BusDown):
         # one fault for the bus: its devices are silent because of it
         clear_fault(turn, "device_silent", subject)
+        clear_fault(turn, "bus_silent", event.bus)
         raise_fault(turn, "bus_down", event.bus, failure.why)
-        return replace(device, misses=misses, missing_since_ms=since, is_offline=True)
+        return replace(
+            device, misses=misses, missing_since_ms=since, is_offline=True, is_silent=False
+        )
     clear_fault(turn, "bus_down", event.bus)
     fastest = turn.house.fastest_ms.get(subject, 0)
     is_offline = device.is_offline or _is_lost(turn, misses, since, fastest)
     if is_offline:
-        raise_fault(turn, "device_silent", subject, _why(failure))
-    return replace(device, misses=misses, missing_since_ms=since, is_offline=is_offline)
+        _raise_silence(turn, event, since)
+    return replace(
+        device,
+        misses=misses,
+        missing_since_ms=since,
+        is_offline=is_offline,
+        is_silent=is_offline,
+    )
+
+
+def _raise_silence(turn: Turn, event: events.BlockRead, since_ms: int) -> None:
+    """One fault for a line on which nobody answers, else one for the device.
+
+    While nobody has answered since, the others are given a while to be asked as well.
+    """
+    on_bus = turn.house.devices_on.get(event.bus, ())
+    others = [turn.devices.get(name, DeviceState()) for name in on_bus if name != event.device]
+    if others and all(other.is_silent for other in others):
+        for name in on_bus:
+            clear_fault(turn, "device_silent", name)
+        raise_fault(turn, "bus_silent", event.bus, f"{len(on_bus)} devices")
+        return
+    has_answered = not others or any(
+        other.answered_ms is not None and other.answered_ms >= since_ms for other in others
+    )
+    if has_answered or turn.now.mono_ms - since_ms >= OTHERS_ASKED_MS:
+        raise_fault(turn, "device_silent", event.device, _why(event.failure))
 
 
 def _is_miss(failure: ReadFailure | None) -> bool:
@@ -345,9 +385,34 @@ def _pass_time(turn: Turn) -> None:
     down = turn.state.link_down_since_ms
     if down is not None and mono_ms - down >= LINK_DOWN_FAULT_MS:
         raise_fault(turn, "uplink_down", turn.state.link_broker, turn.state.link_why)
+    if mono_ms - turn.state.watched_ms >= WATCH_EVERY_MS:
+        turn.state = replace(turn.state, watched_ms=mono_ms)
+        _watch_reads(turn)
     test = turn.state.lamp_test_until_ms
     if test is not None and mono_ms >= test:
         turn.state = replace(turn.state, lamp_test_until_ms=None)
+
+
+def _watch_reads(turn: Turn) -> None:
+    """One fault for a bus on which a point that a rule judges was not read when it should be."""
+    late: dict[str, list[str]] = {}
+    for rule_id, planned_ms in turn.house.read_within_ms.items():
+        rule = turn.house.rules[rule_id]
+        device = turn.house.points[rule.point].device
+        known = turn.devices.get(device, DeviceState())
+        point = known.points.get(rule.point)
+        is_missing = known.misses or (point is not None and point.misses)
+        within_ms = max(planned_ms, WATCH_MISSING_MS) if is_missing else planned_ms
+        read_ms = point.reading.mono_ms if point is not None else turn.state.started_ms
+        age_ms = turn.now.mono_ms - max(read_ms, turn.state.started_ms + WATCH_FROM_MS)
+        if age_ms > within_ms:
+            bus = turn.house.devices[device].bus
+            late.setdefault(bus, []).append(f"{rule.point} > {within_ms / 1000:.0f} s")
+    for bus in turn.house.devices_on:
+        if bus in late:
+            raise_fault(turn, "detection_late", bus, f"{len(late[bus])} rules, {late[bus][0]}")
+        elif fault_id("detection_late", bus) in turn.alarms:
+            clear_fault(turn, "detection_late", bus)
 
 
 # --- faults of the gateway ------------------------------------------------------------------
