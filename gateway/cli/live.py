@@ -213,7 +213,7 @@ async def follow(socket: Path, feed: Feed, wake: asyncio.Event) -> None:
             if not answer.get("ok"):
                 raise NoAnswer(f"{answer.get('code', '')}: {answer.get('error', '')}")
         except NoAnswer as problem:
-            feed.lose(str(problem))
+            feed.lose(str(problem).removeprefix(f"{socket}: "))
         else:
             feed.take(answer)
         wake.set()
