@@ -238,6 +238,8 @@ class Outbox:
         self._connection += 1
         self._window = max(1, min(LINK_MESSAGES, receive_maximum))
         self._is_present = False
+        if self._was_reported_absent is False:
+            self._was_reported_absent = None  # with the link the platform was gone too
         self._heard_ms = now_ms
         self._next_probe_ms = now_ms + min(FIRST_PROBE_MS, self._probe_ms)
         if not has_session and self._delivery is Delivery.ACK:

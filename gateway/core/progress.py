@@ -1,15 +1,21 @@
-"""What the way up has done so far: the numbers behind `status`, `uplink status` and `uplink tail`.
+"""What the way up has done so far: what `status`, `uplink status` and `uplink tail` show.
 
 Told by the forwarder with the monotonic time, read by views. It outlives a restart of that task,
 so `settled` counts since the start of the daemon.
 """
 
+from collections import deque
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gateway.core.delivery import Outbox, Stage
+from gateway.core.delivery import Key, Outbox, Stage
+from gateway.core.faults import LINK_FAILURES
+from gateway.domain.moments import Now
 from gateway.domain.records import Lane, Range
 from gateway.domain.site import Uplink
+from gateway.domain.text import Text
+
+STEPS_KEPT = 1_000
 
 View = dict[str, object]
 
@@ -58,6 +64,26 @@ class Failure:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened on the way up.
+
+    `what`: up, down, sent, broker (its PUBACK), settled, parked, hello. `lo` to `hi` are numbers
+    of `epoch`; `code` is the PUBACK's reason; `size` in bytes as on the wire.
+    """
+
+    number: int
+    at_ms: int  # monotonic
+    what: str
+    lane: Lane | None = None
+    epoch: str = ""
+    lo: int = 0
+    hi: int = 0
+    size: int = 0
+    code: int | None = None
+    text: str = ""
+
+
 @dataclass(slots=True)
 class Progress:
     """Made once by whoever starts the forwarder, and given to it."""
@@ -69,12 +95,37 @@ class Progress:
     outbox: Outbox | None = None  # of the forwarder that runs now
     births: set[str] = field(default_factory=set)  # brokers that have our state of this epoch
     failures: dict[str, Failure] = field(default_factory=dict)  # by broker, since it last worked
+    steps: deque[Step] = field(default_factory=lambda: deque(maxlen=STEPS_KEPT))
+    stepped: int = 0  # steps since the start
+
+    def step(
+        self,
+        what: str,
+        now_ms: int,
+        key: Key | None = None,
+        *,
+        hi: int | None = None,
+        size: int = 0,
+        code: int | None = None,
+        text: str = "",
+    ) -> None:
+        """Remember one step for who follows; `key` with `hi` is a range."""
+        self.stepped += 1
+        lane, epoch, lo = key or (None, "", 0)
+        last = lo if hi is None else hi
+        self.steps.append(Step(self.stepped, now_ms, what, lane, epoch, lo, last, size, code, text))
 
     def came_up(self, broker: str, protocol: str, tls: str, now_ms: int) -> None:
         """Connected, and the broker has our birth."""
         self.births.add(broker)
         self.failures.pop(broker, None)
         self.link.came_up(broker, protocol, tls, now_ms)
+        text = f"{broker} MQTT {protocol}" + (f" {tls}" if tls else "")
+        self.step("up", now_ms, text=text)
+
+    def went_down(self, broker: str, why: str, detail: str, now_ms: int) -> None:
+        self.link.went_down(broker, why, detail, now_ms)
+        self.step("down", now_ms, text=f"{broker} {why}" + (f": {detail}" if detail else ""))
 
     def note(self, broker: str, why: str, detail: str, now_ms: int) -> None:
         """This broker does not work; the connection may be to another one."""
@@ -92,6 +143,8 @@ class Progress:
             lane = self.lanes[range_.lane]
             lane.settled += range_.hi - range_.lo + 1
             lane.last_settled_ms = now_ms
+            key = (range_.lane, range_.epoch, range_.lo)
+            self.step("settled", now_ms, key, hi=range_.hi)
 
 
 def lanes_view(progress: Progress, unsettled: Mapping[Lane, int], now_ms: int) -> View:
@@ -126,10 +179,64 @@ def link_view(progress: Progress, uplink: Uplink | None, now_ms: int) -> View:
         "failures": link.tries,
         "last_failure": link.why,
         "detail": link.detail,
+        **_words(link.why if not link.protocol else ""),
         "next_try_in_ms": None if link.next_try_ms is None else max(0, link.next_try_ms - now_ms),
         "last_ack_ms": _age(link.last_ack_ms, now_ms),
         "delivery": uplink.delivery.value,
         "reconnect": uplink.reconnect.value,
+    }
+
+
+def brokers_view(progress: Progress, names: Iterable[str], now_ms: int) -> list[View]:
+    """Every broker in the order of preference: whether it is used, and how it last failed."""
+    rows: list[View] = []
+    for name in names:
+        failure = progress.failures.get(name)
+        is_used = bool(progress.link.protocol) and progress.link.broker == name
+        row: View = {"broker": name, "is_used": is_used}
+        if failure is not None:
+            ago_ms = _age(failure.at_ms, now_ms)
+            row |= {"why": failure.why, "detail": failure.detail, "failed_ms": ago_ms}
+            row |= _words(failure.why)
+        rows.append(row)
+    return rows
+
+
+def parked_view(progress: Progress) -> list[View]:
+    """Records that were given up for this run, and why."""
+    parked = progress.outbox.parked if progress.outbox else {}
+    return [
+        {"lane": lane.value, "ep": epoch, "seq": seq, "why": why}
+        for (lane, epoch, seq), why in parked.items()
+    ]
+
+
+def steps_view(progress: Progress, after: int, now: Now) -> list[View]:
+    """The steps that are remembered after number `after`, oldest first; `at` is UTC ms or None."""
+    return [
+        {
+            "n": step.number,
+            "at": now.utc_of(step.at_ms),
+            "what": step.what,
+            "lane": step.lane.value if step.lane else None,
+            "ep": step.epoch,
+            "lo": step.lo,
+            "hi": step.hi,
+            "bytes": step.size,
+            "code": step.code,
+            "text": step.text,
+        }
+        for step in progress.steps
+        if step.number > after
+    ]
+
+
+def _words(why: str) -> View:
+    """What a failure means and what to do about it, in both languages."""
+    say, do = LINK_FAILURES.get(why, (Text("", ""), ()))
+    return {
+        "say": {"zh": say.zh, "en": say.en},
+        "do": [{"zh": step.zh, "en": step.en} for step in do],
     }
 
 

@@ -26,7 +26,7 @@ _FLEET_ALARM: tuple[Seconds, ...] = ((0, 2), (2, 4))
 _LOCAL: Seconds = (0.5, 2.0)
 _RIVAL: tuple[Seconds, ...] = ((120, 240), (240, 480), (480, 900))
 _RIVAL_ALARM: Seconds = (30, 60)
-_HOME = {Reconnect.FLEET: (600.0, 1200.0, 7200.0), Reconnect.LOCAL: (30.0, 60.0, 600.0)}
+_HOME = {Reconnect.FLEET: (600.0, 1200.0, 7200.0), Reconnect.LOCAL: (10.0, 20.0, 600.0)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,11 @@ class StoreStats:
     def is_healthy(self) -> bool:
         return self.core.is_healthy and self.readings.is_healthy
 
+    @property
+    def unsettled(self) -> dict[Lane, int]:
+        """How many durable records each lane has that are not settled; none = no entry."""
+        return {**self.core.unsettled, **self.readings.unsettled}
+
 
 class Store:
     """Made by `open_store`."""

@@ -246,7 +246,8 @@ class _Run:
                     self.post(PlatformChanged(is_present=True))
                 case PlatformWent():
                     self.post(PlatformChanged(is_present=False))
-                case Parked((lane, epoch, seq), why):
+                case Parked((lane, epoch, seq) as key, why):
+                    self.progress.step("parked", self.now_ms(), key, text=why)
                     self.post(FaultRaised("record_parked", lane, f"{epoch}-{lane}-{seq}: {why}"))
                 case Refused(lane, code):
                     fault = "uplink_unheard" if code == 0x10 else "uplink_refused"
@@ -261,8 +262,6 @@ class _Run:
         """Say it once, when it changes."""
         if event == self.said:
             return
-        if not isinstance(self.said, LinkChanged) or event.is_up or self.said.is_up:
-            _log.info("event=link up=%s broker=%s why=%s", event.is_up, event.broker, event.why)
         self.said = event
         self.post(event)
 
@@ -454,17 +453,17 @@ async def _stay_connected(run: _Run) -> None:
         run.outbox.link_down()
         if run.stopping.is_set():
             return
-        run.progress.link.went_down(_name(broker), why, detail, run.now_ms())
-        run.tell_link(LinkChanged(is_up=False, broker=_name(broker), why=why))
+        run.progress.went_down(broker_name(broker), why, detail, run.now_ms())
+        run.tell_link(LinkChanged(is_up=False, broker=broker_name(broker), why=why))
         if run.is_home_reachable:
             run.is_home_reachable = False
             run.course = going_home(run.course)
             continue
-        run.progress.note(_name(broker), why, detail, run.now_ms())
-        if why == _TAKEN and not run.course.is_rival_known:
-            run.see_rival("told by the broker")
+        run.progress.note(broker_name(broker), why, detail, run.now_ms())
         was_taken = why == _TAKEN or (why == "lost" and run.course.is_rival_known)
         run.course = after_link(run.course, len(brokers), lasted_ms=lasted_ms, was_taken=was_taken)
+        if why == _TAKEN:
+            run.see_rival("told by the broker")
         run.progress.link.tries = run.course.failed
         if run.course.failed and run.course.failed % len(brokers) == 0:
             run.tell_failure(*run.progress.worst(LINK_FAULTS))
@@ -489,9 +488,7 @@ async def _use_broker(run: _Run, broker: Broker) -> tuple[int, str, str]:
                 why = lost.why
             return max(1, run.now_ms() - began_ms), why, ""
     except LinkRefused as refused:
-        known = run.progress.failures.get(_name(broker))
-        if known is None or known.why != refused.why:
-            _log.warning("event=link_refused broker=%s why=%s", _name(broker), refused)
+        _log.debug("event=link_refused broker=%s why=%s", broker_name(broker), refused)
         return 0, refused.why, refused.detail
 
 
@@ -503,11 +500,11 @@ async def _use_link(run: _Run, link: Link, broker: Broker) -> str:
         has_session=link.has_session,
         readings_after_ms=round(1000 * run.jitter(0, 5)) if is_fleet else 0,
     )
-    if _name(broker) in run.progress.births:
+    if broker_name(broker) in run.progress.births:
         await _look_for_rival(run, link)
     await _say_birth(run, link)
-    run.progress.came_up(_name(broker), link.protocol, link.tls, run.now_ms())
-    run.tell_link(LinkChanged(is_up=True, broker=_name(broker)))
+    run.progress.came_up(broker_name(broker), link.protocol, link.tls, run.now_ms())
+    run.tell_link(LinkChanged(is_up=True, broker=broker_name(broker)))
     run.tell_connected()
     ended = asyncio.ensure_future(link.lost())
     ended.add_done_callback(lambda _: run.wake.set())
@@ -543,7 +540,7 @@ async def _look_home(run: _Run) -> None:
         try:
             await run.reach(first)
         except LinkRefused as refused:
-            run.progress.note(_name(first), refused.why, refused.detail, run.now_ms())
+            run.progress.note(broker_name(first), refused.why, refused.detail, run.now_ms())
         else:
             run.is_home_reachable = True
             run.wake.set()
@@ -593,10 +590,12 @@ def _send_lanes(
 async def _send(run: _Run, link: Link, message: Message) -> None:
     lane = message.key[0]
     body = as_history(message.body) if message.is_history else message.body
+    run.progress.step("sent", run.now_ms(), message.key, size=len(body))
     try:
         code = await link.publish(lane_topic(run.sender.gateway, lane), body, 1)
     except LinkLost:
         return  # the connection's end makes it new again
+    run.progress.step("broker", run.now_ms(), message.key, code=code)
     settled = run.outbox.puback(message.key, code, run.now_ms())
     if settled is not None:
         run.settled((settled,))
@@ -649,6 +648,7 @@ def _hear(run: _Run, topic: str, payload: bytes) -> None:
             run.progress.link.last_ack_ms = run.now_ms()
             run.settled(run.outbox.ack(ack, run.now_ms()))
         case Hello():
+            run.progress.step("hello", run.now_ms())
             run.outbox.heard(run.now_ms())
         case ReceiptMessage(occurrence, level, audience, at_ms):
             run.post(Receipt(occurrence, level, audience, at_ms))
@@ -701,5 +701,6 @@ def _key(record: Record) -> Key:
     return (record.lane, record.epoch, record.seq)
 
 
-def _name(broker: Broker) -> str:
+def broker_name(broker: Broker) -> str:
+    """What faults and views call a broker: a socket's path, or host:port."""
     return broker.unix_path or f"{broker.host}:{broker.port}"

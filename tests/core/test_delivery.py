@@ -199,7 +199,7 @@ def test_denied_three_times_on_two_connections_is_parked_and_the_lane_goes_on():
     box.heard(now_ms)
     assert key("A", 1) in send_all(box, now_ms)
     box.puback(key("A", 1), 0x87, now_ms)
-    assert box.take_changes() == [Parked(key("A", 1), "denied 0x87")]
+    assert box.take_changes() == [PlatformCame(), Parked(key("A", 1), "denied 0x87")]
     box.offer(key("A", 2), b"x")
     assert key("A", 2) in send_all(box, now_ms)
     box.puback(key("A", 2), 0, now_ms)
@@ -237,6 +237,15 @@ def test_without_hello_one_probe_goes_out_every_probe_interval():
     ack(box, key("A", 1), now_ms=33_000)
     assert box.take_changes() == [PlatformCame()]
     assert drain(box, 33_000) == [key("A", 2)]
+
+
+def test_the_platform_comes_again_with_every_new_link():
+    box = opened()
+    box.link_down()
+    box.link_up(1_000, has_session=True)
+    assert box.take_changes() == []
+    box.heard(1_001)
+    assert box.take_changes() == [PlatformCame()]
 
 
 def test_a_platform_that_falls_silent_is_missed_and_found_again():

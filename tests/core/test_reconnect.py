@@ -67,7 +67,7 @@ def test_a_link_that_is_lost_at_once_counts_as_a_failure():
 
 def test_the_way_back_to_the_first_broker_is_tried_at_once_and_seldom_when_it_fails():
     away = after_failures(1, 2)
-    assert (away.at, stay_away(away, FLEET), stay_away(away, LOCAL)) == (1, (600, 1200), (30, 60))
+    assert (away.at, stay_away(away, FLEET), stay_away(away, LOCAL)) == (1, (600, 1200), (10, 20))
     back = going_home(away)
     assert (back.at, pause(back, 2, FLEET, is_alarm_waiting=False)) == (0, (0, 0))
     again = after_link(back, 2, lasted_ms=0)  # it was no good after all
