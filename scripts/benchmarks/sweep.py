@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
-from gateway.core.blocks import ReadBlock, timeout_ms
+from gateway.core.blocks import ReadBlock
+from gateway.core.schedule import Schedule
 from gateway.domain.errors import DeviceSilent
 from gateway.domain.events import BlockRead
 from gateway.domain.points import Table
@@ -20,6 +21,7 @@ DEVICES, REGISTERS = 10, 40
 THINK_S = 0.02  # a device's own time, after the 3.5 characters by which it knows a request's end
 REQUEST_BYTES, REPLY_BYTES = 8, 5 + 2 * REGISTERS
 LOAD = 0.8  # of the bus, in the run with dead devices
+SETTLED_AFTER_S = 4.0  # the dead are known to be dead
 
 
 def limit_s(line: SerialLine) -> float:
@@ -73,7 +75,7 @@ async def stretch(folder: Path, baud: int, dead: int, periods: int) -> tuple[flo
     async with open_line(folder, baud, dead) as line, open_bus(Bus("sweep", line)) as door:
         bus = Bus("sweep", line, timeout_ms=200)
         period_s = DEVICES * limit_s(line) / LOAD
-        settled_at = time.monotonic() + 4 * period_s
+        settled_at = time.monotonic() + SETTLED_AFTER_S
 
         async def read(block: ReadBlock, timeout: int) -> Sequence[int]:
             return await door.read(block.unit, block.table, block.start, block.count, timeout)
@@ -82,19 +84,23 @@ async def stretch(folder: Path, baud: int, dead: int, periods: int) -> tuple[flo
             if event.failure is None and time.monotonic() > settled_at:
                 reads.setdefault(event.device, []).append(time.monotonic())
 
+        schedule = Schedule(
+            bus,
+            [_block(unit, period_s) for unit in range(1, DEVICES + 1)],
+            _mono_ms(),
+            hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
+        )
         polling = asyncio.create_task(
             poll_bus(
-                [_block(unit, period_s) for unit in range(1, DEVICES + 1)],
+                schedule,
                 read=read,
                 put=put,
-                clock=lambda: time.monotonic_ns() // 1_000_000,
+                clock=_mono_ms,
                 sleep_until=_sleep_until,
                 beat=_no_beat,
-                timeout_of=lambda block: timeout_ms(block, bus),
-                hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
             )
         )
-        await asyncio.sleep((periods + 4) * period_s)
+        await asyncio.sleep(SETTLED_AFTER_S + periods * period_s)
         polling.cancel()
         with suppress(asyncio.CancelledError, DeviceSilent):
             await polling
@@ -108,6 +114,10 @@ def _block(unit: int, period_s: float) -> ReadBlock:
     return ReadBlock(
         f"d{unit}", "sweep", unit, Table.INPUT, 0, REGISTERS, (), round(1000 * period_s), False
     )
+
+
+def _mono_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 async def _sleep_until(mono_ms: int) -> None:
