@@ -6,16 +6,18 @@ stdout is data, stderr is talk; NO_COLOR is honoured.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from gateway.cli.language import language
 from gateway.domain.text import Lang, Text
 
 SITE = Path("/etc/care-gateway/site.yaml")
 SOCKET = Path("/run/care-gateway/daemon.sock")
+Files = Literal["site", "profile", "rules"]
 Pins = Literal["auto", "lgpio", "mock", "none"]
 
 _HELP = {
@@ -30,6 +32,11 @@ _HELP = {
         "检查站点文件，一次列出全部问题及其位置。",
         "Check a site file and show every problem at once, each under its line.",
     ),
+    "schema": Text(
+        "输出配置文件的 JSON Schema，供编辑器补全和检查。",
+        "Print the JSON Schema of a configuration file, for editors that complete and check.",
+    ),
+    "files": Text("哪一种文件。", "Which kind of file."),
     "status": Text(
         "询问运行中的守护进程：报警、测点、总线、上行。",
         "Ask the running daemon for alarms, points, buses and uplink.",
@@ -44,6 +51,15 @@ _HELP = {
     ),
     "panel_safe": Text(
         "让面板进入故障状态：只亮黄灯。", "Put the panel into its fault state: only yellow lit."
+    ),
+    "uplink": Text("到平台的上行连接。", "The way up to the platform."),
+    "uplink_status": Text(
+        "连接、各消息服务器及失败原因、各通道排队和已收的条数。",
+        "The connection, every broker and why it fails, and what each lane has queued and settled.",
+    ),
+    "uplink_tail": Text(
+        "跟踪发送与应答，每条一行，到 Ctrl-C 为止。",
+        "Follow what is sent and acknowledged, a line each, until Ctrl-C.",
     ),
     "platform": Text("平台一侧的工具。", "Tools for the platform's side."),
     "platform_sim": Text(
@@ -70,24 +86,6 @@ _HELP = {
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def language(arguments: Sequence[str], environment: Mapping[str, str]) -> Lang:
-    """Return the language to speak: `--lang` if given, else the locale's, else English.
-
-    Looks before the arguments are parsed, because the help itself is in that language.
-    """
-    for at, argument in enumerate(arguments):
-        if argument.startswith("--lang"):
-            _, _, value = argument.partition("=")
-            value = value or "".join(arguments[at + 1 : at + 2])
-            if value in set(Lang):
-                return Lang(value)
-    locale = next(
-        (environment[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(name)),
-        "",
-    )
-    return Lang.ZH if locale.lower().startswith("zh") else Lang.EN
-
-
 def duration(text: str) -> float:
     """Return seconds from `60`, `60s`, `500ms`, `5m` or `1h`; BadParameter for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", text.strip())
@@ -112,6 +110,8 @@ def build(lang: Lang) -> typer.Typer:
     platform = typer.Typer(help=words("platform"), no_args_is_help=True)
     app.add_typer(panel, name="panel")
     app.add_typer(platform, name="platform")
+    uplink = typer.Typer(help=words("uplink"), no_args_is_help=True)
+    app.add_typer(uplink, name="uplink")
 
     # These verbs read their own arguments: they also stand alone, without this file's libraries.
     passed_on: dict[str, Any] = {
@@ -119,6 +119,7 @@ def build(lang: Lang) -> typer.Typer:
         "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
     }
     site_argument = typer.Argument(help=words("site"))
+    files_argument = typer.Argument(help=words("files"))
     lang_option = typer.Option("--lang", help=words("lang"))
     json_option = typer.Option("--json", help=words("json"))
     socket_option = typer.Option("--socket", help=words("socket"))
@@ -139,6 +140,15 @@ def build(lang: Lang) -> typer.Typer:
         from gateway.cli.check import check as check_site
 
         raise typer.Exit(check_site(path, lang=lang, as_json=as_json))
+
+    @app.command(help=words("schema"))
+    def schema(
+        kind: Annotated[Files, files_argument] = "site",
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.schema import schema as print_schema
+
+        raise typer.Exit(print_schema(kind, lang=lang))
 
     @app.command(help=words("status"))
     def status(
@@ -191,11 +201,35 @@ def build(lang: Lang) -> typer.Typer:
 
         end_here(make_safe(path, lang=lang, factory=pins))
 
+    @uplink.command("status", help=words("uplink_status"))
+    def uplink_status(
+        socket: Annotated[Path, socket_option] = SOCKET,
+        as_json: Annotated[bool, json_option] = False,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.uplink import status as show_uplink
+
+        raise typer.Exit(show_uplink(socket, as_json=as_json, lang=lang))
+
+    @uplink.command("tail", help=words("uplink_tail"))
+    def uplink_tail(
+        socket: Annotated[Path, socket_option] = SOCKET,
+        seconds: Annotated[
+            float | None,
+            typer.Option("--for", help=words("for"), parser=duration, metavar="TIME"),
+        ] = None,
+        as_json: Annotated[bool, json_option] = False,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.uplink import tail as follow_uplink
+
+        raise typer.Exit(follow_uplink(socket, as_json=as_json, lang=lang, seconds=seconds))
+
     @platform.command("sim", help=words("platform_sim"), **passed_on)
     def platform_sim(context: typer.Context) -> None:
         from gateway.sim.platform import main as simulate_platform
 
-        raise typer.Exit(simulate_platform(list(context.args)))
+        raise typer.Exit(simulate_platform(["--lang", lang, *context.args]))
 
     return app
 

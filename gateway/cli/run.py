@@ -5,11 +5,13 @@ import asyncio
 import faulthandler
 import gc
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.app import Failpoints, Options, run
+from gateway.cli.language import language
 from gateway.config.load import load_site
 from gateway.config.problems import render
 from gateway.domain.text import Lang
@@ -28,7 +30,7 @@ SWITCH_S = 0.001
 
 def main(argv: Sequence[str], failpoints: Failpoints | None = None) -> int:
     """Run until SIGTERM; exit code 0, 1 when the store is in use, 2 for a site file with errors."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser(language(argv, os.environ)).parse_args(argv)
     try:
         with open_log(logging.DEBUG if arguments.verbose else logging.INFO):
             return _run(arguments, failpoints)
@@ -41,7 +43,7 @@ def _run(arguments: argparse.Namespace, failpoints: Failpoints | None) -> int:
     loaded = load_site(arguments.site, store_dir=arguments.store)
     if loaded.site is None:
         errors = [problem for problem in loaded.problems if problem.is_error]
-        sys.stderr.write(render(errors, Lang(arguments.lang)))
+        sys.stderr.write(f"{render(errors, Lang(arguments.lang))}\n")
         return 2
     if loaded.problems:  # said by `check`, each under its line
         template = "site file has warnings, `care-gateway check` shows them site=%s warnings=%s"
@@ -56,7 +58,7 @@ def _run(arguments: argparse.Namespace, failpoints: Failpoints | None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(lang: Lang) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="care-gateway run", description="Run the daemon.")
     parser.add_argument("site", type=Path, nargs="?", default=SITE, help=f"site file ({SITE})")
     parser.add_argument("--store", type=Path, help="folder of the databases, over the site file's")
@@ -65,6 +67,6 @@ def _parser() -> argparse.ArgumentParser:
         "--panel", choices=[gpio.value for gpio in Gpio], default="auto", help="which GPIO"
     )
     parser.add_argument("--panel-log", type=Path, help="with --panel mock: log of pin changes")
-    parser.add_argument("--lang", choices=[lang.value for lang in Lang], default="zh")
+    parser.add_argument("--lang", choices=[lang.value for lang in Lang], default=lang)
     parser.add_argument("--verbose", action="store_true", help="log more")
     return parser

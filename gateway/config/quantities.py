@@ -54,6 +54,7 @@ _MISSPELT = {
 }  # fmt: skip
 _SPELLED = {"degC": "°C", "℃": "°C", "C": "°C", "Ω": "ohm", "kgf/cm2": "kg/cm2", "kg/cm²": "kg/cm2"}
 _UNITS = {unit: (group, Decimal(by)) for group, of in _GROUPS.items() for unit, by in of.items()}
+KNOWN_UNITS = tuple(_UNITS)
 
 
 class Unreadable(ValueError):

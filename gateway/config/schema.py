@@ -70,7 +70,7 @@ def _word(value: Any) -> Any:
 class Entries:
     """For the JSON Schema: a mapping whose entries are checked one by one against `model`.
 
-    `of` None means that the part itself is such a `model`.
+    With `is_one` the mapping itself is such a `model`.
     """
 
     model: type[BaseModel]
@@ -105,7 +105,7 @@ _STEPS: JsonSchemaValue = {
 }
 _DURATION: JsonSchemaValue = {
     "anyOf": [
-        _typed(quantities.DURATION, "500ms", "3s", "10min", "2h"),
+        _typed(quantities.DURATION.replace("[+-]?", "", 1), "500ms", "3s", "10min", "2h"),
         {"const": 0},
     ]
 }

@@ -22,6 +22,31 @@ _DIRECTION = Text(
     "there is no limit for all: the site gives its own, above or below",
 )
 
+_RULE = {
+    "point": Text("看哪个监测点：设备.监测点", "the point it judges: device.point"),
+    "above": Text("高于这个值，带单位，如 300 mA", "over this, with its unit: 300 mA"),
+    "below": Text("低于这个值，带单位，如 0.07 MPa", "under this, with its unit: 0.07 MPa"),
+    "is": Text("等于其中一个值，如 [1, 2]", "one of these values, such as [1, 2]"),
+    "clears": Text("回到这个值才算恢复", "back to this, and it is over"),
+    "for": Text("持续多久才算", "how long it must last"),
+    "clear_for": Text("恢复多久才算恢复", "how long it must be back"),
+    "severity": Text(
+        "级别：alarm 报警、warning 预警、fault 故障", "severity: alarm, warning or fault"
+    ),
+    "sound": Text(
+        "声音：A1 火警类、A2 燃气、W 预警、F 故障", "sound: A1 fire, A2 gas, W warning, F fault"
+    ),
+    "latch": Text("true：保持到有人复位", "true: stays until someone resets it"),
+    "say": Text("发生了什么，一句话", "what is the matter, in one phrase"),
+    "do": Text("该做什么，最多四步", "what to do, at most four steps"),
+    "owner": Text("谁负责；不写就是设备的责任岗位", "who answers, if not the device's owner"),
+    "basis": Text("依据：哪条标准，或谁何时决定", "the standard, or who decided, when"),
+    "edition": Text("标准的版本", "edition of the standard"),
+    "judges": Text("哪些质量的读数也判断", "readings of which quality it judges"),
+    "min_samples": Text("至少几次读数超限才算", "how many readings must be over the limit"),
+    "off": Text("true：停用这条默认规则", "true: switches this default rule off"),
+}  # fmt: skip
+
 MEANINGS: Mapping[str, Mapping[str, Text]] = {
     "SiteFile": {
         "site": Text("这个机构", "the house"),
@@ -111,31 +136,8 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "cert": Text("本网关的证书", "this gateway's certificate"),
         "key": Text("本网关的私钥", "this gateway's private key"),
     },
-    "RulePart": {
-        "point": Text("看哪个监测点：设备.监测点", "the point it judges: device.point"),
-        "above": Text("高于这个值，带单位，如 300 mA", "over this, with its unit: 300 mA"),
-        "below": Text("低于这个值，带单位，如 0.07 MPa", "under this, with its unit: 0.07 MPa"),
-        "is": Text("等于其中一个值，如 [1, 2]", "one of these values, such as [1, 2]"),
-        "clears": Text("回到这个值才算恢复", "back to this, and it is over"),
-        "for": Text("持续多久才算", "how long it must last"),
-        "clear_for": Text("恢复多久才算恢复", "how long it must be back"),
-        "severity": Text(
-            "级别：alarm 报警、warning 预警、fault 故障", "severity: alarm, warning or fault"
-        ),
-        "sound": Text(
-            "声音：A1 火警类、A2 燃气、W 预警、F 故障", "sound: A1 fire, A2 gas, W warning, F fault"
-        ),
-        "latch": Text("true：保持到有人复位", "true: stays until someone resets it"),
-        "say": Text("发生了什么，一句话", "what is the matter, in one phrase"),
-        "do": Text("该做什么，最多四步", "what to do, at most four steps"),
-        "owner": Text("谁负责；不写就是设备的责任岗位", "who answers, if not the device's owner"),
-        "basis": Text("依据：哪条标准，或谁何时决定", "the standard, or who decided, when"),
-        "edition": Text("标准的版本", "edition of the standard"),
-        "judges": Text("哪些质量的读数也判断", "readings of which quality it judges"),
-        "min_samples": Text("至少几次读数超限才算", "how many readings must be over the limit"),
-        "off": Text("true：停用这条默认规则", "true: switches this default rule off"),
-        "needs": _DIRECTION,
-    },
+    "RulePart": _RULE,
+    "KindRulePart": {**_RULE, "needs": _DIRECTION},
     "KindPart": {
         "unit": Text("这一类的单位", "the unit of this kind"),
         "deadband": _DEADBAND,
@@ -219,4 +221,4 @@ MEANT: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 # Where no one is named.
-NOBODY = ("待定", "无", "暂无", "未知", "tbd", "todo", "n/a", "na", "none", "?", "？", "-", "/", "x", "xx", "xxx")  # fmt: skip  # noqa: E501
+NOBODY = ("待定", "无", "暂无", "未知", "tbd", "n/a", "na", "none", "?", "？", "-", "/", "x", "xx")
