@@ -4,6 +4,8 @@ import asyncio
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,7 +13,16 @@ import pytest
 from gateway.sim.broker import open_broker
 from gateway.sim.bus import open_tcp
 from gateway.sim.devices import by_unit, lx47le
-from tests.daemon.rig import LEAK, key_of, open_daemon, open_platform, site_of, until
+from tests.daemon.rig import (
+    ENVIRONMENT,
+    LEAK,
+    ROOT,
+    key_of,
+    open_daemon,
+    open_platform,
+    site_of,
+    until,
+)
 from tests.partners.broker import Mosquitto, free_port
 from tests.partners.certificates import DAY, Authority
 
@@ -43,6 +54,17 @@ def faults_of(status):
         for alarm in status["alarms"]
         if alarm["rule"].startswith("gateway/") and alarm["state"] in ("UA", "AA")
     }
+
+
+async def command(daemon, *words):
+    """What `care-gateway uplink ...` prints for this daemon."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "uplink", *words, "--socket", str(daemon.socket),
+        stdout=subprocess.PIPE, cwd=ROOT, env=ENVIRONMENT,
+    )  # fmt: skip
+    said, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0
+    return said.decode()
 
 
 async def leak_arrives(board, daemon, platform):
@@ -79,6 +101,12 @@ async def test_an_alarm_goes_up_under_mutual_tls_and_every_refusal_is_named(tmp_
             status = await leak_arrives(board, daemon, platform)
             link = status["link"]
             assert (link["is_up"], link["protocol"], link["tls"]) == (True, "5", "TLSv1.3")
+            said = await command(daemon, "status", "--lang", "en")
+            assert re.search(r"^tls-1   connected .* MQTT 5   TLSv1.3   platform answers", said)
+            lines = (await command(daemon, "tail", "--json", "--for", "6s")).splitlines()
+            steps = [json.loads(line) for line in lines]
+            assert {"sent", "broker", "settled"} <= {step["what"] for step in steps}
+            assert [step["n"] for step in steps] == sorted({step["n"] for step in steps})
             assert await daemon.stop() == 0
 
             site = daemon.site.read_text()
