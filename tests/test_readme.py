@@ -1,35 +1,52 @@
-"""What the README tells a newcomer to type works, and its YAML is a house that passes `check`.
+"""What README and pages tell people to type works; their YAML is a house that passes `check`.
 
-The two commands of the first block are also run as they are written, in a bare Debian tree, by
-`scripts/prove-bare`; the demo itself is run by the tests of the demo.
+The two commands of the README's first block, and those of the installation page, are also run as
+they are written, in a bare Debian tree, by `scripts/prove-bare`; the demo by its own tests.
 """
 
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 import typer
 from typer.main import get_command
 
 from gateway.cli.main import build
+from gateway.core.panel import WORDS
 from gateway.domain.text import Lang
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text("utf-8")
+INSTALLATION = (ROOT / "docs" / "installation.md").read_text("utf-8")
+HARDWARE = (ROOT / "docs" / "hardware.md").read_text("utf-8")
+PAGES = (README, INSTALLATION, HARDWARE)
+UNIT = ROOT / "systemd" / "care-gateway.service"
+PICTURE = ROOT / "docs" / "images" / "demo.svg"
+# What the installation page takes for granted on Raspberry Pi OS; the rest is installed by it.
+THERE = {
+    "apt-get", "groupadd", "install", "journalctl", "ln", "mkdir", "python3", "systemctl",
+    "useradd", "usermod",
+}  # fmt: skip
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+def commands(page: str) -> list[str]:
+    return [line for block in blocks("sh", page) for line in block.splitlines() if line.strip()]
+
+
+COMMANDS = commands(README)
 HOUSES = blocks("yaml")
 
 
@@ -38,14 +55,24 @@ def test_readme_begins_with_the_two_commands() -> None:
 
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
-    opened = re.findall(r"^```(\w*)$", README, re.MULTILINE)[::2]
-    assert set(opened) <= {"", "sh", "yaml"}
+    kinds = {"", "sh", "yaml"}
+    for page, known in (
+        (README, kinds),
+        (INSTALLATION, kinds | {"ini", "udev"}),
+        (HARDWARE, kinds),
+    ):
+        assert set(re.findall(r"^```(\w*)$", page, re.MULTILINE)[::2]) <= known
     assert HOUSES
 
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command_exists_and_takes_these_arguments(line: str) -> None:
-    program, *arguments = shlex.split(line)
+    takes(*shlex.split(line))
+
+
+def takes(program: str, *given: str) -> None:
+    """Fail unless the script is there, or the verb takes these arguments."""
+    arguments = list(given)
     if program.startswith("scripts/"):
         assert os.access(ROOT / program, os.X_OK)
         if program != "scripts/demo":
@@ -62,16 +89,115 @@ def test_command_exists_and_takes_these_arguments(line: str) -> None:
     command.make_context(command.name, list(arguments))
 
 
+@pytest.mark.parametrize("line", commands(INSTALLATION))
+def test_step_of_the_installation_names_what_is_there(line: str) -> None:
+    words = shlex.split(line)
+    while words[0] in ("sudo", "-u", "care-gateway") and words[1] not in (
+        "check",
+        "status",
+        "--help",
+    ):
+        words.pop(0)
+        if words[0] == "panel":
+            words.insert(0, "care-gateway")
+            break
+    while "=" in words[0]:
+        words.pop(0)
+    program, *arguments = words
+    if program == "care-gateway":
+        if arguments != ["--help"]:
+            takes(program, *arguments)
+        return
+    if program == "/opt/care-gateway/venv/bin/pip":
+        locks = [word for word in arguments if word.endswith(".lock")]
+        assert all((ROOT / lock).exists() for lock in locks)
+        assert locks or arguments[-1] == "."
+        return
+    assert program in THERE
+    for word in arguments:
+        if word.startswith(("config/", "systemd/", "requirements/")):
+            assert (ROOT / word).exists()
+
+
+def test_the_installation_installs_what_the_unit_starts() -> None:
+    unit = UNIT.read_text("utf-8")
+    steps = "\n".join(commands(INSTALLATION))
+    (start,) = re.findall(r"^ExecStart=(\S+)/bin/care-gateway run (\S+)", unit, re.MULTILINE)
+    assert f"python3 -m venv {start[0]}" in steps
+    assert f"site.example.yaml {start[1]}" in steps
+    (groups,) = re.findall(r"^SupplementaryGroups=(.*)$", unit, re.MULTILINE)
+    assert f"--groups {','.join(groups.split())} care-gateway" in steps
+    assert f"/etc/systemd/system/{UNIT.name}" in steps
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd on this machine")
+def test_drop_in_of_the_keys_fits_the_unit(tmp_path: Path) -> None:
+    (drop_in,) = blocks("ini", INSTALLATION)
+    text = UNIT.read_text("utf-8")
+    for program in re.findall(r"^Exec\w+=-?(\S+)", text, re.MULTILINE):  # not installed here
+        text = text.replace(program, "/bin/true")
+    (tmp_path / UNIT.name).write_text(text)
+    folder = tmp_path / f"{UNIT.name}.d"
+    folder.mkdir()
+    (folder / "keys.conf").write_text(drop_in)
+    shown = run_for(60, ["systemd-analyze", "verify", "--man=no", tmp_path / UNIT.name])
+    about_us = [line for line in shown.stderr.splitlines() if str(tmp_path) in line]
+    assert (shown.returncode, about_us) == (0, []), shown.stderr
+    (name,) = re.findall(r"LoadCredentialEncrypted=([\w.]+):", drop_in)
+    assert f"/run/credentials/{UNIT.name}/{name}" in INSTALLATION
+    assert f"--name={name}" in INSTALLATION
+
+
+def test_panel_of_the_hardware_page_is_one_that_the_site_file_takes(tmp_path: Path) -> None:
+    (panel,) = blocks("yaml", HARDWARE)
+    house = re.sub(r"^panel:.*\n", panel, HOUSES[0], flags=re.MULTILINE)
+    (tmp_path / "site.yaml").write_text(house)
+    shown = run_for(120, gateway("check", tmp_path / "site.yaml", "--lang", "en"))
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+
+
+def test_pins_of_the_hardware_page_are_those_of_the_examples() -> None:
+    rows = re.findall(r"^\| (red|amber|yellow|green) lamp \| (\d+) \|", HARDWARE, re.MULTILINE)
+    rows += re.findall(r"^\| (buzzer|silence)(?: button)? \| (\d+) \|", HARDWARE, re.MULTILINE)
+    written = ", ".join(f"{name}: {pin}" for name, pin in rows)
+    assert f"panel: {{{written}}}" in README
+    assert f"panel: {{{written}}}" in INSTALLATION
+
+
+def test_picture_is_drawn_from_the_demo_as_it_is_now() -> None:
+    """Well-formed, of this demo, and asking no other host for anything."""
+    source = PICTURE.read_text("utf-8")
+    assert f"]({PICTURE.relative_to(ROOT)})" in README
+    texts = ET.fromstring(source).iter("{http://www.w3.org/2000/svg}text")
+    said = " ".join("".join(text.itertext()) for text in texts).replace("\xa0", " ")
+    gas = "Gas leak"
+    assert gas in (ROOT / "config" / "rules" / "gas.yaml").read_text("utf-8")
+    for word in (gas, *(WORDS[lamp].en for lamp in ("red", "amber", "yellow", "green"))):
+        assert word in said
+    assert set(re.findall(r"https?://[^\s\"')]+", source)) <= {
+        "http://www.w3.org/2000/svg",
+        "https://www.textualize.io",  # Rich's name, in a comment
+    }
+    assert len(source) < 200_000
+
+
 @pytest.mark.parametrize(
     "path",
-    re.findall(r"`((?:scripts|docs|config|requirements|gateway)/[\w./-]*|[A-Z]+\.md)`", README),
+    sorted(
+        set(
+            re.findall(
+                r"`((?:scripts|docs|config|requirements|gateway)/[\w./-]*|[A-Z]+\.md)",
+                "".join(PAGES),
+            )
+        )
+    ),
 )
 def test_file_that_the_text_names_is_there(path: str) -> None:
     assert (ROOT / path).exists()
 
 
 def test_verbs_that_the_text_names_are_there() -> None:
-    verbs = set(re.findall(r"`care-gateway (\w+)", README))
+    verbs = set(re.findall(r"`care-gateway (\w+)", "".join(PAGES)))
     assert verbs
     assert verbs <= set(get_command(build(Lang.EN)).commands)
 
@@ -94,7 +220,10 @@ def run_for(seconds: float, arguments: list[str | Path]) -> subprocess.Completed
     )
 
 
-def test_house_passes_the_check(site: Path) -> None:
+@pytest.mark.parametrize("house", [*HOUSES, *blocks("yaml", INSTALLATION)])
+def test_house_passes_the_check(tmp_path: Path, house: str) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text(house)
     shown = run_for(120, gateway("check", site, "--lang", "en"))
     assert shown.returncode == 0, shown.stdout + shown.stderr
 
