@@ -261,3 +261,58 @@ def test_the_files_are_read_as_the_daemon_writes_them(tmp_path: Path) -> None:
     records = read_records(core)
     assert list(records) == [("e1", "A", 1), ("e1", "A", 2)]
     assert records["e1", "A", 1] == records["e1", "A", 2] == raise_message(ALARM)
+
+
+def told_with_keys(sown: list[Sown], edges: list[Edge], raises: dict[Plant, float]) -> list[str]:
+    """Problems of a run with these pins, raise records at these moments, all delivered."""
+    core = {
+        ("e1", "A", seq): {**raise_message(plant), "mono": t_ms}
+        for seq, (plant, t_ms) in enumerate(raises.items(), 1)
+    }
+    applied = {key: [message] for key, message in core.items()}
+    return list(judge(sown, gather(core, {}, edges, applied, repeats=0)).problems)
+
+
+def test_what_a_key_touched_may_stay_away_but_not_come_unplanted() -> None:
+    touched = Sown(ALARM, 10_000, must_raise=False, must_show=False)
+    assert told_with_keys([touched], [], {}) == []
+    assert told_with_keys([touched], episode(ALARM, 12_000), {ALARM: 12_000}) == []
+    told = told_with_keys([touched], episode(WARNING, 12_000), {WARNING: 12_000})
+    assert told == [
+        "extra onset at the pins: amber lamp, sound W, at 12000 ms",
+        f"raise record nobody planted: e1-A-1 {WARNING.rule}",
+    ]
+
+
+def test_two_alarms_on_one_lamp_are_one_onset_when_keys_made_them_meet() -> None:
+    strict = [Sown(ALARM, 10_000), Sown(GAS, 11_000)]
+    edges = episode(ALARM, 12_000, lasts=6000)
+    both = {ALARM: 12_000.0, GAS: 13_000.0}
+    assert told_with_keys(strict, edges, both) != []
+    loose = [replace(one, must_show=False) for one in strict]
+    assert told_with_keys(loose, edges, both) == []
+
+
+def test_a_touched_alarm_whose_lamp_stayed_dark_is_named() -> None:
+    touched = Sown(ALARM, 10_000, must_raise=False, must_show=False)
+    told = told_with_keys([touched], [], {ALARM: 12_000})
+    assert told == [f"recorded, but its lamp stayed dark: e1-A-1 {ALARM.rule}"]
+
+
+def test_an_onset_long_before_or_after_its_record_is_not_its_own() -> None:
+    touched = Sown(ALARM, 10_000, must_raise=False, must_show=False)
+    edges = [*episode(ALARM, 12_000), *episode(ALARM, 30_000)]
+    assert told_with_keys([touched], edges, {ALARM: 12_000}) == [
+        "extra onset at the pins: red lamp, sound A1, at 30000 ms"
+    ]
+
+
+def test_a_raise_belongs_to_the_last_that_was_planted_before_it() -> None:
+    early = Sown(FAULT, 10_000, must_raise=False, must_show=False)  # plugged again at once
+    late = Sown(FAULT, 40_000)
+    assert told_with_keys([early, late], episode(FAULT, 45_000), {FAULT: 45_000}) == []
+    told = told_with_keys([early, late], episode(FAULT, 15_000), {FAULT: 15_000})
+    assert told == [
+        f"planted, but not seen at the pins: {FAULT.rule} (yellow lamp)",
+        f"planted, but no raise record: {FAULT.rule}",
+    ]

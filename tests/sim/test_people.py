@@ -74,3 +74,25 @@ async def test_they_keep_looking_while_the_daemon_does_not_answer() -> None:
     await asyncio.gather(task, return_exceptions=True)
     assert len(asked) > 5
     assert told == [("acknowledge", "e1-A-1")]
+
+
+async def test_they_leave_the_alarms_to_who_has_the_duty() -> None:
+    asked: list[str] = []
+    looked = 0
+
+    async def ask(request: dict[str, object]) -> Mapping[str, Any]:
+        asked.append(str(request["verb"]))
+        return {"ok": True, "alarms": []}
+
+    def is_on_duty() -> bool:
+        nonlocal looked
+        looked += 1
+        return looked > 2
+
+    task = asyncio.create_task(attend(ask, tell=lambda *_: None, is_on_duty=is_on_duty))
+    async with asyncio.timeout(20):
+        while not asked:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert looked == 3

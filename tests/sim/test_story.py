@@ -6,7 +6,7 @@ import pytest
 
 from gateway.domain.rules import Severity
 from gateway.sim.checker import HEARD_MS, LAMP_OF, Sown
-from gateway.sim.house import build_house, play, steps_of
+from gateway.sim.house import Cue, build_house, play, steps_of
 from gateway.sim.story import (
     CALM,
     PASS_S,
@@ -144,3 +144,49 @@ async def test_a_story_that_is_ended_finishes_what_has_begun_and_begins_nothing_
     assert devices["hydrant"].truth["pressure"] == 0.05
     assert not devices["main-meter"].is_silent
     assert told == scenes[:1]
+
+
+async def test_a_scene_that_is_called_comes_at_once_and_the_others_as_much_earlier() -> None:
+    told: list[Scene] = []
+    cue = Cue()
+    scenes = [Scene(at_s, SCENES[0].say, ()) for at_s in (1000.0, 1000.05, 2000.0)]
+
+    def tell(scene: Scene) -> None:
+        told.append(scene)
+
+    async def switch(is_up: bool) -> None:
+        raise AssertionError("no scene switches the broker")
+
+    async def call(number: int) -> None:
+        while cue.scene is not scenes[number]:
+            await asyncio.sleep(0.01)
+        cue.called.set()
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(
+            play(
+                scenes, {}, switch_broker=switch, tell=tell, sown=[], ended=asyncio.Event(), cue=cue
+            )
+        )
+        await call(0)
+        await call(2)
+    assert told == scenes
+    assert cue.scene is None
+
+
+async def test_a_later_drift_of_the_same_quantity_takes_over() -> None:
+    devices = build_house().devices
+    scenes = [
+        Scene(0.0, SCENES[0].say, (Drift("hydrant", "pressure", 0.05, 0.5),)),
+        Scene(0.0, SCENES[1].say, (Drift("hydrant", "pressure", 0.28, 0.2),)),
+    ]
+
+    async def switch(is_up: bool) -> None:
+        raise AssertionError("no scene switches the broker")
+
+    async with asyncio.timeout(20):
+        await play(
+            scenes, devices, switch_broker=switch, tell=lambda _: None, sown=[],
+            ended=asyncio.Event(),
+        )  # fmt: skip
+    assert devices["hydrant"].truth["pressure"] == 0.28
