@@ -290,6 +290,8 @@ class BusDoor:
 
     def _on_timeout(self, shape: Shape) -> None:
         self.counts.timeouts += 1
+        if self._is_serial and self._heard and self._is_asked_by_another(self._heard, shape):
+            self._settle()  # before `shape` is late: what came already is not waited for
         self._missed = shape
         self._is_late(shape)
         if not self._is_serial:
@@ -346,19 +348,17 @@ class BusDoor:
         if not frame:
             return b""
         at = heard.find(frame, began)
-        if at and self._is_asked_by_another(heard[:at]):
-            self._heard = heard[at + len(frame) :]
-            self._tell(heard[: at + len(frame)])
-            return b""
+        if at and self._is_asked_by_another(heard[:at], self._shape):
+            return b""  # whose answer it is cannot be known: nothing counts until the time-out
         self._heard = heard[at + len(frame) :]
         if at:
             self._tell(heard[:at])
         return frame
 
-    def _is_asked_by_another(self, heard: bytes) -> bool:
+    def _is_asked_by_another(self, heard: bytes, shape: Shape) -> bool:
         """True if another master's request for an answer just like ours stands in the bytes."""
         return any(
-            found.kind is Kind.REQUEST and found.shape == self._shape and found.raw != self._sent
+            found.kind is Kind.REQUEST and found.shape == shape and found.raw != self._sent
             for found in find_frames(heard)
             if isinstance(found, Frame)
         )

@@ -233,13 +233,18 @@ class Wire:
 
     def ask(self, frame: bytes) -> None:
         """Another master's request: the gateway hears it, and the device that answers."""
+        began = self._loop.time()
         end = self.say(frame)
-        self._loop.call_at(end + self._silence_s, self._on_request, frame)
+
+        def on_end() -> None:
+            self._on_request(frame if self._stood_alone(began, end) else b"")
+
+        self._loop.call_at(end + self._silence_s, on_end)
 
     def _on_frame_end(self) -> None:
         frame, self._frame, self._frame_end = self._frame, b"", None
-        clashed = self._is_clashed(self._frame_from, self._frame_until)
-        self._on_request(b"" if clashed else frame)
+        is_whole = self._stood_alone(self._frame_from, self._frame_until)
+        self._on_request(frame if is_whole else b"")
 
     def _on_request(self, frame: bytes) -> None:
         self.counts.requests += 1
@@ -271,6 +276,11 @@ class Wire:
                 self.counts.clashes += 1
                 self._clashes.append(overlap)
         self._talks.append((began, end))
+
+    def _stood_alone(self, began: float, end: float) -> bool:
+        """True if nobody spoke into the frame, nor in the silence by which devices know its end."""
+        into_silence = any(end <= other < end + self._silence_s for other, _ in self._talks)
+        return not into_silence and not self._is_clashed(began, end)
 
     def _is_clashed(self, began: float, end: float) -> bool:
         if not self._clashes:

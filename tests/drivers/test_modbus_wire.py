@@ -1,0 +1,426 @@
+"""The Modbus door on a wire that is late, noisy, shared or pulled out: no value is ever wrong.
+
+Most of it in simulated time, on the wire of gateway/sim/line.py; nothing here waits for a clock.
+"""
+
+import asyncio
+import struct
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+
+from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
+from gateway.domain.points import Table
+from gateway.domain.site import Bus, Direction, SerialLine, TcpLink
+from gateway.drivers.frames import Frame, Kind, Shape, find_frames, find_rtu_reply, shape_of
+from gateway.drivers.modbus import open_bus, set_direction
+from gateway.sim.line import Conduct, Wire, framed, manner_of
+from gateway.sim.loop import NothingLeft, run_simulated
+from scripts.benchmarks import transactions
+from scripts.benchmarks.bus import kept, misses
+from scripts.benchmarks.replug import replug
+from scripts.benchmarks.transactions import attach, transact
+from tests.drivers.test_modbus import SILENCE_MS, eventually, mbap, open_descriptors, tcp_peer
+from tests.partners.modbus.line import Device, Port, frame, refusal
+
+INPUT, HOLDING = Table.INPUT, Table.HOLDING
+QUICK = 20_000
+TIMEOUT_MS = 300
+
+
+# --- many transactions -----------------------------------------------------------------------
+
+
+def test_late_replies_are_never_another_registers_value_nor_an_old_one():
+    tally = transact(QUICK, transactions.LATE, seed=11)
+    assert tally.late > QUICK * 0.08, "the devices were really late"
+    assert (tally.wrong, tally.stale) == (0, 0)
+    assert tally.answered > QUICK * 0.6
+    assert tally.door["late"] > tally.late * 0.5
+
+
+def test_plain_pymodbus_takes_late_replies_for_answers():
+    tally = transact(2_000, transactions.LATE, seed=11, is_bare=True)
+    assert tally.wrong > 10, "or the run above proves nothing"
+
+
+def test_damage_gets_through_no_more_often_than_crc_16_lets_it():
+    tally = transact(QUICK // 2, transactions.ALL, seed=12)
+    assert tally.damaged > 500
+    assert tally.wrong + tally.stale <= misses(tally)
+
+
+def test_replies_behind_garbage_are_kept():
+    tally = transact(3_000, transactions.GARBAGE_BEFORE, seed=13)
+    assert kept(tally) >= 95
+    assert kept(transact(1_000, transactions.GARBAGE_BEFORE, seed=13, is_bare=True)) < 20
+    assert tally.wrong == 0
+
+
+# --- one thing at a time, on a wire in memory ------------------------------------------------
+
+
+def echoing(unit, pdu):
+    """A device whose register n holds n; from 500 on it has none."""
+    function, start, count = struct.unpack(">BHH", pdu)
+    if start >= 500:
+        return bytes([function | 0x80, 2])
+    return struct.pack(f">BB{count}H", function, 2 * count, *range(start, start + count))
+
+
+@asynccontextmanager
+async def wired(manner=None, answers=(echoing,), baud=9600, **bus):
+    calm = manner_of(Conduct(turnaround_s=0.01), Random(1))
+    wire = Wire(answers, baud, emit=lambda _: None, manner=manner or calm, piece_s=0.016)
+
+    async def dial(client, _bus):
+        return attach(client, wire)
+
+    spec = Bus("b", SerialLine("memory", baud=baud), **bus)
+    async with open_bus(spec, dial=dial) as door:
+        yield wire, door
+
+
+def simulated(test):
+    """Run a coroutine test in simulated time."""
+
+    def run():
+        run_simulated(test())
+
+    run.__name__ = test.__name__
+    return run
+
+
+@simulated
+async def test_a_late_refusal_is_not_taken_for_the_next_blocks():
+    def manner(request, reply):
+        return [(0.5 if request[2:4] == b"\x02\x00" else 0.05, reply)]
+
+    async with wired(manner) as (_, door):
+        with pytest.raises(DeviceSilent):
+            await door.read(1, INPUT, 512, 2, TIMEOUT_MS)
+        # device 1 refuses 512 while it is asked for 20: the answer to that comes behind it
+        assert await door.read(1, INPUT, 20, 4, TIMEOUT_MS) == [20, 21, 22, 23]
+        assert door.counts.late == 1
+        with pytest.raises(DeviceRefused):
+            await door.read(1, INPUT, 600, 2, TIMEOUT_MS)
+
+
+@simulated
+async def test_a_refusal_that_could_be_either_ones_is_silence():
+    async with wired(lambda _request, reply: [(0.35, reply)]) as (_, door):
+        with pytest.raises(DeviceSilent):
+            await door.read(1, INPUT, 512, 2, TIMEOUT_MS)
+        with pytest.raises(DeviceSilent):
+            await door.read(1, INPUT, 516, 4, TIMEOUT_MS)
+
+
+@simulated
+async def test_a_late_answer_that_has_come_is_not_waited_for_any_more():
+    waits = iter([0.5, 0.01, 0.01])
+    async with wired(lambda _request, reply: [(next(waits), reply)]) as (_, door):
+        with pytest.raises(DeviceSilent):
+            await door.read(1, INPUT, 0, 2, TIMEOUT_MS)
+        assert door.hold_ms(1, INPUT, 2) == 2000
+        await asyncio.sleep(0.5)
+        assert door.hold_ms(1, INPUT, 2) == 0
+        assert await door.read(1, INPUT, 50, 2, TIMEOUT_MS) == [50, 51]
+        assert asyncio.get_running_loop().time() < 1
+
+
+@simulated
+async def test_the_pause_for_a_late_answer_is_the_buss():
+    async with wired(lambda _request, _reply: [], late_ms=7_000) as (_, door):
+        with pytest.raises(DeviceSilent):
+            await door.read(1, INPUT, 0, 2, TIMEOUT_MS)
+        assert door.hold_ms(1, INPUT, 2) == 7_000
+
+
+@pytest.mark.parametrize("gap_ms", [None, 0.5, 40.0])
+@pytest.mark.parametrize("baud", [2400, 9600, 115200])
+def test_the_gap_is_counted_from_the_end_of_the_last_reply(baud, gap_ms):
+    async def run():
+        async with wired(baud=baud, gap_ms=gap_ms) as (wire, door):
+            wire.asked_at = asked_at = []
+            quiet_at = []
+            for start in range(5):
+                await door.read(1, INPUT, start, 20, 5_000)
+                quiet_at.append(wire.quiet_at)
+            return [ask - quiet for quiet, ask in zip(quiet_at, asked_at[1:], strict=False)]
+
+    pauses = run_simulated(run())
+    expected = (SerialLine("", baud).t35_ms if gap_ms is None else gap_ms) / 1000
+    assert len(pauses) == 4
+    assert min(pauses) >= expected - 1e-9
+    assert max(pauses) < expected + 0.001
+
+
+@simulated
+async def test_our_own_echo_is_taken_out_and_counted():
+    async with wired() as (wire, door):
+        wire.echoes = True
+        for start in range(20):
+            assert await door.read(1, INPUT, start, 2, TIMEOUT_MS) == [start, start + 1]
+        assert door.counts.echoes == 20
+        assert (door.counts.foreign, door.counts.noise_bytes) == (0, 0)
+        assert not door.has_foreign_master
+
+
+def test_an_echo_that_looks_like_an_answer_is_not_one():
+    # the first seven bytes of this request are a CRC-right reply of one register: (unit, start)
+    # were searched for; without the echo taken out the door would return 0xNN00
+    request, shape = masquerade()
+    assert find_rtu_reply(request, shape), "the request does look like an answer"
+
+    async def run():
+        async with wired() as (wire, door):
+            wire.echoes = True
+            start = int.from_bytes(request[2:4], "big")
+            wire.answers[:] = [lambda *_: b"\x04\x02\x12\x34"]
+            assert await door.read(request[0], INPUT, start, 1, TIMEOUT_MS) == [0x1234]
+
+    run_simulated(run())
+
+
+def masquerade():
+    """A request for one register whose bytes hold a reply that fits it."""
+    for unit in range(1, 248):
+        for low in range(256):
+            request = framed(struct.pack(">BBHH", unit, 4, 0x0200 | low, 1))
+            if find_rtu_reply(request, Shape(unit, 4, 2)):
+                return request, Shape(unit, 4, 2)
+    pytest.skip("no request looks like its own answer")
+    raise AssertionError
+
+
+@simulated
+async def test_another_master_is_tolerated_counted_and_noticed():
+    async with wired() as (wire, door):
+        await door.read(1, INPUT, 0, 1, TIMEOUT_MS)
+        for start in range(8):
+            wire.ask(framed(struct.pack(">BBHH", 9, 4, 100 + start, 3)))
+            await asyncio.sleep(0.2)
+            assert await door.read(1, INPUT, start, 2, TIMEOUT_MS) == [start, start + 1]
+        assert door.counts.foreign_requests == 8
+        assert door.counts.foreign == 16, "its questions and their answers"
+        assert door.has_foreign_master
+        await asyncio.sleep(120)
+        assert not door.has_foreign_master
+
+
+@simulated
+async def test_the_answer_to_another_master_is_never_ours():
+    """It asks the same device for as many registers, at every moment of our own exchange."""
+    for delay_ms in range(0, 150, 3):
+        async with wired(lambda _request, reply: [(0.05, reply)]) as (wire, door):
+            theirs = framed(struct.pack(">BBHH", 1, 4, 300, 2))
+            asyncio.get_running_loop().call_later(delay_ms / 1000, wire.ask, theirs)
+            try:
+                words = await door.read(1, INPUT, 10, 2, TIMEOUT_MS)
+            except DeviceSilent:
+                continue  # they clashed
+            assert words == [10, 11], delay_ms
+
+
+@simulated
+async def test_two_devices_at_one_address_garble_each_other_and_bring_no_wrong_value():
+    async with wired(answers=(echoing, echoing)) as (wire, door):
+        for start in range(30):
+            try:
+                words = await door.read(1, INPUT, start, 2, TIMEOUT_MS)
+            except DeviceSilent:
+                continue
+            assert words == [start, start + 1]
+        assert wire.counts.clashes > 0
+        assert door.counts.noise_bytes > 0
+
+
+@simulated
+async def test_cut_and_damaged_replies_are_counted_as_such():
+    async with wired(lambda _request, reply: [(0.01, reply[:-1] + b"\x00")]) as (_, door):
+        for start in range(4):
+            with pytest.raises(DeviceSilent):
+                await door.read(1, INPUT, start, 2, TIMEOUT_MS)
+        await asyncio.sleep(3)
+        assert door.hold_ms(1, INPUT, 2) == 0
+        assert (door.counts.timeouts, door.counts.crc_errors) == (4, 4)
+
+
+def test_a_simulated_loop_says_that_nothing_is_left_to_happen():
+    with pytest.raises(NothingLeft):
+        run_simulated(asyncio.Event().wait())
+
+
+# --- what bytes are ---------------------------------------------------------------------------
+
+
+def test_bytes_are_told_apart():
+    request = framed(struct.pack(">BBHH", 9, 3, 0, 5))
+    heard = b"\xff" + request + b"\x00\x00" + frame(9, 3, 1, 2, 3, 4, 5) + refusal(9, 3, 2) + b"U"
+    assert list(find_frames(heard)) == [
+        b"\xff",
+        Frame(Kind.REQUEST, Shape(9, 3, 10), request),
+        b"\x00\x00",
+        Frame(Kind.REPLY, Shape(9, 3, 10), frame(9, 3, 1, 2, 3, 4, 5)),
+        Frame(Kind.REFUSAL, Shape(9, 3, 0), refusal(9, 3, 2)),
+        b"U",
+    ]
+
+
+def test_a_refusal_may_be_left_out_of_the_search():
+    shape = shape_of(9, HOLDING, 5)
+    assert find_rtu_reply(refusal(9, 3, 2), shape) == refusal(9, 3, 2)
+    assert find_rtu_reply(refusal(9, 3, 2), shape, takes_refusal=False) == b""
+
+
+# --- the adapter ------------------------------------------------------------------------------
+
+
+class Recorder:
+    """A port whose driver does as told."""
+
+    rs485_mode = None
+
+
+def test_the_direction_settings_reach_the_driver():
+    port = Recorder()
+    set_direction(port, Direction(rts_on_send=False, delay_before_ms=2, delay_after_ms=5))
+    mode = port.rs485_mode
+    assert (mode.rts_level_for_tx, mode.rts_level_for_rx) == (False, True)
+    assert (mode.delay_before_tx, mode.delay_before_rx) == (0.002, 0.005)
+
+
+async def test_a_driver_that_cannot_switch_direction_is_said_so_and_leaks_nothing(tmp_path):
+    with Port(tmp_path / "adapter") as port:
+        line = SerialLine(str(port.path), baud=115200, rs485=Direction())
+        async with open_bus(Bus("b", line)) as door:
+            before = open_descriptors()
+            with pytest.raises(BusDown, match="cannot switch RS-485 direction with RTS"):
+                await door.read(3, INPUT, 0, 1, SILENCE_MS)
+            assert open_descriptors() == before
+
+
+async def test_nothing_is_asked_before_the_delay_after_opening_has_passed(tmp_path):
+    with Port(tmp_path / "adapter") as port:
+        device = Device(port, lambda unit, function, *_: frame(unit, function, 1))
+        line = SerialLine(str(port.path), baud=115200, open_delay_ms=300)
+        async with open_bus(Bus("b", line)) as door:
+            began = asyncio.get_running_loop().time()
+            await door.read(3, INPUT, 0, 1, 5_000)
+            await door.read(3, INPUT, 0, 1, 5_000)
+        assert device.heard_at[0] - began >= 0.3
+        assert door.counts.opened == 1
+
+
+async def test_an_adapter_that_is_pulled_comes_back_under_any_number_and_leaves_nothing(tmp_path):
+    found = await replug(tmp_path, 5)
+    assert len(found.back_s) == 5
+    assert max(found.back_s) <= 5 + 20, (
+        "5 s on a quiet machine: scripts/bench; more when it is busy"
+    )
+    assert (found.descriptors_left, found.tasks_left) == (0, 0)
+
+
+# --- TCP --------------------------------------------------------------------------------------
+
+
+def tcp(port):
+    return open_bus(Bus("b", TcpLink("127.0.0.1", port)))
+
+
+async def answers_of(reader):
+    while True:
+        head = await reader.readexactly(6)
+        body = await reader.readexactly(int.from_bytes(head[4:], "big"))
+        yield int.from_bytes(head[:2], "big"), body[0], struct.unpack(">BHH", body[1:])
+
+
+async def serve_start(reader, writer):
+    """Every register holds the first address that was asked for; unit 9 is dead."""
+    async for number, unit, (function, start, count) in answers_of(reader):
+        pdu = struct.pack(f">BB{count}H", function, 2 * count, *[start] * count)
+        writer.write(mbap(number, bytes([function | 0x80, 0x0B]) if unit == 9 else pdu, unit))
+
+
+async def test_a_unit_behind_a_bridge_that_gave_up_is_held_and_its_neighbour_is_not():
+    async with tcp_peer(serve_start) as (port, _), tcp(port) as door:
+        assert await door.read(1, INPUT, 7, 2, 5_000) == [7, 7]
+        with pytest.raises(DeviceRefused):
+            await door.read(9, INPUT, 7, 2, 5_000)
+        assert door.hold_ms(9, INPUT, 2) > 0
+        assert door.hold_ms(1, INPUT, 2) == 0
+        assert await door.read(1, INPUT, 8, 2, 5_000) == [8, 8]
+        assert door.hold_ms(9, INPUT, 2) > 0, "another unit's answer says nothing of this one's"
+
+
+async def test_a_device_of_its_own_is_not_held_over_tcp():
+    async def serve(reader, writer):
+        async for number, unit, (function, start, count) in answers_of(reader):
+            if start:
+                pdu = struct.pack(f">BB{count}H", function, 2 * count, *[start] * count)
+                writer.write(mbap(number, pdu, unit))
+
+    async with tcp_peer(serve) as (port, _), tcp(port) as door:
+        with pytest.raises(DeviceSilent):
+            await door.read(1, INPUT, 0, 2, SILENCE_MS)
+        assert door.hold_ms(1, INPUT, 2) == 0
+        assert await door.read(1, INPUT, 8, 2, 5_000) == [8, 8]
+
+
+async def test_half_a_late_tcp_answer_behind_a_good_one_does_not_shift_the_next():
+    held = []
+
+    async def serve(reader, writer):
+        async for number, _unit, (function, start, count) in answers_of(reader):
+            whole = mbap(number, struct.pack(f">BB{count}H", function, 2 * count, *[start] * count))
+            if start == 1:
+                held.append(whole)
+                continue
+            rest = held.pop() if held else b""
+            writer.write(whole + rest[:9])
+            await asyncio.sleep(0.05)
+            writer.write(rest[9:])
+
+    async with tcp_peer(serve) as (port, writers), tcp(port) as door:
+        with pytest.raises(DeviceSilent):
+            await door.read(7, INPUT, 1, 2, SILENCE_MS)
+        assert await door.read(7, INPUT, 2, 2, 5_000) == [2, 2]
+        assert await door.read(7, INPUT, 3, 2, 5_000) == [3, 3]
+        assert door.counts.late == 1
+        assert len(writers) == 1
+
+
+async def test_a_peer_with_one_place_gets_it_back_before_it_is_asked_for_it():
+    """A half-open connection is given up after a few silences, and only then made anew."""
+    taken = []
+
+    async def serve(reader, writer):
+        if taken:
+            return  # it has one place: the second is closed at once
+        taken.append(writer)
+        try:
+            async for number, unit, (function, start, count) in answers_of(reader):
+                if len(silent) > 0:
+                    continue
+                pdu = struct.pack(f">BB{count}H", function, 2 * count, *[start] * count)
+                writer.write(mbap(number, pdu, unit))
+        finally:
+            taken.clear()
+            silent.clear()
+
+    silent = []
+    async with tcp_peer(serve) as (port, _), tcp(port) as door:
+        assert await door.read(7, INPUT, 2, 2, 5_000) == [2, 2]
+        before = open_descriptors()
+        for _ in range(5):
+            silent.append(True)
+            for _ in range(3):
+                with pytest.raises(DeviceSilent):
+                    await door.read(7, INPUT, 2, 2, SILENCE_MS)
+            assert await eventually(lambda: door.read(7, INPUT, 3, 2, 500)) == [3, 3]
+        for _ in range(200):
+            if open_descriptors() <= before:
+                break
+            await asyncio.sleep(0.05)
+        assert open_descriptors() <= before
