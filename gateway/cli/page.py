@@ -342,8 +342,12 @@ def _older(ms: object, page: Page) -> float | None:
 
 
 def _right(page: Page, height: int, lang: Lang) -> list[_Section]:
-    lanes = _lanes(page, height < SHORT, lang)
-    sections = [_Section(_uplink(page, lang), lanes, least=len(lanes))]
+    is_short = height < SHORT
+    lanes, heading = _lanes(page, is_short, lang), _uplink(page, lang)
+    if is_short:  # the lines have room for the numbers only
+        words = " · ".join(word.in_(lang) for word in LANE_COLUMNS.values())
+        heading.append(f"  ({words})", style="dim not bold")
+    sections = [_Section(heading, lanes, least=len(lanes))]
     for title, told in ((PLATFORM, page.platform), (STORY, page.story)):
         if told is not None:
             lines = [Styled(line) for line in told]
@@ -371,7 +375,7 @@ def _uplink(page: Page, lang: Lang) -> Styled:
 def _lanes(page: Page, is_short: bool, lang: Lang) -> list[Styled]:
     """One line a lane: how many records wait here, at the broker, and how many are delivered.
 
-    `is_short` puts all lanes into one line, where there is no room for more.
+    `is_short` puts the numbers of all lanes into one line.
     """
     texts = []
     for row in rows_of(page.answer, "lanes"):
@@ -387,10 +391,9 @@ def _lanes(page: Page, is_short: bool, lang: Lang) -> list[Styled]:
             text.append(f"{word.in_(lang)} {said}" if not is_short else said)
         texts.append(text)
     if is_short and texts:
-        words = " · ".join(word.in_(lang) for word in LANE_COLUMNS.values())
         for text in texts:
             text.right_crop(3)
-        return [Styled("   ").join([*texts, Styled(f"({words})", style="dim")])]
+        return [Styled("    ").join(texts)]
     return texts or [Styled(NOTHING)]
 
 
