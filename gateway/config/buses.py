@@ -9,13 +9,14 @@ from gateway.config.problems import Place, Problem
 from gateway.config.schema import BusPart
 from gateway.config.tree import Tree
 from gateway.config.validate import error, is_given, meant_by, validate, warning
-from gateway.domain.site import Bus, SerialLine, TcpLink
+from gateway.domain.site import Bus, Direction, SerialLine, TcpLink
 from gateway.domain.text import Text
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NUMBERED = re.compile(r"/dev/tty(USB|ACM)\d+")
 LINKS = ("serial", "tcp")
-SERIAL_KEYS = ("baud", "parity", "stop_bits")
+SERIAL_KEYS = ("baud", "parity", "stop_bits", "open_delay", "rs485")
+USB = re.compile(r"usb:[0-9a-fA-F]{4}:[0-9a-fA-F]{4}(:.+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def _bus(name: str, tree: Tree, found: list[Problem]) -> Bus | None:
         return None
     link = _link(part, tree, name, found)
     gap = None if part.gap is None else float(part.gap)
-    return None if link is None else Bus(name, link, part.timeout, gap)
+    return None if link is None else Bus(name, link, part.timeout, gap, part.late_max)
 
 
 def _link(
@@ -118,7 +119,9 @@ def _link(
 ) -> SerialLine | TcpLink | None:
     if part.serial:
         _check_port(part.serial, tree, name, found)
-        return SerialLine(part.serial, part.baud, part.parity, part.stop_bits)
+        return SerialLine(
+            part.serial, part.baud, part.parity, part.stop_bits, _direction(part), part.open_delay
+        )
     for key in SERIAL_KEYS:
         if is_given(tree, ("buses", name), key):
             fact = Text(f"tcp 总线没有 {key}", f"a tcp bus has no `{key}`")
@@ -130,7 +133,15 @@ def _link(
     return part.tcp
 
 
+def _direction(part: BusPart) -> Direction | None:
+    way = part.rs485
+    return way and Direction(way.rts_on_send, way.delay_before, way.delay_after)
+
+
 def _check_port(port: str, tree: Tree, name: str, found: list[Problem]) -> None:
+    if port.lower().startswith("usb:"):
+        _check_usb(port, tree.place(("buses", name, "serial")), found)
+        return
     bare = re.fullmatch(r"(tty\w+|serial[01])", port)
     windows = re.fullmatch(r"(?i:com)\d+|.*\\.*", port)
     if not bare and not windows:
@@ -145,6 +156,17 @@ def _check_port(port: str, tree: Tree, name: str, found: list[Problem]) -> None:
     found.append(error(place, "not_a_port", fact, advice))
 
 
+def _check_usb(port: str, place: Place, found: list[Problem]) -> None:
+    if USB.fullmatch(port):
+        return
+    fact = Text(f"`{port}` 不是 USB 转接器的名字", f"`{port}` does not name a USB adapter")
+    advice = Text(
+        "写 usb:VID:PID，如 usb:1a86:7523；两个一样的再加序列号；lsusb 能看到",
+        "write usb:VID:PID such as usb:1a86:7523, and its serial if two are alike; see lsusb",
+    )
+    found.append(error(place, "not_a_port", fact, advice))
+
+
 def _claim(
     bus: Bus,
     tree: Tree,
@@ -155,7 +177,8 @@ def _claim(
     link, key = bus.link, "serial" if isinstance(bus.link, SerialLine) else "tcp"
     place = tree.place(("buses", bus.id, key))
     if isinstance(link, SerialLine):
-        resource = os.path.realpath(link.port)  # two names of one adapter are one port
+        # two names of one adapter are one port
+        resource = link.port.lower() if USB.fullmatch(link.port) else os.path.realpath(link.port)
         shown = Text(f"串口 {link.port}", f"the serial port {link.port}")
         other = ports.setdefault(resource, link.port)
         if other != link.port:

@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.config.buses import PlacedBus, read_buses, report_unused
 from gateway.config.devices import PlacedDevice, check_owner, read_devices
 from gateway.config.kinds import read_kinds
+from gateway.config.plans import report_plan
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import Shelf
 from gateway.config.rules import PlacedRule, fighting, late_warnings, site_rule
@@ -71,10 +72,14 @@ def load_site(path: Path, *, store_dir: Path | None = None) -> Loaded:
         silence_ms=file.silence,
         escalate_after_ms=file.escalate_after,
         offline_after_misses=file.offline_after_misses,
+        detect_within_ms=None if file.site.limit is None else file.site.limit.detect_within,
         words=file.site.words,
         sha=_sha([tree, *rule_trees, *shelf.trees]),
     )
-    return Loaded(site, problems)
+    report_plan(site, tree, found)
+    problems = _in_reading_order(found, tree.file)
+    is_wrong = any(problem.is_error for problem in problems)
+    return Loaded(None if is_wrong else site, problems)
 
 
 def _in_reading_order(found: Sequence[Problem], first: str) -> tuple[Problem, ...]:
@@ -107,13 +112,6 @@ def _check_house(tree: Tree, file: SiteFile, found: list[Problem]) -> None:
         guess = meant_by(zone, zoneinfo.available_timezones()) or "Asia/Shanghai"
         advice = Text(f"是不是 `{guess}`？", f"did you mean `{guess}`?")
         found.append(error(tree.place(("site", "timezone")), "unknown_timezone", fact, advice))
-    if file.site.limit is not None and file.site.limit.detect_within is not None:
-        place = tree.place(("site", "limit", "detect_within"))
-        fact = Text(
-            "这个版本还不核对 detect_within", "this version does not check detect_within yet"
-        )
-        advice = Text("自己核对轮询周期和延时", "compare it with the periods and delays yourself")
-        found.append(warning(place, "not_checked", fact, advice))
 
 
 def _rules(

@@ -24,6 +24,7 @@ from gateway.config.validate import (
 from gateway.domain.points import Encoding, Gate, Point, Table, WordOrder, WordType
 from gateway.domain.text import Text
 
+SHIPPED_AS = "config/profiles/"  # how messages call the folder, wherever it is installed
 DEFAULT_PERIOD_MS = 5_000
 MAX_REGISTERS = 125  # MODBUS Application Protocol V1.1b3, 6.3 and 6.4
 
@@ -157,7 +158,7 @@ def _layer(name: str, asked: Place, shelf: Shelf, found: list[Problem]) -> _Laye
         return None
     own = shelf.site_dir / "profiles" / f"{name}.yaml"
     path = own if own.is_file() else shelf.shipped / "profiles" / f"{name}.yaml"
-    shown = str(own) if path == own else f"config/profiles/{name}.yaml"
+    shown = str(own) if path == own else f"{SHIPPED_AS}{name}.yaml"
     tree = read_tree(path, shown, found)
     shelf.layers[name] = None
     if tree is not None:
@@ -392,7 +393,7 @@ def _check_encoding(given: Settings, encoding: Encoding, top: Place, found: list
     if given["at"].value + encoding.width > 65536:
         fact = Text("超出地址 65535", "the value reaches past address 65535")
         found.append(error(given["at"].place, "address", fact, Text("改地址", "correct `at`")))
-    if given["at"].value in _MANUAL.get(table, ()):
+    if given["at"].value in _MANUAL.get(table, ()) and not _is_shipped(given["at"].tree):
         found.append(_looks_like_manual(given["at"], table))
     ends = [given[key].value for key in ("decimals_at", "unit_at") if key in given]
     at = given["at"].value
@@ -417,6 +418,10 @@ def _check_encoding(given: Settings, encoding: Encoding, top: Place, found: list
     if (encoding.unit_at is None) != (not encoding.unit_factors) and "units" not in given:
         fact = Text("unit_at 需要 units", "`unit_at` needs `units`: what each code means")
         found.append(error(top, "bad_encoding", fact, Text("加上 units", "add units: {3: MPa}")))
+
+
+def _is_shipped(tree: Tree) -> bool:
+    return tree.file.startswith(SHIPPED_AS)
 
 
 # Manuals number registers 40001... and 30001...; on the wire they count from 0.

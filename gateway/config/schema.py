@@ -162,6 +162,12 @@ class StorePart(Part):
     commit_every: Annotated[Ms, Field(ge=100, le=3_600_000)] = 10_000
 
 
+class DirectionPart(Part):
+    rts_on_send: StrictBool = True
+    delay_before: Annotated[Ms, Field(le=1_000)] = 0
+    delay_after: Annotated[Ms, Field(le=1_000)] = 0
+
+
 class BusPart(Part):
     serial: Name | None = None
     baud: Baud = 9600
@@ -174,6 +180,9 @@ class BusPart(Part):
     gap: Annotated[
         Decimal | None, BeforeValidator(quantities.exact_ms), WithJsonSchema(_DURATION)
     ] = None
+    late_max: Annotated[Ms, Field(le=60_000)] = 2_000
+    open_delay: Annotated[Ms, Field(le=60_000)] = 0
+    rs485: DirectionPart | None = None
 
 
 class RulePart(Part):

@@ -79,13 +79,24 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "commit_every": Text("测量值多久写盘一次", "how often readings are committed"),
     },
     "BusPart": {
-        "serial": Text("串口，如 /dev/serial/by-path/…", "serial port: /dev/serial/by-path/..."),
+        "serial": Text(
+            "串口，如 /dev/serial/by-path/… 或 usb:1a86:7523",
+            "serial port: /dev/serial/by-path/... or usb:1a86:7523",
+        ),
         "baud": Text("波特率，如 9600", "baud rate, such as 9600"),
         "parity": Text("校验：none 无、even 偶、odd 奇", "parity: none, even or odd"),
         "stop_bits": Text("停止位：1 或 2", "stop bits: 1 or 2"),
         "tcp": Text("网络地址，如 192.168.1.20:502", "network address: 192.168.1.20:502"),
         "timeout": Text("等应答最多多久", "longest wait for a reply"),
         "gap": Text("应答之后停多久再问", "pause between a reply and the next request"),
+        "late_max": Text("超时之后应答最晚多久还会来", "how late a reply may come after its time-out"),
+        "open_delay": Text("打开串口后停多久再问", "pause after opening the port"),
+        "rs485": Text("用 RTS 切换收发方向", "RTS switches between sending and receiving"),
+    },
+    "DirectionPart": {
+        "rts_on_send": Text("发送时 RTS 为高：true 或 false", "RTS is high while sending: true/false"),
+        "delay_before": Text("切到发送后停多久", "pause after switching to sending"),
+        "delay_after": Text("发完后停多久才切回", "pause before switching back"),
     },
     "DevicePart": {
         "profile": Text("设备档案的名字，即型号", "its profile: what model it is"),
