@@ -473,7 +473,7 @@ static int receive_rtu(int descriptor, uint8_t *request)
     int length = 0;
     for (;;) {
         fd_set readable;
-        struct timeval pause = {0, 50000};
+        struct timeval pause = {1, 0}; /* a busy machine hands over a request in pieces */
         FD_ZERO(&readable);
         FD_SET(descriptor, &readable);
         int ready = select(descriptor + 1, &readable, NULL, NULL, length ? &pause : NULL);
