@@ -1,0 +1,277 @@
+"""Draining a backlog after an outage, against paho alone publishing the same payloads with QoS 1.
+
+Both publish to a platform that is subscribed and acknowledges 64 records at a time, or what it has
+after 0.1 s; it keeps nothing, so that neither waits for it. Ours reads the backlog from
+readings.db, settles it there as the platform acknowledges, and is done when nothing is left; paho
+is done with its last PUBACK: it has no disk, no platform to wait for, and a window of 20 messages.
+"""
+
+import asyncio
+import json
+import random
+import re
+import shutil
+import sys
+import threading
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+
+from gateway.core.delivery import as_ranges
+from gateway.core.messages import Sender, as_history, read_body, state_body
+from gateway.domain.events import Event
+from gateway.domain.moments import Clk, Now
+from gateway.domain.outcome import Outcome
+from gateway.domain.readings import Quality, Reading
+from gateway.domain.records import Batch, Lane
+from gateway.domain.signals import Lamp, Pattern, Signal
+from gateway.domain.site import Broker, Delivery, Reconnect, StoreSpec, Uplink
+from gateway.drivers import mqtt
+from gateway.sim.broker import SimBroker, open_broker
+from gateway.sim.processes import end
+from gateway.store.store import Store, open_store
+from gateway.tasks.forward import Incoming, forward
+from scripts.benchmarks.figures import Figure
+from scripts.benchmarks.rig import ROOT, CannotMeasure
+
+PATIENCE_S = 300.0
+ACK_MESSAGES, ACK_S = 64, 0.1
+HEAD = re.compile(rb'"ep":"(\w+)","lane":"R","seq":(\d+)')
+GATEWAY = "drain"
+POINTS = {f"meter.p{n}": n for n in range(200)}
+OLD = Sender(GATEWAY, "before", {"id": "x"}, "abcd1234", POINTS)
+NEW = Sender(GATEWAY, "after", {"id": "x"}, "abcd1234", POINTS)
+
+
+QUIET = Signal(Lamp.OFF, Lamp.OFF, Lamp.OFF, Lamp.ON, Pattern.QUIET, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`shapes`: batches in the backlog and readings in each."""
+
+    repeats: int = 3
+    shapes: tuple[tuple[int, int], ...] = ((5_000, 40), (1_000, 1_000))
+
+
+def clock() -> Now:
+    mono_ms = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+    return Now(mono_ms, time.time_ns() // 1_000_000, Clk.SYNC, 40, "0123456789ab")
+
+
+async def measure(folder: Path, plan: Plan) -> list[Figure]:
+    figures = []
+    for batches, readings in plan.shapes:
+        ours, bare = [], []
+        for turn in range(plan.repeats):
+            place = folder / f"drain-{readings}-{turn}"
+            place.mkdir(parents=True)
+            bodies = await make_backlog(place / "store", batches, readings)
+            async with open_broker(place) as broker:
+                async with open_platform(broker):
+                    bare.append(batches / await asyncio.to_thread(publish_bare, broker, bodies))
+                async with open_platform(broker):
+                    ours.append(batches / await drain(place / "store", broker, batches))
+            shutil.rmtree(place)
+        name = f"backlog drain, batches of {readings} readings"
+        figures.append(
+            Figure(name, "batches/s", tuple(ours), tuple(bare), 0.6, is_ratio=True, is_floor=True)
+        )
+    return figures
+
+
+@asynccontextmanager
+async def open_platform(broker: SimBroker) -> AsyncIterator[None]:
+    """The acknowledging platform, in a process of its own, subscribed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "scripts.benchmarks.drain", broker.url, cwd=ROOT
+    )
+    try:
+        await until(partial(is_heard, broker), "the platform to subscribe")
+        yield
+    finally:
+        await end(process)
+
+
+def acknowledge(url: str) -> None:
+    """Be the platform until SIGTERM."""
+    open_since: float | None = None
+    waiting: dict[str, list[int]] = {}  # epoch -> numbers
+
+    def on_connect(client: paho.Client, *_: object) -> None:
+        client.subscribe("care/1/+/up/#", qos=1)
+
+    def on_message(client: paho.Client, _u: object, message: paho.MQTTMessage) -> None:
+        nonlocal open_since
+        root = message.topic.rsplit("/", 2)[0]
+        if message.topic.endswith("/state"):
+            client.publish(f"{root}/dn/hello", b'{"v":1,"t":"hello","ack":1}', qos=1)
+        found = HEAD.search(head_of(message.payload)) if message.topic.endswith("/r") else None
+        if found is not None:
+            waiting.setdefault(found[1].decode(), []).append(int(found[2]))
+            open_since = time.monotonic() if open_since is None else open_since
+            if sum(map(len, waiting.values())) >= ACK_MESSAGES:
+                answer(client, root)
+
+    def answer(client: paho.Client, root: str) -> None:
+        nonlocal open_since
+        for epoch, numbers in waiting.items():
+            ranges = [[r.lo, r.hi] for r in as_ranges((Lane.R, epoch, n) for n in numbers)]
+            ack = {"v": 1, "t": "ack", "ep": epoch, "R": ranges}
+            client.publish(f"{root}/dn/ack", json.dumps(ack).encode(), qos=1)
+        waiting.clear()
+        open_since = None
+
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2, client_id="platform", protocol=MQTTProtocolVersion.MQTTv5,
+        transport="unix",
+    )  # fmt: skip
+    client.on_connect, client.on_message = on_connect, on_message
+    client.connect(url.removeprefix("mqtt+unix://"))
+    while client.loop(0.02) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+        if open_since is not None and time.monotonic() - open_since >= ACK_S:
+            answer(client, f"care/1/{GATEWAY}")
+
+
+def head_of(payload: bytes) -> bytes:
+    """The first bytes of the JSON: the record's id is in them."""
+    return zlib.decompressobj().decompress(payload, 200) if payload[:1] == b"\x78" else payload
+
+
+def is_heard(broker: SimBroker) -> bool:
+    """True when somebody takes what is published: the PUBACK does not say 0x10."""
+    codes: list[int] = []
+    client = new_client(broker, "look", codes.append)
+    try:
+        client.publish("care/1/look/up/x", b"{}", qos=1).wait_for_publish(5)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return codes == [0]
+
+
+def new_client(broker: SimBroker, name: str, on_code: Callable[[int], None]) -> paho.Client:
+    """A connected paho client whose thread runs; `on_code` gets each PUBACK's reason."""
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5,
+        transport="unix",
+    )  # fmt: skip
+    is_up = threading.Event()
+    client.on_connect = lambda *_: is_up.set()
+    client.on_publish = lambda _c, _u, _mid, code, _p: on_code(code.value)
+    client.connect(broker.url.removeprefix("mqtt+unix://"))
+    client.loop_start()
+    if not is_up.wait(10):
+        raise CannotMeasure("the broker does not answer")
+    return client
+
+
+async def make_backlog(folder: Path, batches: int, readings: int) -> list[bytes]:
+    """Commit batches as a daemon would have; return their bodies as they are sent late."""
+    dice = random.Random(1)
+    spec = StoreSpec(folder)
+    durable: list[bytes] = []
+    async with open_store(
+        spec, epoch=OLD.epoch, encode=partial(read_body, OLD),
+        on_durable=lambda records: durable.extend(as_history(r.body) for r in records),
+        on_fault=print,
+    ) as store:  # fmt: skip
+        for seq in range(1, batches + 1):
+            at = clock()
+            batch = Batch(OLD.epoch, seq, at, tuple(_readings(dice, readings, at.mono_ms)))
+            store.submit(Outcome(QUIET, batch=batch))
+            if seq % 64 == 0:
+                await store.flush()
+        await store.flush()
+        await until(lambda: len(durable) == batches, "the backlog to be committed")
+    return durable
+
+
+def _readings(dice: random.Random, count: int, mono_ms: int) -> list[Reading]:
+    names = list(POINTS)
+    return [
+        Reading(names[n % len(names)], round(dice.gauss(50, 5), 1), Quality.GOOD, mono_ms + n)
+        for n in range(count)
+    ]
+
+
+def publish_bare(broker: SimBroker, bodies: list[bytes]) -> float:
+    """Seconds that paho needs for all payloads, from the first publish to the last PUBACK."""
+    acked = threading.Semaphore(0)
+    client = new_client(broker, "bare", lambda _: acked.release())
+    try:
+        began = time.monotonic()
+        for body in bodies:
+            client.publish(f"care/1/{GATEWAY}/up/r", body, qos=1)
+        for _ in bodies:
+            if not acked.acquire(timeout=PATIENCE_S):
+                raise CannotMeasure("a PUBACK is missing")
+        return time.monotonic() - began
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+async def drain(folder: Path, broker: SimBroker, batches: int) -> float:
+    """Seconds from the link's first try until the platform has acknowledged everything."""
+    incoming, stopping = Incoming(), asyncio.Event()
+    target = Broker("localhost", 0, unix_path=broker.url.removeprefix("mqtt+unix://"))
+    uplink = Uplink(GATEWAY, (target,), reconnect=Reconnect.LOCAL, probe_ms=2_000)
+    async with open_store(
+        StoreSpec(folder), epoch=NEW.epoch, encode=partial(read_body, NEW),
+        on_durable=incoming.durable, on_fault=print,
+    ) as store:  # fmt: skip
+        left = {"batches": batches}
+        began = time.monotonic()
+        task = asyncio.create_task(
+            forward(
+                uplink=uplink, sender=NEW, load=store.unsettled, position=store.position,
+                settle=partial(_settle, store, left), bounds=store.bounds, incoming=incoming,
+                post=_nothing, clock=clock, jitter=random.uniform, describe=_describe,
+                points=b'{"v":1,"t":"points"}', now_snapshot=lambda: None, stopping=stopping,
+                connect=lambda broker, will, hear: mqtt.connect(
+                    uplink, broker, client_id=GATEWAY, will=will, on_message=hear
+                ),
+                reach=partial(mqtt.reach, uplink), is_own_epoch=store.knows_epoch,
+            )
+        )  # fmt: skip
+        try:
+            await until(lambda: left["batches"] <= 0 or task.done(), "the backlog to drain")
+            if task.done():
+                task.result()
+            return time.monotonic() - began
+        finally:
+            stopping.set()
+            await asyncio.wait({task}, timeout=10)
+
+
+def _settle(store: Store, left: dict[str, int], ranges: object) -> None:
+    left["batches"] -= sum(r.hi - r.lo + 1 for r in ranges)  # type: ignore[attr-defined]
+    store.settle(ranges)  # type: ignore[arg-type]
+
+
+def _nothing(_: Event) -> None:
+    return None
+
+
+def _describe(*, on: bool, conn: int, at: Now, lanes: dict[Lane, tuple[int, int]]) -> bytes:
+    return state_body(NEW, on=on, conn=conn, at=at, lanes=lanes, delivery=Delivery.ACK)
+
+
+async def until(look: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not look():
+        if time.monotonic() > deadline:
+            raise CannotMeasure(f"waited {PATIENCE_S:.0f} s for {what}")
+        await asyncio.sleep(0.002)
+
+
+if __name__ == "__main__":
+    acknowledge(sys.argv[1])
