@@ -89,7 +89,10 @@ class BusPlan:
 
 @dataclass(frozen=True, slots=True)
 class PlanProblem:
-    """A plan that cannot work, or not well. `subject` is a bus or a rule of the site."""
+    """A plan that cannot work, or not well. `subject` is a bus, or a point nobody can read.
+
+    An overload is no error: what rules judge is still read first, and that is worth having.
+    """
 
     code: str
     subject: str
@@ -223,28 +226,41 @@ def _silence_ms(own: Cost, costs: Sequence[Cost], hypothesis: Hypothesis) -> flo
 
 
 def detection_problems(site: Site, hypothesis: Hypothesis | None = None) -> tuple[PlanProblem, ...]:
-    """Name every bus with too much to do and every rule over the site's limit, and what helps."""
+    """Name every bus with too much to do, or with rules over the site's limit, and what helps."""
+    try:
+        plans = plan_site(site, hypothesis)
+    except ValueError as error:
+        return (_unreadable(str(error)),)
     found: list[PlanProblem] = []
-    for plan in plan_site(site, hypothesis):
+    for plan in plans:
         if plan.load > LOAD_WARNED:
             found.append(_overload(plan, site))
         limit = site.detect_within_ms
-        if limit is not None:
-            found.extend(
-                _too_late(detection, limit, plan)
-                for detection in plan.detections
-                if detection.total_ms > limit
-            )
+        late = [each for each in plan.detections if limit is not None and each.total_ms > limit]
+        if limit is not None and late:
+            found.append(_too_late(late, limit, plan))
     return tuple(found)
 
 
+def _unreadable(point_and_why: str) -> PlanProblem:
+    point = point_and_why.split(":", maxsplit=1)[0]
+    fact = Text(
+        f"监测点 {point} 不能用一个请求读出", f"point {point} cannot be read in one request"
+    )
+    advice = Text(
+        "检查型号文件的 barriers、max_registers 和 decimals_at/unit_at",
+        "look at barriers, max_registers and decimals_at/unit_at in its profile",
+    )
+    return PlanProblem("unreadable_point", point, True, fact, advice)
+
+
 def _overload(plan: BusPlan, site: Site) -> PlanProblem:
-    is_error = plan.load > LOAD_LIMIT
+    is_too_much = plan.load > LOAD_LIMIT
     percent = f"{100 * plan.load:.0f} %"
     fact = Text(
-        f"总线 {plan.bus.id} 的负载是 {percent}" + ("，读不完" if is_error else "，余量太小"),
+        f"总线 {plan.bus.id} 的负载是 {percent}" + ("，读不完" if is_too_much else "，余量太小"),
         f"bus {plan.bus.id} would be busy {percent} of the time"
-        + (": it cannot read all of this in time" if is_error else ", which leaves no reserve"),
+        + (": it cannot read all of this in time" if is_too_much else ", which leaves no reserve"),
     )
     longer = ceil(10 * plan.load / LOAD_WARNED) / 10
     zh = [f"把周期放长到 {longer:g} 倍", "或把设备分到两条总线"]
@@ -258,7 +274,7 @@ def _overload(plan: BusPlan, site: Site) -> PlanProblem:
     zh.append(f"；最重的是 {heavy.device}（{heavy.count} 个寄存器，每 {heavy.period_ms} ms）")
     en.append(f"; heaviest is {heavy.device} ({heavy.count} registers every {heavy.period_ms} ms)")
     advice = Text("".join(zh), " ".join(en).replace(" ;", ";"))
-    return PlanProblem("bus_overload", plan.bus.id, is_error, fact, advice)
+    return PlanProblem("bus_overload", plan.bus.id, False, fact, advice)
 
 
 def _faster(plan: BusPlan, site: Site) -> tuple[int, float] | None:
@@ -275,13 +291,17 @@ def _faster(plan: BusPlan, site: Site) -> tuple[int, float] | None:
     return None
 
 
-def _too_late(found: Detection, limit_ms: int, plan: BusPlan) -> PlanProblem:
+def _too_late(late: Sequence[Detection], limit_ms: int, plan: BusPlan) -> PlanProblem:
+    found = max(late, key=lambda each: each.total_ms)
     seconds, limit = f"{found.total_ms / 1000:.1f} s", f"{limit_ms / 1000:g} s"
+    more = len(late) - 1
     fact = Text(
-        f"规则 {found.rule.id} 最坏要 {seconds} 才报警，超过 detect_within {limit}",
-        f"rule {found.rule.id} takes up to {seconds} to raise, detect_within is {limit}",
+        f"规则 {found.rule.id} 最坏要 {seconds} 才报警，超过 {limit}"
+        + (f"；同一总线还有 {more} 条" if more else ""),
+        f"rule {found.rule.id} takes up to {seconds} to raise, more than {limit}"
+        + (f"; so do {more} more on {plan.bus.id}" if more else ""),
     )
-    return PlanProblem("detects_late", found.rule.id, False, fact, _quicker(found, plan))
+    return PlanProblem("detects_late", plan.bus.id, False, fact, _quicker(found, plan))
 
 
 def _quicker(found: Detection, plan: BusPlan) -> Text:

@@ -1,0 +1,23 @@
+"""Whether what is configured can be read in time: `core.detect` at the file's own lines."""
+
+from gateway.config.problems import Level, Place, Problem
+from gateway.config.tree import Tree
+from gateway.core.detect import PlanProblem, detection_problems
+from gateway.domain.site import Site
+
+
+def report_plan(site: Site, tree: Tree, found: list[Problem]) -> None:
+    """Report buses with too much to do, rules over `detect_within`, points nobody can read."""
+    for problem in detection_problems(site):
+        level = Level.ERROR if problem.is_error else Level.WARNING
+        place = _place(problem, tree)
+        found.append(Problem(place, level, problem.code, problem.fact, problem.advice, ()))
+
+
+def _place(problem: PlanProblem, tree: Tree) -> Place:
+    match problem.code:
+        case "detects_late":
+            return tree.place(("site", "limit", "detect_within"))
+        case "unreadable_point":
+            return tree.place(("devices", problem.subject.partition(".")[0]), key=True)
+    return tree.place(("buses", problem.subject), key=True)
