@@ -38,6 +38,13 @@ def _verdict(site: Site | None, path: Path) -> Text:
 
 
 def _document(loaded: Loaded) -> dict[str, Any]:
+    """What `--json` prints; keys are added to it, never renamed or removed.
+
+    `ok`: the daemon would take the file. `sha`: of all files it was made from, null without `ok`.
+    `problems`: each with `level` (error, warning), `code` (stable), `file`, `line` and `column`
+    (from 1; line 0 is the file as a whole), `fact` and `advice` in zh and en, and `also`, the
+    other places that take part.
+    """
     return {
         "ok": loaded.site is not None,
         "sha": None if loaded.site is None else loaded.site.sha,

@@ -33,3 +33,25 @@ def test_json_has_every_problem_with_its_place(capsys):
     assert (twice["line"], twice["column"]) == (13, 11)
     assert twice["also"][0]["line"] == 8
     assert twice["fact"]["zh"]
+
+
+def test_json_keeps_the_shape_that_others_rely_on(capsys):
+    check(CASES / "unit_0_and_unit_248" / "site.yaml", lang=Lang.EN, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert set(document) == {"ok", "sha", "problems"}
+    assert document["sha"] is None
+    for problem in document["problems"]:
+        assert set(problem) == {
+            "level", "code", "file", "line", "column", "fact", "advice", "also",
+        }  # fmt: skip
+        assert set(problem["fact"]) == set(problem["advice"]) == {"zh", "en"}
+        assert problem["level"] in ("error", "warning")
+        assert problem["line"] >= 1
+
+
+def test_json_of_a_good_file_has_its_warnings_and_its_sha(capsys):
+    check(CASES / "bus_without_devices" / "site.yaml", lang=Lang.ZH, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is True
+    assert len(document["sha"]) == 64
+    assert [problem["code"] for problem in document["problems"]] == ["bus_unused"]

@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ LOOKS_RIGHT = """
 """  # only a whole site shows what is wrong
 
 
+@cache
+def made_for(kind: FileKind, lang: Lang) -> dict[str, Any]:
+    return json_schema(kind, lang, SHIPPED)
+
+
 def as_json(data: Any) -> Any:
     """YAML's data as an editor hands it to a JSON Schema: keys are text, numbers are floats."""
     match data:
@@ -45,13 +51,13 @@ def as_json(data: Any) -> Any:
 def mistakes(kind: FileKind, path: Path) -> list[str]:
     tree = read_tree(path, path.name, [])
     assert tree is not None
-    validator = Draft202012Validator(json_schema(kind, Lang.EN, SHIPPED))
+    validator = Draft202012Validator(made_for(kind, Lang.EN))
     return [error.json_path for error in validator.iter_errors(as_json(tree.data))]
 
 
 @pytest.mark.parametrize("kind", FileKind)
 def test_each_schema_is_a_schema_of_its_dialect(kind):
-    made = json_schema(kind, Lang.ZH, SHIPPED)
+    made = made_for(kind, Lang.ZH)
     assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     Draft202012Validator.check_schema(made)
     assert "null" not in json.dumps(made)
@@ -106,7 +112,7 @@ def test_a_broken_profile_does_not_pass():
 @pytest.mark.parametrize("lang", Lang)
 @pytest.mark.parametrize("kind", FileKind)
 def test_every_key_is_described_in_the_language_asked_for(kind, lang):
-    made = json_schema(kind, lang, SHIPPED)
+    made = made_for(kind, lang)
     parts = [part for part in (made, *made["$defs"].values()) if "properties" in part]
     assert parts
     for part in parts:
@@ -131,7 +137,7 @@ def test_the_command_prints_the_schema_as_data(capsys):
 
 
 def test_profiles_and_kinds_are_offered_to_editors():
-    made = json_schema(FileKind.SITE, Lang.EN, SHIPPED)
+    made = made_for(FileKind.SITE, Lang.EN)
     offered = made["$defs"]["DevicePart"]["properties"]["profile"]["examples"]
     assert offered == sorted(path.stem for path in FILES[FileKind.PROFILE])
     assert "hydrant_pressure" in made["$defs"]["OwnPoint"]["properties"]["kind"]["examples"]

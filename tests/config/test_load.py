@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.load import load_site
+from gateway.config.problems import render
 from gateway.config.shipped import shipped_dir
 from gateway.domain.site import (
     Broker,
@@ -18,6 +19,7 @@ from gateway.domain.site import (
     StoreSpec,
     TcpLink,
 )
+from gateway.domain.text import Lang
 
 SITE = """\
 site: {id: elm-house, name: 榆园, institution: elder-care, words: {district: 示范区, no: 12}}
@@ -166,6 +168,19 @@ def test_a_hostile_file_is_one_clear_error(text, code, tmp_path):
     loaded = load(tmp_path, text)
     assert loaded.site is None
     assert code in [problem.code for problem in loaded.problems]
+
+
+def test_an_endless_line_is_cut_around_the_mistake(tmp_path):
+    text = SITE.replace("name: 榆园", f"name: 榆园, note: {'长' * 3000}, nmae: x")
+    printed = render(load(tmp_path, text).problems, Lang.EN)
+    assert "`nmae` is not a key here" in printed
+    assert max(len(line) for line in printed.splitlines()) < 200
+
+
+def test_control_characters_of_a_file_do_not_reach_the_terminal(tmp_path):
+    printed = render(load(tmp_path, SITE.replace("榆园", "\x1b[2J")).problems, Lang.ZH)
+    assert "\x1b" not in printed
+    assert "U+001B" in printed
 
 
 def test_a_folder_in_place_of_a_file_is_one_clear_error(tmp_path):
