@@ -265,6 +265,7 @@ def _point(
         heartbeat_ms=value_of(given, "heartbeat", 60_000),
         max_age_ms=value_of(given, "max_age", max(60_000, 5 * period)),
         stuck_after_ms=given["stuck_after"].value if "stuck_after" in given else None,
+        response_ms=given["response"].value if "response" in given else None,
         is_counter=value_of(given, "counter", False),
     )
 

@@ -309,6 +309,7 @@ class PointPart(Part):
     heartbeat: Annotated[Ms | None, Field(ge=1_000, le=60_000)] = None
     max_age: Annotated[Ms | None, Field(ge=100)] = None
     stuck_after: Ms | None = None
+    response: Ms | None = None
     counter: StrictBool | None = None
     scale_unverified: StrictBool | None = None
     confidence: Literal["A", "B", "C"] | None = None

@@ -184,6 +184,7 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "heartbeat": Text("不变时多久存一次", "how often it is stored while it does not change"),
         "max_age": Text("多久没有新值就算过期", "older than this it is no longer believed"),
         "stuck_after": Text("多久不变就可疑", "unchanged so long, it is suspect"),
+        "response": Text("传感器自身的响应时间", "the sensor's own delay, from its data sheet"),
         "counter": Text("true：累计值，只增不减", "true: it only counts up"),
         "scale_unverified": Text("true：比例没有在真机上核对过", "true: no device confirmed it"),
         "confidence": Text("可信程度：A 最高", "how sure we are: A is best"),
