@@ -11,9 +11,10 @@ Lanes: A before everything, then B, then R (live before backlog). No R goes out 
 is not parked is unsettled, so after an outage no reading is settled before the last alarm; an A
 whose ack timer has run out once, or that was denied 3 times, no longer holds R back.
 
-Two windows. On the link: at most 16 messages (or the broker's receive maximum) and 16 kB, of
-which 4 places and 4 kB are kept for A; a message larger than the window goes when nothing else is
-under way. Unsettled: at most 512 messages and 1 MB are held here, the rest stays in the store.
+Two windows. On the link: at most 16 messages (or the broker's receive maximum) and 16 kB, or what
+the link was measured to carry in 0.2 s, at most 64 kB; 4 places and 4 kB of it are kept for A; a
+message larger than the window goes when nothing else is under way. Unsettled: at most 512 messages
+and 1 MB are held here, the rest stays in the store.
 
 Without the platform's hello (or any ack of it) the outbox holds: one probe message at a time,
 every `probe_ms`. With `Delivery.BROKER` the PUBACK settles and nobody is waited for.
@@ -31,6 +32,8 @@ from gateway.domain.site import Delivery
 
 LINK_MESSAGES = 16
 LINK_BYTES = 16 * 1024
+LINK_WITHIN_MS = 200  # an alarm waits no longer behind what is on a link of steady speed
+LINK_BYTES_FAST = 64 * 1024
 KEPT_FOR_A_MESSAGES = 4
 KEPT_FOR_A_BYTES = 4 * 1024
 HELD_MESSAGES = 512
@@ -109,6 +112,8 @@ class _Entry:
     retry_ms: int = 0  # the next wait after a refusal
     wakes_ms: int | None = None  # AT_BROKER: ack timer; NEW: not before
     tries: int = 0
+    sent_ms: int = 0
+    ahead_bytes: int = 0  # on the link when it was sent, itself included
     denials: int = 0
     found_nobody: bool = False  # the last PUBACK said that nobody is subscribed
     denied_on: set[int] = field(default_factory=set)
@@ -140,6 +145,8 @@ class Outbox:
         self._counter = 0
         self._connection = 0
         self._window = 0  # messages; 0 = no link
+        self._window_bytes = LINK_BYTES
+        self._bytes_per_ms = 0.0  # of this link, smoothed; 0 = not measured yet
         self._is_present = False
         self._was_reported_absent: bool | None = None
         self._heard_ms = 0
@@ -237,6 +244,7 @@ class Outbox:
         self._readings_at_ms = now_ms + readings_after_ms
         self._connection += 1
         self._window = max(1, min(LINK_MESSAGES, receive_maximum))
+        self._window_bytes, self._bytes_per_ms = LINK_BYTES, 0.0
         self._is_present = False
         if self._was_reported_absent is False:
             self._was_reported_absent = None  # with the link the platform was gone too
@@ -293,7 +301,7 @@ class Outbox:
                     return None
                 if is_probe:
                     self._next_probe_ms = now_ms + self._probe_ms
-                return self._send(entry)
+                return self._send(entry, now_ms)
         return None
 
     def wake_ms(self, now_ms: int) -> int | None:
@@ -319,6 +327,7 @@ class Outbox:
         if entry is None or entry.stage is not Stage.SENT:
             return None
         self._leave_link(entry)
+        self._measure(entry, now_ms)
         lane = key[0]
         if code == 0:
             if lane in self._refused:
@@ -445,17 +454,27 @@ class Outbox:
         if lane is Lane.A:
             alarm_bytes = self._on_link[Lane.A][1]
             return count < self._window and (
-                used + size <= LINK_BYTES or alarm_bytes + size <= KEPT_FOR_A_BYTES
+                used + size <= self._window_bytes or alarm_bytes + size <= KEPT_FOR_A_BYTES
             )
         places = max(1, self._window - KEPT_FOR_A_MESSAGES)
-        return count < places and used + size <= LINK_BYTES - KEPT_FOR_A_BYTES
+        return count < places and used + size <= self._window_bytes - KEPT_FOR_A_BYTES
 
-    def _send(self, entry: _Entry) -> Message:
+    def _measure(self, entry: _Entry, now_ms: int) -> None:
+        """Learn from a PUBACK how fast the link is: what was ahead went out in that time."""
+        rate = entry.ahead_bytes / max(2, now_ms - entry.sent_ms)
+        is_slower = rate < self._bytes_per_ms  # a link that slows down is believed at once
+        share = 0.5 if is_slower else 0.1
+        self._bytes_per_ms += share * (rate - self._bytes_per_ms)
+        carried = round(self._bytes_per_ms * LINK_WITHIN_MS)
+        self._window_bytes = min(LINK_BYTES_FAST, max(LINK_BYTES, carried))
+
+    def _send(self, entry: _Entry, now_ms: int) -> Message:
         entry.stage = Stage.SENT
         entry.tries += 1
         used = self._on_link[entry.key[0]]
         used[0] += 1
         used[1] += len(entry.body)
+        entry.sent_ms, entry.ahead_bytes = now_ms, self.on_link[1]
         is_history = entry.key[0] is Lane.R and not entry.is_live
         return Message(entry.key, entry.body, is_history)
 

@@ -323,3 +323,13 @@ near_misses = st.fixed_dictionaries(
 )
 def test_nothing_that_comes_down_raises(kind, payload):
     assert isinstance(parse_down(kind, payload), Ack | Hello | ReceiptMessage | Command | Malformed)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.text(max_size=8), st.text() | st.integers() | st.lists(st.floats(0, 1)),
+                       min_size=1), st.integers(0, 3_000))  # fmt: skip
+def test_marking_history_changes_nothing_else_whether_it_was_deflated_here_or_before(data, more):
+    text = json.dumps({**data, "more": "x" * more}, ensure_ascii=False).encode()
+    expected = {**json.loads(text), "hist": True}
+    for body in (messages.pack(text), zlib.compress(text, 6)):
+        assert data_of(messages.as_history(body)) == expected
