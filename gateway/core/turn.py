@@ -17,7 +17,7 @@ from gateway.domain.records import Batch, Lane, Record
 from gateway.domain.rules import Rule, Severity
 from gateway.domain.signals import Signal
 
-FIRST_BATCH_MS = 250  # the first sweep is reported at once: a technician waits for it
+FIRST_BATCH_MS = 250  # at the latest; a whole first sweep goes at once: a technician waits for it
 LINK_DOWN_FAULT_MS = 300_000  # field/patrol-and-alarms 5, pattern U: uplink down > 5 min
 
 Unsent = tuple[tuple[Reading, ...], ...]
@@ -150,7 +150,9 @@ def _close_batch(turn: Turn, *, is_last: bool) -> tuple[Unsent, int | None, Batc
     if due is None:
         return unsent, None, None
     count = sum(map(len, unsent))
-    if not (is_last or count >= house.batch_readings or turn.now.mono_ms >= due):
+    is_swept = turn.seq[Lane.R] == 0 and count >= len(house.points)
+    is_full = count >= house.batch_readings
+    if not (is_last or is_swept or is_full or turn.now.mono_ms >= due):
         return unsent, due, None
     turn.seq[Lane.R] += 1
     readings = tuple(reading for part in unsent for reading in part)

@@ -348,6 +348,12 @@ def test_the_first_sweep_is_reported_at_once_and_later_ones_in_batches(play):
     assert play.feed(11_000, events.Ticked()).batch.seq == 2
 
 
+def test_a_whole_first_sweep_is_reported_without_waiting(play):
+    assert play.read(0, 100).batch is None
+    assert len(play.read(10, 5, name="load").batch.readings) == 2
+    assert play.read(1_000, 101).batch is None
+
+
 def test_a_batch_is_closed_when_it_is_full_and_when_the_daemon_stops(tmp_path):
     made = replace(house(tmp_path), batch_readings=3)
     play = Play(made)
