@@ -135,7 +135,9 @@ def _link(
 
 def _direction(part: BusPart) -> Direction | None:
     way = part.rs485
-    return way and Direction(way.rts_on_send, way.delay_before, way.delay_after)
+    if way is None:
+        return None
+    return Direction(way.rts_on_send, way.delay_before, way.delay_after)
 
 
 def _check_port(port: str, tree: Tree, name: str, found: list[Problem]) -> None:

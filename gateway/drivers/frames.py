@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from pymodbus.framer.rtu import FramerRTU
 
@@ -54,6 +55,7 @@ class Frame:
     raw: bytes
 
 
+@lru_cache(maxsize=4096)
 def shape_of(unit: int, table: Table, count: int) -> Shape:
     data_bytes = (count + 7) // 8 if table.is_bits else 2 * count
     return Shape(unit, table.function, data_bytes)

@@ -500,12 +500,15 @@ async def _request(
     start: int,
     count: int,
 ) -> ModbusPDU:
-    ask = {
-        Table.COIL: client.read_coils,
-        Table.DISCRETE: client.read_discrete_inputs,
-        Table.HOLDING: client.read_holding_registers,
-        Table.INPUT: client.read_input_registers,
-    }[table]
+    match table:
+        case Table.COIL:
+            ask = client.read_coils
+        case Table.DISCRETE:
+            ask = client.read_discrete_inputs
+        case Table.HOLDING:
+            ask = client.read_holding_registers
+        case Table.INPUT:
+            ask = client.read_input_registers
     return await ask(start, count=count, device_id=unit)
 
 

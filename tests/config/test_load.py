@@ -12,6 +12,7 @@ from gateway.config.shipped import shipped_dir
 from gateway.domain.site import (
     Broker,
     Delivery,
+    Direction,
     PanelPins,
     Parity,
     Reconnect,
@@ -228,3 +229,17 @@ def test_loading_brings_in_no_command_line_library():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_a_usb_adapter_and_its_line_settings_come_out_as_they_were_written(tmp_path):
+    text = SITE.replace(
+        "serial: /dev/ttyUSB7,",
+        'serial: "usb:1A86:7523", open_delay: 100ms, late_max: 3s, '
+        "rs485: {rts_on_send: false, delay_after: 2ms},",
+    )
+    loaded = load(tmp_path, text)
+    assert loaded.site is not None, loaded.problems
+    line = loaded.site.buses[0]
+    expected = Direction(rts_on_send=False, delay_after_ms=2)
+    assert line.link == SerialLine("usb:1A86:7523", 2400, Parity.EVEN, 2, expected, 100)
+    assert line.late_ms == 3_000
