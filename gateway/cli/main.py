@@ -32,6 +32,13 @@ _HELP = {
         "检查站点文件，一次列出全部问题及其位置。",
         "Check a site file and show every problem at once, each under its line.",
     ),
+    "plan": Text(
+        "各总线的请求块、负载，以及每条规则最坏多久报警；不需要硬件。",
+        "Show each bus's blocks and load, and how long each rule takes to raise at worst.",
+    ),
+    "silent": Text(
+        "假定一条总线上同时有几台设备失联。", "How many devices of a bus are silent at once."
+    ),
     "schema": Text(
         "输出配置文件的 JSON Schema，供编辑器补全和检查。",
         "Print the JSON Schema of a configuration file, for editors that complete and check.",
@@ -140,6 +147,19 @@ def build(lang: Lang) -> typer.Typer:
         from gateway.cli.check import check as check_site
 
         raise typer.Exit(check_site(path, lang=lang, as_json=as_json))
+
+    @app.command(help=words("plan"))
+    def plan(
+        path: Annotated[Path, site_argument] = SITE,
+        as_json: Annotated[bool, json_option] = False,
+        silent: Annotated[
+            int | None, typer.Option("--silent", help=words("silent"), min=0, max=246)
+        ] = None,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.plan import plan as show_plan
+
+        raise typer.Exit(show_plan(path, lang=lang, as_json=as_json, silent=silent))
 
     @app.command(help=words("schema"))
     def schema(

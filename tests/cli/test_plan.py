@@ -1,0 +1,65 @@
+import json
+from pathlib import Path
+
+from gateway.cli.plan import plan
+from gateway.config.shipped import shipped_dir
+from gateway.domain.text import Lang
+
+EXAMPLE = shipped_dir() / "site.example.yaml"
+CASES = Path(__file__).parent.parent / "config" / "cases"
+
+
+def document(capsys, path=EXAMPLE, **how):
+    assert plan(path, lang=Lang.EN, as_json=True, **how) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_plan_as_json_has_every_block_and_the_parts_of_each_detection_time(capsys):
+    found = document(capsys)
+    points = [p for bus in found["buses"] for block in bus["blocks"] for p in block["points"]]
+    assert len(points) == len(set(points)) > 30
+    rules = [rule for bus in found["buses"] for rule in bus["rules"]]
+    assert "kitchen-gas.concentration/gas_high" in {rule["rule"] for rule in rules}
+    parts = ("period", "wait", "read", "retry", "silence", "delay")
+    for rule in rules:
+        assert rule["total_ms"] == sum(rule[f"{part}_ms"] for part in parts)
+        assert rule["sensor_ms"] is None
+    for bus in found["buses"]:
+        load = sum(block["read_ms"] / block["period_ms"] for block in bus["blocks"])
+        assert abs(bus["load"] - load) < 0.001
+
+
+def test_fewer_silent_devices_are_found_sooner(capsys):
+    totals = [
+        sum(rule["total_ms"] for bus in found["buses"] for rule in bus["rules"])
+        for found in (document(capsys, silent=n) for n in (0, 1, 3))
+    ]
+    assert totals == sorted(totals)
+    assert totals[0] < totals[2]
+
+
+def test_people_see_blocks_load_detection_times_and_what_they_hold_under(capsys):
+    for lang, words in (
+        (Lang.EN, ["load 13 %", "unknown", "Worst case", "3 devices of a bus are silent"]),
+        (Lang.ZH, ["负载 13 %", "未知", "最坏情况", "最多 3 台设备失联"]),
+    ):
+        assert plan(EXAMPLE, lang=lang, as_json=False) == 0
+        printed = capsys.readouterr().out
+        for word in words:
+            assert word in printed
+
+
+def test_an_impossible_plan_is_said_with_its_numbers_and_what_would_help(capsys):
+    assert plan(CASES / "bus_overloaded" / "site.yaml", lang=Lang.EN, as_json=False) == 0
+    said = capsys.readouterr().err
+    assert "103 %" in said
+    assert "4800 baud (load 63 %)" in said
+    assert "second bus" in said
+
+
+def test_a_file_that_cannot_be_used_exits_2_with_its_errors_on_stderr(capsys):
+    path = CASES / "five_mistakes_at_once" / "site.yaml"
+    assert plan(path, lang=Lang.EN, as_json=False) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "error[" in printed.err
