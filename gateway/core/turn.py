@@ -150,13 +150,17 @@ def _close_batch(turn: Turn, *, is_last: bool) -> tuple[Unsent, int | None, Batc
     if due is None:
         return unsent, None, None
     count = sum(map(len, unsent))
-    is_swept = turn.seq[Lane.R] == 0 and count >= len(house.points)
+    is_swept = turn.seq[Lane.R] == 0 and _knows_every_point(turn)
     is_full = count >= house.batch_readings
     if not (is_last or is_swept or is_full or turn.now.mono_ms >= due):
         return unsent, due, None
     turn.seq[Lane.R] += 1
     readings = tuple(reading for part in unsent for reading in part)
     return (), None, Batch(house.sender.epoch, turn.seq[Lane.R], turn.now, readings)
+
+
+def _knows_every_point(turn: Turn) -> bool:
+    return sum(len(device.points) for device in turn.devices.values()) >= len(turn.house.points)
 
 
 def _next_deadline(turn: Turn, batch_due_ms: int | None) -> int | None:
