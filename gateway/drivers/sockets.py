@@ -60,7 +60,11 @@ async def serve(path: Path, handle: Handle, *, mode: int = 0o660) -> AsyncIterat
         try:
             await _converse(reader, writer, handle, is_full=len(tasks) > MAX_PEERS)
         except OSError as error:  # the peer went away in the middle
-            log.debug("connection ended: %s", error)
+            log.debug("connection ended why=%s", error)
+        except asyncio.CancelledError:
+            # Only `serve` cancels, when it ends; asyncio's streams (before 3.12) take a handler
+            # that ended by it for an error and log its traceback.
+            log.debug("connection ended by us")
         finally:
             tasks.discard(task)
             writer.close()

@@ -180,3 +180,19 @@ async def test_a_daemon_that_hangs_is_given_up(path: Path) -> None:
             await request(path, {}, timeout_s=0.05)
         with pytest.raises(NoAnswer, match="does not answer"):
             await asyncio.to_thread(ask, path, {}, 0.05)
+
+
+async def test_ending_while_a_client_is_connected_is_no_error(tmp_path, caplog):
+    async def answer(message, peer):
+        return {"ok": True}
+
+    failures = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
+    async with serve(tmp_path / "s", answer):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+        writer.write(b'{"verb": "x"}\n')
+        await reader.readline()
+    assert await reader.read() == b""
+    await asyncio.sleep(0)
+    writer.close()
+    assert failures == []
