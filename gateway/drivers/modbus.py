@@ -132,7 +132,8 @@ class BusDoor:
         self._missed: Shape | None = None  # timed out last: its answer may have come damaged
         self._late: dict[Shape, float] = {}  # an answer of this shape may come until
         self._asked_by_others: set[Shape] = set()
-        self._units: set[int] = set()
+        self._unit: int | None = None  # that was asked last
+        self._has_line = self._is_serial  # answers come over a line, where they carry no number
         self._masters: deque[float] = deque(maxlen=MASTER_REQUESTS)
 
     async def read(
@@ -143,7 +144,9 @@ class BusDoor:
         Raises DeviceSilent, DeviceRefused or BusDown; never returns another request's answer.
         """
         shape = shape_of(unit, table, count)
-        self._units.add(unit)
+        if unit != self._unit:
+            self._has_line |= self._unit is not None  # several units at one address: a bridge
+            self._unit = unit
         async with self._lock:
             client = await self._opened()
             await self._until_free(shape)
@@ -283,6 +286,7 @@ class BusDoor:
             self._is_said_down = False
             log.debug("bus answers again bus=%s", self._bus.id)
         if isinstance(reply, ExceptionResponse) and reply.exception_code in BRIDGE_GAVE_UP:
+            self._has_line = True
             self._is_late(shape)  # its device may still answer, into the next question
         elif self._late:
             # a unit answers in order: what it answered before this one cannot come any more
@@ -301,9 +305,7 @@ class BusDoor:
                 self.close()
 
     def _is_late(self, shape: Shape) -> None:
-        # TCP answers carry their request's number; but what a bridge puts that number on came
-        # over a line where nothing does
-        if self._is_serial or len(self._units) > 1:
+        if self._has_line:
             self._late[shape] = self._loop.time() + self._late_s
 
     def _gone(self, why: str) -> BusDown:
