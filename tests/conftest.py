@@ -1,7 +1,9 @@
 """What all tests share: nothing that they start may outlive them."""
 
 import ctypes
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -41,3 +43,10 @@ def _nothing_is_left_running() -> Iterator[None]:
     for child in left:
         child.kill()
     assert not told, f"tests left these running: {told}"
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder of the test's own with a short name: a Unix socket's path has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="gw") as folder:
+        yield Path(folder)

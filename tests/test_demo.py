@@ -69,9 +69,9 @@ def number_of(page: str, words: str) -> int:
     return int(found[1])
 
 
-def test_one_pass_of_the_story_comes_out_right_without_a_terminal(tmp_path: Path) -> None:
+def test_one_pass_of_the_story_comes_out_right_without_a_terminal(short_path: Path) -> None:
     planted = sum(len(scene.plants) for scene in SCENES)
-    with a_demo(tmp_path, "--for", "45s") as process:
+    with a_demo(short_path, "--for", "45s") as process:
         page, story = process.communicate(timeout=240)
         assert process.returncode == 0, page + story
         assert number_of(page, "alarms planted in the simulated devices") == planted
@@ -91,46 +91,46 @@ def test_one_pass_of_the_story_comes_out_right_without_a_terminal(tmp_path: Path
         assert away
         assert float(away[1]) >= 9.9
         assert all(scene.say.en in story for scene in SCENES)
-        assert processes_in(tmp_path) == []
-        assert list(tmp_path.iterdir()) == []  # nothing is left when all went well
+        assert processes_in(short_path) == []
+        assert list(short_path.iterdir()) == []  # nothing is left when all went well
 
 
 def test_ctrl_c_ends_an_endless_demo_with_a_verdict_and_leaves_nothing_behind(
-    tmp_path: Path,
+    short_path: Path,
 ) -> None:
-    with a_demo(tmp_path) as process:
+    with a_demo(short_path) as process:
         wait_for_line(process, SCENES[0].say.en)
         process.send_signal(signal.SIGINT)
         page, story = process.communicate(timeout=120)
         assert process.returncode == 0, page + story
         assert number_of(page, "alarms planted in the simulated devices") == 1
         assert number_of(page, "raise records applied once by the platform") == 1
-        assert processes_in(tmp_path) == []
+        assert processes_in(short_path) == []
 
 
-def test_a_daemon_that_is_killed_fails_the_demo_and_its_log_is_shown(tmp_path: Path) -> None:
-    with a_demo(tmp_path) as process:
+def test_a_daemon_that_is_killed_fails_the_demo_and_its_log_is_shown(short_path: Path) -> None:
+    with a_demo(short_path) as process:
         wait_for_line(process, "the gateway is ready")
-        (daemon,) = [p for p in processes_in(tmp_path) if "run" in p.cmdline()]
+        (daemon,) = [p for p in processes_in(short_path) if "run" in p.cmdline()]
         daemon.kill()
         page, story = process.communicate(timeout=120)
         assert process.returncode == 1
         assert page == ""
         assert "the daemon ended with code -9" in story
         assert "started site=demo-house" in story
-        assert processes_in(tmp_path) == []
+        assert processes_in(short_path) == []
 
 
 def test_a_daemon_that_never_starts_is_shown_with_its_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    short_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ("/bin/sh", "-c", "echo no such site; exit 2")
     monkeypatch.setattr(stage, "_daemon", lambda site, folder: running(argv, folder / "daemon.log"))
-    assert demo(45.0, lang=Lang.EN, keep=tmp_path / "kept") == 1
+    assert demo(45.0, lang=Lang.EN, keep=short_path / "kept") == 1
     said = capsys.readouterr()
     assert said.out == ""
     assert "the daemon ended with code 2:\nno such site" in said.err
-    assert (tmp_path / "kept" / "site.yaml").exists()
+    assert (short_path / "kept" / "site.yaml").exists()
 
 
 def test_too_short_a_time_is_refused_before_anything_starts(
@@ -147,6 +147,15 @@ def test_a_folder_that_is_there_already_is_refused(
 ) -> None:
     assert demo(45.0, lang=Lang.EN, keep=tmp_path) == 2
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_a_folder_whose_path_is_too_long_for_sockets_is_refused_and_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / ("x" * 90)
+    assert demo(45.0, lang=Lang.EN, keep=folder) == 2
+    assert "too long" in capsys.readouterr().err
+    assert not folder.exists()
 
 
 def test_the_demo_house_is_a_sound_site_and_has_every_rule_of_the_story(tmp_path: Path) -> None:

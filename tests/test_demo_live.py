@@ -69,8 +69,8 @@ def told(text: str) -> list[float]:
     return sorted(seconds.values())
 
 
-async def test_each_key_does_what_it_says_and_the_verdict_holds(tmp_path: Path) -> None:
-    folder = tmp_path / "kept"
+async def test_each_key_does_what_it_says_and_the_verdict_holds(short_path: Path) -> None:
+    folder = short_path / "kept"
     arguments = ("demo", "--lang", "en", "--keep", str(folder))
     with open_terminal(*arguments, columns=150, rows=45) as terminal:
         house = House(folder, terminal)
@@ -130,38 +130,38 @@ async def test_each_key_does_what_it_says_and_the_verdict_holds(tmp_path: Path) 
         assert int(keys[1]) >= 9
         assert re.search(rf"\* {SILENT} +yellow", page)
         assert "Traceback" not in terminal.text()
-    assert processes_in(tmp_path) == []
+    assert processes_in(short_path) == []
 
 
 async def test_a_failure_gives_the_terminal_back_and_is_told_on_the_normal_screen(
-    tmp_path: Path,
+    short_path: Path,
 ) -> None:
-    arguments = ("demo", "--lang", "zh", "--keep", str(tmp_path / "kept"))
+    arguments = ("demo", "--lang", "zh", "--keep", str(short_path / "kept"))
     with open_terminal(*arguments, columns=80, rows=24) as terminal:
         await terminal.shows("值班：duty-07")
         await terminal.shows("s 消音")
-        (daemon,) = [p for p in processes_in(tmp_path) if "run" in p.cmdline()]
+        (daemon,) = [p for p in processes_in(short_path) if "run" in p.cmdline()]
         daemon.kill()
         assert await terminal.ended() == 1
         assert "the daemon ended with code -9" in terminal.after()
         assert "Traceback" not in terminal.text()
-    assert processes_in(tmp_path) == []
+    assert processes_in(short_path) == []
 
 
 async def test_ctrl_c_ends_the_live_demo_with_a_verdict_and_plain_has_no_page(
-    tmp_path: Path,
+    short_path: Path,
 ) -> None:
-    with open_terminal("demo", "--lang", "en", "--plain", folder=tmp_path) as terminal:
+    with open_terminal("demo", "--lang", "en", "--plain", folder=short_path) as terminal:
         await until(lambda: "the gateway is ready" in terminal.text(), "the plain story")
         assert terminal.is_given_back
         assert b"\x1b[?1049h" not in terminal.written
         terminal.press("\x03")
         assert await terminal.ended() == 0
         assert "All of it agrees." in terminal.text()
-    with open_terminal("demo", "--lang", "en", folder=tmp_path) as terminal:
+    with open_terminal("demo", "--lang", "en", folder=short_path) as terminal:
         await terminal.shows("on duty: duty-07")
         terminal.press("\x03")
         assert await terminal.ended() == 0
         assert "All of it agrees." in terminal.after()
         assert "Keys were pressed" not in terminal.after()
-    assert processes_in(tmp_path) == []
+    assert processes_in(short_path) == []

@@ -1,6 +1,7 @@
 """`care-gateway demo`: the whole way, as a live page or one line an event; then the verdict."""
 
 import asyncio
+import os
 import shutil
 import signal
 import sys
@@ -24,6 +25,11 @@ TOO_SHORT = Text(
     f"故事一遍要 {PASS_S:.0f} 秒：请用 --for {PASS_S:.0f}s 或更长",
     f"one pass of the story takes {PASS_S:.0f} s: use --for {PASS_S:.0f}s or longer",
 )
+LONGEST_FOLDER = 80  # bytes: a Unix socket's path has at most 107
+TOO_LONG = Text(
+    "目录的路径太长（套接字最多 107 字节），请换一个短的：{}",
+    "the folder's path is too long for the sockets in it, take a shorter one: {}",
+)
 NO_FOLDER = Text("无法使用目录 {}：{}", "cannot use the folder {}: {}")
 FILES = Text("日志和数据库留在 {}", "logs and databases are left in {}")
 
@@ -43,6 +49,10 @@ def demo(
         folder = _folder(keep)
     except OSError as error:
         sys.stderr.write(NO_FOLDER.in_(lang).format(keep, error.strerror) + "\n")
+        return 2
+    if len(os.fsencode(folder)) > LONGEST_FOLDER:
+        folder.rmdir()
+        sys.stderr.write(TOO_LONG.in_(lang).format(folder) + "\n")
         return 2
     is_well = False
     try:

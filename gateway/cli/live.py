@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text as Styled
 
@@ -117,12 +117,14 @@ class Screen:
     def paint(self, page: Page) -> None:
         if self.live is None:
             return
-        width, height = self.console.size
-        lines = lines_of(page, width, height, self.lang)
-        whole = Styled("\n", no_wrap=True, overflow="crop").join(lines)
         try:
+            # Not what COLUMNS and LINES say: they do not change with the window.
+            size = ConsoleDimensions(*os.get_terminal_size(sys.stdout.fileno()))
+            self.console.size = size
+            lines = lines_of(page, size.width, size.height, self.lang)
+            whole = Styled("\n", no_wrap=True, overflow="crop").join(lines)
             self.live.update(whole, refresh=True)
-        except OSError:
+        except OSError:  # the terminal has gone
             self.ended.set()
 
     def read(self) -> None:

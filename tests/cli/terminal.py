@@ -103,6 +103,7 @@ def open_terminal(
     extra = {"TMPDIR": str(folder)} if folder else {}
 
     environment = {**ENVIRONMENT, "TERM": "xterm-256color", "LANG": "C.UTF-8", **extra}
+    environment["COLUMNS"] = "80"  # as some shells export it; the window's own size counts
     process = subprocess.Popen(
         ["setsid", "--ctty", sys.executable, "-m", "gateway", *arguments],
         stdin=line, stdout=line, stderr=line, cwd=ROOT, env=environment,

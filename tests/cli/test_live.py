@@ -47,7 +47,7 @@ def test_no_input_breaks_the_reading_of_keys(data: bytes) -> None:
     assert all(key in ("up", "down") or len(key) == 1 for key in keys_in(data))
 
 
-async def test_a_daemon_that_hangs_is_noticed_within_two_seconds(tmp_path: Path) -> None:
+async def test_a_daemon_that_hangs_is_noticed_within_two_seconds(short_path: Path) -> None:
     hangs, never = False, asyncio.Event()
 
     async def handle(message: Message, peer: Peer) -> Message:
@@ -56,8 +56,8 @@ async def test_a_daemon_that_hangs_is_noticed_within_two_seconds(tmp_path: Path)
         return {"ok": True}
 
     feed = Feed()
-    async with serve(tmp_path / "s", handle):
-        following = asyncio.create_task(follow(tmp_path / "s", feed, asyncio.Event()))
+    async with serve(short_path / "s", handle):
+        following = asyncio.create_task(follow(short_path / "s", feed, asyncio.Event()))
         await until(lambda: feed.answer, "the first answer")
         hangs, began = True, time.monotonic()
         await until(lambda: feed.lost_since, "the loss")
@@ -69,13 +69,13 @@ async def test_a_daemon_that_hangs_is_noticed_within_two_seconds(tmp_path: Path)
     assert took < 2.0 + max(0.0, os.getloadavg()[0] - 2)  # more only where others are in the way
 
 
-async def test_a_daemon_that_refuses_is_no_answer(tmp_path: Path) -> None:
+async def test_a_daemon_that_refuses_is_no_answer(short_path: Path) -> None:
     async def handle(message: Message, peer: Peer) -> Message:
         return {"ok": False, "code": "busy", "error": "try again"}
 
     feed = Feed()
-    async with serve(tmp_path / "s", handle):
-        following = asyncio.create_task(follow(tmp_path / "s", feed, asyncio.Event()))
+    async with serve(short_path / "s", handle):
+        following = asyncio.create_task(follow(short_path / "s", feed, asyncio.Event()))
         await until(lambda: feed.lost_since, "the refusal")
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
@@ -83,12 +83,12 @@ async def test_a_daemon_that_refuses_is_no_answer(tmp_path: Path) -> None:
 
 
 async def test_watching_survives_a_restart_of_the_daemon_and_gives_the_terminal_back(
-    tmp_path: Path,
+    short_path: Path,
 ) -> None:
     board = lx47le("board", 3)
     async with (
         open_tcp(by_unit([board])) as bus,
-        open_daemon(tmp_path, site_of(bus.port)) as daemon,
+        open_daemon(short_path, site_of(bus.port)) as daemon,
     ):
         await daemon.start()
         arguments = ("status", "--watch", "--lang", "en", "--socket", str(daemon.socket))
@@ -136,14 +136,14 @@ async def test_watching_survives_a_restart_of_the_daemon_and_gives_the_terminal_
 
 
 async def test_watching_for_programs_is_a_line_an_answer_whether_a_daemon_runs_or_not(
-    tmp_path: Path,
+    short_path: Path,
 ) -> None:
     command = [sys.executable, "-m", "gateway", "status", "--watch", "--json", "--socket"]
 
     async def handle(message: Message, peer: Peer) -> Message:
         return {"ok": True, "asked": message["verb"]}
 
-    path = tmp_path / "s"
+    path = short_path / "s"
     process = await asyncio.create_subprocess_exec(
         *command, str(path), stdout=subprocess.PIPE, cwd=ROOT, env=ENVIRONMENT
     )
@@ -159,9 +159,9 @@ async def test_watching_for_programs_is_a_line_an_answer_whether_a_daemon_runs_o
     assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
-def test_watching_needs_a_terminal(tmp_path: Path) -> None:
+def test_watching_needs_a_terminal(short_path: Path) -> None:
     shown = subprocess.run(
-        [sys.executable, "-m", "gateway", "status", "--watch", "--socket", str(tmp_path / "s")],
+        [sys.executable, "-m", "gateway", "status", "--watch", "--socket", str(short_path / "s")],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=ROOT,
         env={**ENVIRONMENT, "LANG": "C.UTF-8"}, check=False, timeout=60,
     )  # fmt: skip
