@@ -3,7 +3,10 @@
 import asyncio
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
@@ -20,6 +23,8 @@ from gateway.sim.bus import (
     unplug,
 )
 from gateway.sim.devices import SimDevice, jxbs_co, lx47le, qdy30a, sdm630
+from gateway.sim.line import Conduct, Wire, damaged, framed, manner_of
+from gateway.sim.loop import run_simulated
 
 
 def switchboard(unit: int) -> SimDevice:
@@ -202,3 +207,117 @@ async def test_bytes_that_are_not_modbus_end_the_connection_and_nothing_else() -
         assert bus.counts.bad_frames == 1
         ask = struct.pack(">HHHB", 1, 0, 6, 1) + request(3, 6, 1)
         assert (await exchange(bus, ask))[:9] == struct.pack(">HHHBBB", 1, 0, 5, 1, 3, 2)
+
+
+# --- the wire ----------------------------------------------------------------------------------
+
+
+def holding(unit: int, pdu: bytes) -> bytes:
+    _, start, count = struct.unpack(">BHH", pdu)
+    return struct.pack(f">BB{count}H", 3, 2 * count, *[unit << 8 | start] * count)
+
+
+def ask(unit: int, start: int = 0, count: int = 1) -> bytes:
+    return framed(struct.pack(">BBHH", unit, 3, start, count))
+
+
+def said(unit: int, start: int = 0, count: int = 1) -> bytes:
+    return framed(bytes([unit]) + holding(unit, request(3, start, count)))
+
+
+async def overhear(act: Callable[[Wire], None], conduct: Conduct, **how: Any) -> list[Any]:
+    """What the gateway hears, with the moment of its last bit, until the wire is quiet."""
+    heard: list[Any] = []
+    loop = asyncio.get_running_loop()
+    wire = Wire(
+        [holding, *how.pop("twins", [])],
+        9600,
+        emit=lambda data: heard.append((round(loop.time(), 6), data)),
+        manner=manner_of(conduct, Random(5)),
+        **how,
+    )
+    act(wire)
+    await asyncio.sleep(10)
+    return [wire, *heard]
+
+
+def test_a_reply_comes_after_request_silence_turnaround_and_its_own_time() -> None:
+    _, (at, data) = run_simulated(overhear(lambda wire: wire.hear(ask(1)), Conduct(0.02)))
+    assert data == said(1)
+    assert at == pytest.approx((8 + 3.5 + 7) / 960 + 0.02, abs=1e-5)
+
+
+def test_a_late_reply_collides_with_what_is_said_meanwhile() -> None:
+    def act(wire: Wire) -> None:
+        wire.hear(ask(1))
+        asyncio.get_running_loop().call_later(0.045, wire.hear, ask(2))  # into unit 1's reply
+
+    wire, *heard = run_simulated(overhear(act, Conduct(turnaround_s=0.03)))
+    assert [data == said(1) for _, data in heard] == [False]
+    assert (wire.counts.clashes, wire.counts.bad_frames) == (1, 1)
+
+
+def test_a_device_answers_in_the_order_it_was_asked() -> None:
+    waits = iter([1.0, 0.01])
+
+    def act(wire: Wire) -> None:
+        wire.manner = lambda _request, reply: [(next(waits), reply)]
+        wire.hear(ask(1, 10))
+        asyncio.get_running_loop().call_later(0.1, wire.hear, ask(1, 20))
+
+    _, *heard = run_simulated(overhear(act, Conduct()))
+    assert [data for _, data in heard] == [said(1, 10), said(1, 20)]
+
+
+def test_two_at_one_address_garble_each_other() -> None:
+    _, *heard = run_simulated(overhear(lambda wire: wire.hear(ask(1)), Conduct(), twins=[holding]))
+    assert len(heard) == 2
+    assert all(data != said(1) for _, data in heard)
+
+
+def test_an_echo_and_another_master_are_heard() -> None:
+    def act(wire: Wire) -> None:
+        wire.echoes = True
+        wire.hear(ask(1))
+        asyncio.get_running_loop().call_later(1, wire.ask, ask(2))
+
+    _, *heard = run_simulated(overhear(act, Conduct()))
+    assert [data for _, data in heard] == [ask(1), said(1), ask(2), said(2)]
+
+
+def test_bytes_come_in_pieces_as_long_as_the_adapter_collects_them() -> None:
+    _, *heard = run_simulated(
+        overhear(lambda wire: wire.hear(ask(1, 0, 20)), Conduct(), piece_s=0.016)
+    )
+    assert [len(data) for _, data in heard] == [15, 15, 15]
+    assert b"".join(data for _, data in heard) == said(1, 0, 20)
+
+
+@pytest.mark.parametrize(
+    ("conduct", "check"),
+    [
+        (Conduct(before=1.0), lambda data: data.endswith(said(1)) and len(data) > 7),
+        (Conduct(after=1.0), lambda data: data.startswith(said(1)) and len(data) > 7),
+        (Conduct(inside=1.0), lambda data: said(1) not in data and len(data) > 7),
+        (Conduct(cut=1.0), lambda data: said(1).startswith(data) and len(data) < 7),
+        (Conduct(damage=1.0), lambda data: data != said(1)),
+    ],
+)
+def test_a_conduct_does_what_it_says(conduct: Conduct, check: Callable[[bytes], bool]) -> None:
+    _, *heard = run_simulated(overhear(lambda wire: wire.hear(ask(1)), conduct))
+    assert check(b"".join(data for _, data in heard))
+
+
+def test_a_conduct_may_be_silent_or_late() -> None:
+    _, *heard = run_simulated(overhear(lambda wire: wire.hear(ask(1)), Conduct(silent=1.0)))
+    assert heard == []
+    late = Conduct(late=1.0, late_s=(3.0, 4.0))
+    _, (at, data) = run_simulated(overhear(lambda wire: wire.hear(ask(1)), late))
+    assert 3.0 < at < 4.1
+    assert data == said(1)
+
+
+def test_the_same_seed_damages_the_same_bytes() -> None:
+    frames = [[damaged(said(1), random) for _ in range(50)] for random in (Random(1), Random(1))]
+    assert frames[0] == frames[1]
+    assert len(set(frames[0])) > 30
