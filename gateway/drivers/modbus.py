@@ -157,7 +157,7 @@ class BusDoor:
 
         For the scheduler, which has better things to read meanwhile.
         """
-        if not self._late:
+        if not self._late and not self._heard:
             return 0
         if self._shape is None and self._loop.time() >= self._heard_at + self._gap_s:
             self._settle()
@@ -426,6 +426,9 @@ class BusDoor:
         if len(answered) == 1:  # a refusal may answer any of several
             del self._late[answered[0]]
             self._asked_by_others.discard(answered[0])
+        elif reply.kind is Kind.REPLY:
+            # nobody asked: two devices at one address, or one slower than `late_max`; it may again
+            self._is_late(reply.shape)
 
     def _on_connection(self, is_up: bool) -> None:
         """A port that is pulled while an answer is awaited ends the wait at once."""

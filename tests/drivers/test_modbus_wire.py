@@ -237,6 +237,20 @@ async def test_two_devices_at_one_address_garble_each_other_and_bring_no_wrong_v
 
 
 @simulated
+async def test_an_answer_that_nobody_asked_for_holds_its_shape():
+    """From a device slower than `late_max`, or the second at an address: it may come again."""
+    async with wired() as (wire, door):
+        await door.read(1, INPUT, 0, 2, TIMEOUT_MS)
+        wire.say(frame(1, 4, 7, 8))
+        await asyncio.sleep(0.1)
+        assert door.hold_ms(1, INPUT, 2) > 1_800, "so that the scheduler reads something else"
+        began = asyncio.get_running_loop().time()
+        assert await door.read(1, INPUT, 5, 2, TIMEOUT_MS) == [5, 6]
+        assert asyncio.get_running_loop().time() - began > 1.8
+        assert door.counts.foreign == 1
+
+
+@simulated
 async def test_cut_and_damaged_replies_are_counted_as_such():
     async with wired(lambda _request, reply: [(0.01, reply[:-1] + b"\x00")]) as (_, door):
         for start in range(4):
