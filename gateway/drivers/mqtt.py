@@ -17,6 +17,7 @@ import logging
 import socket
 import ssl
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ CONNECT_S = 5.0  # each: TCP and TLS, CONNACK, SUBACK
 PUBACK_S = 20.0
 SESSION_EXPIRY_S = 24 * 3600
 WILL_DELAY_S = 30
-SEND_BUFFER_BYTES = 16 * 1024  # an alarm never waits behind more than this
+SEND_BUFFER_BYTES = 64 * 1024  # the most that the outbox has on a link; on a slow one it has 16
 TCP_USER_TIMEOUT_MS = 15_000
 REMEMBER_311_S = 3600.0
 GUESS_311_S = 60.0  # the first time, then five times longer each
@@ -448,11 +449,26 @@ def _properties(packet_type: int) -> Any:
 
 
 def _wire(client: _Client, link: Link, loop: asyncio.AbstractEventLoop) -> None:
-    """Let paho's callbacks hand over to the event loop, and do nothing else."""
+    """Let paho's callbacks hand over to the event loop, and do nothing else.
+
+    The loop is woken once for all that came together: a wake-up costs more than a PUBACK.
+    """
+    handed: deque[Callable[[], None]] = deque()
+    is_woken = False
 
     def hand_over(function: Callable[..., None], *args: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(function, *args)
+        nonlocal is_woken
+        handed.append(partial(function, *args))
+        if not is_woken:
+            is_woken = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(take)
+
+    def take() -> None:
+        nonlocal is_woken
+        is_woken = False  # before looking: what comes from here on wakes again
+        while handed:
+            loop.call_soon(handed.popleft())  # each on its own: an error costs only itself
 
     def on_connect(_c: Any, _u: Any, flags: Any, code: ReasonCode, properties: Any) -> None:
         maximum = getattr(properties, "ReceiveMaximum", 65535)
