@@ -20,6 +20,7 @@ from gateway.sim.loop import NothingLeft, run_simulated
 from scripts.benchmarks import transactions
 from scripts.benchmarks.bus import kept, misses
 from scripts.benchmarks.replug import replug
+from scripts.benchmarks.sweep import stretch, sweep
 from scripts.benchmarks.transactions import attach, transact
 from tests.drivers.test_modbus import SILENCE_MS, eventually, mbap, open_descriptors, tcp_peer
 from tests.partners.modbus.line import Device, Port, frame, refusal
@@ -438,3 +439,16 @@ async def test_a_peer_with_one_place_gets_it_back_before_it_is_asked_for_it():
                 break
             await asyncio.sleep(0.05)
         assert open_descriptors() <= before
+
+
+# --- near the limit ---------------------------------------------------------------------------
+
+
+async def test_a_sweep_is_as_fast_as_the_wire_and_never_faster(tmp_path):
+    shares = await sweep(tmp_path, 115_200, 2)
+    assert all(0.1 < share <= 1.0 for share in shares), "0.85 on a quiet machine: scripts/bench"
+
+
+async def test_the_living_are_read_in_their_period_though_three_are_dead(tmp_path):
+    _, intervals = await stretch(tmp_path, 115_200, 3, 4)
+    assert len(intervals) >= 7
