@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlite_utils import Database, Migrations
+from gateway.store.versions import is_latest
 
 CHECK_BUDGET_S = 0.1
 CHECK_BYTES = 16 * 2**20  # a larger file may take seconds from a card: its records are read later
@@ -35,7 +35,7 @@ class FileSpec:
     path: Path
     page_bytes: int
     max_bytes: int
-    migrations: Migrations
+    schema: str  # of `gateway.store.tables`: core or readings
     settle_after_s: float
 
     @property
@@ -90,9 +90,11 @@ def open_file(spec: FileSpec) -> tuple[sqlite3.Connection, bool]:
         connection = connect(spec)
         try:
             is_checked = is_new or quick_check(connection, spec.path)
-            spec.migrations.apply(
-                Database(connection, execute_plugins=False, recursive_triggers=False)
-            )
+            if not is_latest(connection, spec.schema):
+                # loads sqlite-utils, which the years of ordinary starts do without
+                from gateway.store.tables import migrate  # noqa: PLC0415
+
+                migrate(connection, spec.schema)
         except BaseException:
             connection.close()
             raise

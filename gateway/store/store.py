@@ -12,7 +12,6 @@ from gateway.domain.events import FaultCleared, FaultRaised
 from gateway.domain.outcome import Outcome
 from gateway.domain.records import Batch, Lane, Range, Record
 from gateway.domain.site import StoreSpec
-from gateway.store import tables
 from gateway.store.files import DirectoryLock, FileSpec, StoreBusy
 from gateway.store.rows import Position
 from gateway.store.writer import SLOW_AFTER_S, FileStats, Hooks, Writer
@@ -146,10 +145,10 @@ async def open_store(
     await _take(lock)
     directory, ride_s = spec.directory, spec.commit_every_ms / 1000 + 2
     core = Writer(
-        FileSpec(directory / "core.db", 4096, core_bytes, tables.core, 1.0), epoch, lock, hooks
+        FileSpec(directory / "core.db", 4096, core_bytes, "core", 1.0), epoch, lock, hooks
     )
     readings = Writer(
-        FileSpec(directory / "readings.db", 1024, readings_bytes, tables.readings, ride_s),
+        FileSpec(directory / "readings.db", 1024, readings_bytes, "readings", ride_s),
         epoch, lock, hooks,
     )  # fmt: skip
     writers = (core, readings)

@@ -7,6 +7,8 @@ settling rewrites one small page instead of the record's.
 A migration that was released is never changed: add one (and its dump under tests/store/schemas).
 """
 
+import sqlite3
+
 from sqlite_utils import Database, Migrations
 
 core = Migrations("core")
@@ -74,3 +76,12 @@ def records_and_alarm_state(db: Database) -> None:
 @readings()
 def batches(db: Database) -> None:
     _create(db, _RECORD, _PENDING, _DAMAGED, _EPOCH, _READABLE)
+
+
+SCHEMAS = {"core": core, "readings": readings}
+
+
+def migrate(connection: sqlite3.Connection, schema: str) -> None:
+    """Bring a new or older file to the latest schema."""
+    database = Database(connection, execute_plugins=False, recursive_triggers=False)
+    SCHEMAS[schema].apply(database)

@@ -622,7 +622,7 @@ class Writer:
                 self._register(connection, name, set(known.values()))
         self._unsettled = _read_bounds(connection)
         self._publish_bounds()
-        if self.spec.migrations.name == "core":
+        if self.spec.schema == "core":
             self._load_alarms(connection)
 
     def _register(self, connection: sqlite3.Connection, epoch: str, taken: set[int]) -> None:

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import tables
 from gateway.store.files import (
     DirectoryLock,
     FileDamaged,
@@ -17,7 +16,7 @@ from gateway.store.files import (
 
 @pytest.fixture
 def spec(tmp_path: Path) -> FileSpec:
-    return FileSpec(tmp_path / "core.db", 1024, 2**20, tables.core, 1.0)
+    return FileSpec(tmp_path / "core.db", 1024, 2**20, "core", 1.0)
 
 
 def test_every_open_has_every_pragma(spec: FileSpec):
@@ -101,6 +100,6 @@ def _fill(spec: FileSpec) -> None:
 
 
 def test_a_connection_that_cannot_be_made_is_an_error_of_sqlite(tmp_path: Path):
-    spec = FileSpec(tmp_path / "absent" / "core.db", 1024, 2**20, tables.core, 1.0)
+    spec = FileSpec(tmp_path / "absent" / "core.db", 1024, 2**20, "core", 1.0)
     with pytest.raises(sqlite3.OperationalError):
         connect(spec)

@@ -5,7 +5,7 @@ import pytest
 from sqlite_utils import Database
 
 from gateway.domain.records import Lane
-from gateway.store import rows, tables
+from gateway.store import rows, tables, versions
 from gateway.store.rows import Position
 
 SCHEMAS = Path(__file__).with_name("schemas")
@@ -52,3 +52,13 @@ def test_people_can_read_the_identity_of_a_row():
     connection.execute("INSERT INTO pending VALUES (?)", (rows.id_of(Lane.A, Position(7, 42)),))
     found = connection.execute("SELECT lane, epoch, seq, is_settled FROM records ORDER BY lane")
     assert list(found) == [("A", "ep", 42, 0), ("B", "ep", 42, 1), ("R", "ep", 42, 1)]
+
+
+@pytest.mark.parametrize("name", LATEST)
+def test_what_a_file_must_have_is_what_the_migrations_make(name: str):
+    migrations, _ = LATEST[name]
+    assert versions.LATEST[name] == tuple(each.name for each in migrations._migrations)
+    connection = sqlite3.connect(":memory:")
+    assert not versions.is_latest(connection, name)
+    migrations.apply(Database(connection))
+    assert versions.is_latest(connection, name)
