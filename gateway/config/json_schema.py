@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gateway.config.kinds import read_kinds
+from gateway.config.kinds import Kinds
 from gateway.config.problems import Problem
 from gateway.config.quantities import KNOWN_UNITS, duration
 from gateway.config.schema import KindPart, ProfilePart, SiteFile
@@ -83,7 +83,7 @@ def json_schema(kind: FileKind, lang: Lang, shipped: Path) -> JsonSchema:
 def _offers(shipped: Path) -> Mapping[str, list[str]]:
     """What an editor can offer for a key."""
     found: list[Problem] = []
-    kinds, _ = read_kinds(shipped, found)
+    kinds = Kinds(shipped / "rules", found)
     return {
         "profile": sorted(path.stem for path in (shipped / "profiles").glob("*.yaml")),
         "kind": sorted(kinds),

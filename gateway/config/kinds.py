@@ -1,6 +1,7 @@
 """Kinds of points: their unit, their deadband and the default rules that come with them."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from gateway.config.quantities import Quantity
 from gateway.config.schema import KindPart, KindRulePart
 from gateway.config.tree import Tree, read_tree
 from gateway.config.validate import Settings, settings, validate
+
+NAMES = re.compile(r"^([a-z][a-z0-9_]*):", re.MULTILINE)  # kinds stand at the left margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +22,42 @@ class Kind:
     rules: Mapping[str, Settings]
 
 
-def read_kinds(shipped: Path, found: list[Problem]) -> tuple[dict[str, Kind], list[Tree]]:
-    """All kinds of `<shipped>/rules/*.yaml` by name, and the files they came from."""
-    kinds: dict[str, Kind] = {}
-    trees = []
-    for path in sorted((shipped / "rules").glob("*.yaml")):
-        tree = read_tree(path, f"config/rules/{path.name}", found)
-        if tree is not None:
-            trees.append(tree)
-            kinds |= {str(name): _kind(str(name), tree, found) for name in tree.data}
-    return kinds, trees
+class Kinds(Mapping[str, Kind]):
+    """All kinds of a folder of rules files; a file is read when one of its kinds is asked for.
+
+    A house uses a few kinds, and reading YAML is most of what a start costs on a small board.
+    Problems of a file are found when it is read.
+    """
+
+    def __init__(self, folder: Path, found: list[Problem]) -> None:
+        self._found = found
+        self._files = {
+            name: path
+            for path in sorted(folder.glob("*.yaml"))
+            for name in NAMES.findall(path.read_text(encoding="utf-8", errors="replace"))
+        }
+        self._kinds: dict[str, Kind] = {}
+        self._trees: dict[Path, Tree | None] = {}
+
+    @property
+    def trees(self) -> list[Tree]:
+        """The files that were read, by name."""
+        return [tree for _, tree in sorted(self._trees.items()) if tree is not None]
+
+    def __getitem__(self, name: str) -> Kind:
+        path = self._files[name]
+        if path not in self._trees:
+            tree = self._trees[path] = read_tree(path, f"config/rules/{path.name}", self._found)
+            if tree is not None:
+                names = [str(each) for each in tree.data]
+                self._kinds |= {each: _kind(each, tree, self._found) for each in names}
+        return self._kinds[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
 
 
 def _kind(name: str, tree: Tree, found: list[Problem]) -> Kind:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.config.buses import PlacedBus, read_buses, report_unused
 from gateway.config.devices import PlacedDevice, check_owner, read_devices
-from gateway.config.kinds import read_kinds
+from gateway.config.kinds import Kinds
 from gateway.config.plans import report_plan
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import Shelf
@@ -44,7 +44,7 @@ def load_site(path: Path, *, store_dir: Path | None = None) -> Loaded:
     tree = read_tree(path, str(path), found)
     if tree is None:
         return Loaded(None, tuple(found))
-    kinds, rule_trees = read_kinds(shipped_dir(), found)
+    kinds = Kinds(shipped_dir() / "rules", found)
     shelf = Shelf(path.parent, shipped_dir(), kinds)
     file = validate(SiteFile, tree, (), found)
     buses = read_buses(tree, found)
@@ -74,7 +74,7 @@ def load_site(path: Path, *, store_dir: Path | None = None) -> Loaded:
         offline_after_misses=file.offline_after_misses,
         detect_within_ms=None if file.site.limit is None else file.site.limit.detect_within,
         words=file.site.words,
-        sha=_sha([tree, *rule_trees, *shelf.trees]),
+        sha=_sha([tree, *kinds.trees, *shelf.trees]),
     )
     report_plan(site, tree, found)
     problems = _in_reading_order(found, tree.file)

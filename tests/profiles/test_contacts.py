@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.config.kinds import read_kinds
+from gateway.config.kinds import Kinds
 from gateway.config.shipped import shipped_dir
 from gateway.config.tree import read_tree
 from gateway.domain.points import Table
@@ -77,7 +77,7 @@ def test_fire_and_flowing_water_stay_until_somebody_resets_them(tmp_path):
 
 
 def test_each_default_rule_says_what_it_rests_on_and_what_to_do_in_both_languages():
-    kinds, _ = read_kinds(shipped_dir(), [])
+    kinds = Kinds(shipped_dir() / "rules", [])
     for kind in kinds.values():
         for name, given in kind.rules.items():
             assert given["basis"].value, name
