@@ -139,7 +139,7 @@ def test_the_same_occurrence_goes_on_when_it_comes_back_within_the_off_delay():
     assert alarm.state is RU
     again, recorded = play(quick, [(8_000, 310)], alarm)
     assert (again.state, recorded) == (UA, [(8_000, Transition.AGAIN)])
-    later, recorded = play(quick, [(20_000, 310)], alarm)
+    _, recorded = play(quick, [(20_000, 310)], alarm)
     assert recorded == [(20_000, Transition.RAISE)]
 
 
