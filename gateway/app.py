@@ -15,12 +15,13 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
 from gateway.core.blocks import ReadBlock, plan_blocks
 from gateway.core.detect import read_within_ms
+from gateway.core.health import measure, with_own_device
 from gateway.core.judge import judge
 from gateway.core.messages import now_body, points_body, read_body, sender_of, state_body
 from gateway.core.progress import (
@@ -34,14 +35,14 @@ from gateway.core.schedule import Schedule
 from gateway.core.state import State, house_of, open_alarms, shown_readings, state_of
 from gateway.core.step import Judge, step
 from gateway.core.tally import BusTally
-from gateway.core.view import alarms_view, devices_view, points_view
+from gateway.core.view import alarms_view, buses_view, devices_view, points_view
 from gateway.domain.events import LampTest, Restarted, Silence, Stopping
 from gateway.domain.moments import Now
 from gateway.domain.outcome import Outcome
 from gateway.domain.site import Broker, Bus, Site, Uplink
 from gateway.drivers import mqtt, systemd
 from gateway.drivers.clock import Clock
-from gateway.drivers.modbus import open_bus
+from gateway.drivers.modbus import BusCounts, open_bus
 from gateway.drivers.panel import Panel, open_panel, vars_of
 from gateway.drivers.sockets import Peer, serve
 from gateway.store.store import Store, open_store
@@ -50,6 +51,7 @@ from gateway.tasks.decide import decide
 from gateway.tasks.forward import Incoming, Link, broker_name, forward
 from gateway.tasks.inbox import Inbox
 from gateway.tasks.keep_time import keep_time
+from gateway.tasks.measure_self import measure_self
 from gateway.tasks.poll import Nudges, poll_bus
 from gateway.tasks.supervise import supervise
 from gateway.tasks.tail import tail
@@ -87,6 +89,17 @@ class Decided:
     state: State
 
 
+@dataclass(slots=True)
+class Figures:
+    """What the buses count: by device and answer, and by what was heard on the line."""
+
+    tallies: dict[str, BusTally]
+    heard: dict[str, BusCounts] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        return {bus: asdict(counts) for bus, counts in self.heard.items()}
+
+
 async def run(site: Site, options: Options, failpoints: Failpoints | None = None) -> None:
     """Run the daemon until SIGTERM or SIGINT. Raises StoreBusy when another one has the store."""
     failpoints = failpoints or Failpoints()
@@ -94,13 +107,14 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
     clock = Clock(site.store.directory / "clock")
     inbox = Inbox(clock.mono)
     epoch = secrets.token_hex(6)
-    sender = sender_of(site, epoch)
+    watched = with_own_device(site)  # what is judged and told; what is polled is the site's own
+    sender = sender_of(watched, epoch)
     beats = dict.fromkeys(["decider", *(bus.id for bus in site.buses)], clock.mono())
     incoming = Incoming()
     progress = Progress()
     link_stopping = asyncio.Event()
     nudges = {bus.id: Nudges() for bus in site.buses}
-    tallies = {bus.id: BusTally(clock.mono()) for bus in site.buses}
+    figures = Figures({bus.id: BusTally(clock.mono()) for bus in site.buses})
 
     async with AsyncExitStack() as files:
         lamps = files.enter_context(ExitStack())  # people first: lit before any disk is asked
@@ -125,11 +139,11 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 before_commit=failpoints.before_commit,
             )
         )
-        house = house_of(site, sender, VERSION, read_within_ms(site))
+        house = house_of(watched, sender, VERSION, read_within_ms(site))
         decided = Decided(state_of(house, store.restored.alarms, clock.now()))
         desk = Desk(
             inbox.put_first,
-            partial(_status, site, decided, panel, store, inbox, progress, clock),
+            partial(_status, site, decided, panel, store, inbox, progress, figures, clock),
             {
                 "uplink_status": partial(
                     _uplink_status, site=site, decided=decided, store=store,
@@ -189,11 +203,22 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                         clock,
                         nudges[bus.id],
                         partial(beat, bus.id),
-                        tallies[bus.id],
+                        figures,
                     ),
                 )
                 for bus in site.buses
             ]
+            producers.append(
+                start(
+                    group,
+                    "health",
+                    lambda: measure_self(
+                        lambda: measure(figures.tallies, figures.counts(), clock.mono()),
+                        put=inbox.put,
+                        sleep=asyncio.sleep,
+                    ),
+                )
+            )
             producers.append(start(group, "commands", partial(_answer, options.socket, desk)))
             helpers = [start(group, "time", partial(keep_time, clock.save, sleep=asyncio.sleep))]
             helpers.extend(_watched(group, start, beats, panel, clock))
@@ -222,7 +247,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                             software=VERSION,
                             site_sha=site.sha,
                         ),
-                        points=points_body(sender, site),
+                        points=points_body(sender, watched),
                         now_snapshot=partial(_now, decided, clock),
                         stopping=link_stopping,
                         reach=partial(mqtt.reach, uplink),
@@ -257,11 +282,12 @@ async def _poll(
     clock: Clock,
     nudges: Nudges,
     beat: Callable[[], None],
-    tally: BusTally,
+    figures: Figures,
 ) -> None:
     """Poll one bus through a door of its own."""
     devices = {device.id: device for device in site.devices if device.bus == bus.id}
     async with open_bus(bus) as door:
+        figures.heard[bus.id] = door.counts
 
         async def read(block: ReadBlock, timeout: int) -> list[int]:
             return await door.read(block.unit, block.table, block.start, block.count, timeout)
@@ -271,7 +297,7 @@ async def _poll(
             (block for device in devices.values() for block in plan_blocks(device, bus)),
             clock.mono(),
             hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
-            tally=tally,
+            tally=figures.tallies[bus.id],
             plan=lambda device, turnaround_ms: plan_blocks(devices[device], bus, turnaround_ms),
         )
         await poll_bus(
@@ -322,6 +348,7 @@ async def _status(
     store: Store,
     inbox: Inbox,
     progress: Progress,
+    figures: Figures,
     clock: Clock,
 ) -> Answer:
     """Everything `care-gateway status` shows."""
@@ -342,7 +369,8 @@ async def _status(
         },
         "alarms": alarms_view(state, now),
         "points": points_view(state, now),
-        "devices": devices_view(state),
+        "devices": devices_view(state, figures.tallies, now.mono_ms),
+        "buses": buses_view(figures.tallies, figures.counts(), now.mono_ms),
         "lanes": lanes_view(progress, stats.unsettled, now.mono_ms),
         "store": {
             file.name: {

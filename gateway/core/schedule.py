@@ -25,7 +25,7 @@ from typing import assert_never
 from gateway.core.blocks import ReadBlock, smallest_block, split_block, wire_ms
 from gateway.core.decode import decode_block, decode_failure
 from gateway.core.tally import BusTally
-from gateway.core.timing import Turnaround, learn, patience_ms
+from gateway.core.timing import Turnaround, is_slow, learn, patience_ms
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent, ReadFailure
 from gateway.domain.events import BlockRead
 from gateway.domain.site import Bus
@@ -319,7 +319,10 @@ class Schedule:
     def _learn(self, job: Job, took_ms: int) -> None:
         wire = wire_ms(job.block, self._bus)
         took = min(took_ms - wire, self._bus.timeout_ms)  # more was spent on opening the port
-        job.health.turnaround = learn(job.health.turnaround, took)
+        known = job.health.turnaround = learn(job.health.turnaround, took)
+        tally = self.tally.of(job.block.device)
+        tally.turnaround_ms = known.smoothed_ms
+        tally.is_slow = is_slow(known, self._bus.timeout_ms)
 
     def _answered(self, job: Job, now_ms: int) -> None:
         health = job.health

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from gateway.core import alarms
 from gateway.core.faults import fault_id, fault_rule
+from gateway.core.health import OWN_DEVICE
 from gateway.core.judge import Verdict, judge
 from gateway.core.panel import BOOT_TEST_MS, PanelAlarm, PanelView, signal_for
 from gateway.core.report import is_worth_reporting
@@ -591,7 +592,9 @@ def _signal(turn: Turn) -> Signal:
         alarms=tuple(shown),
         is_boot_test=test is not None,
         is_buffering=not (state.is_link_up and state.is_platform_present),
-        is_polling_ok=any(not device.is_offline for device in turn.devices.values()),
+        is_polling_ok=any(
+            not device.is_offline for name, device in turn.devices.items() if name != OWN_DEVICE
+        ),
         escalate_after_ms=turn.house.escalate_after_ms,
     )
     return signal_for(view, turn.state.signal, turn.now.mono_ms)

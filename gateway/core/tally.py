@@ -27,6 +27,8 @@ class Tally:
     exceptions: int = 0
     last_good_ms: int | None = None
     latencies: deque[int] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
+    turnaround_ms: float | None = None  # smoothed; None = not known yet
+    is_slow: bool = False  # it needs all the time that is configured
 
     def answered(self, took_ms: int, now_ms: int) -> None:
         self.requests += 1

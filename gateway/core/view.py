@@ -1,6 +1,10 @@
 """The state as plain data for the status screen: what a person wants to know of this moment."""
 
+from collections.abc import Mapping
+
+from gateway.core.health import OWN_DEVICE, bus_figures, device_figures
 from gateway.core.state import State, open_alarms, quality_now
+from gateway.core.tally import BusTally, Tally
 from gateway.core.turn import Turn, begin
 from gateway.domain.alarms import Alarm
 from gateway.domain.moments import Now
@@ -13,6 +17,8 @@ def points_view(state: State, now: Now) -> list[View]:
     """Every point with value, unit, quality and age in ms, in the order of the site."""
     rows: list[View] = []
     for device in state.house.devices.values():
+        if device.id == OWN_DEVICE:  # its figures stand with the buses and devices
+            continue
         known = state.devices.get(device.id)
         for point in device.points:
             last = known.points.get(point.id) if known else None
@@ -66,11 +72,14 @@ def _alarm_view(turn: Turn, alarm: Alarm, rule: Rule) -> View:
     }
 
 
-def devices_view(state: State) -> list[View]:
-    """Every device with its bus, unit and whether it answers."""
+def devices_view(state: State, tallies: Mapping[str, BusTally], mono_ms: int) -> list[View]:
+    """Every device with its bus and unit, whether it answers, how often and how fast."""
     rows: list[View] = []
     for device in state.house.devices.values():
+        if device.id == OWN_DEVICE:
+            continue
         known = state.devices.get(device.id)
+        tally = tallies[device.bus].of(device.id) if device.bus in tallies else Tally()
         rows.append(
             {
                 "id": device.id,
@@ -79,6 +88,18 @@ def devices_view(state: State) -> list[View]:
                 "place": device.place,
                 "is_offline": known.is_offline if known else None,
                 "misses": known.misses if known else 0,
+                **device_figures(tally, mono_ms),
+                "is_slow": tally.is_slow,
             }
         )
     return rows
+
+
+def buses_view(
+    tallies: Mapping[str, BusTally], counts: Mapping[str, Mapping[str, int]], mono_ms: int
+) -> list[View]:
+    """Every bus with its load in % of the last minute and what was heard on it."""
+    return [
+        {"id": bus, **bus_figures(tally, counts.get(bus, {}), mono_ms)}
+        for bus, tally in tallies.items()
+    ]
