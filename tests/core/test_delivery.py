@@ -458,3 +458,44 @@ def drain_into(machine: Delivering) -> int:
 
 TestDelivering = Delivering.TestCase
 TestDelivering.settings = settings(deadline=None, max_examples=100, stateful_step_count=40)
+
+
+def carried(bytes_per_ms: float, size: int = 5_000, count: int = 200) -> int:
+    """The most bytes on a link of this speed after it was learnt."""
+    box = opened()
+    now_ms, most, seq = 0, 0, 0
+    for _ in range(count):
+        while box.held < 60:
+            seq += 1
+            box.offer(key("R", seq), b"x" * size)
+        sent = send_all(box, now_ms)
+        most = box.on_link[1]
+        for one in sent:
+            now_ms += round(size / bytes_per_ms)
+            box.puback(one, 0, now_ms)
+        ack(box, *sent, now_ms=now_ms)
+    return most
+
+
+def test_a_fast_link_carries_more_at_once_and_a_slow_one_never_more_than_before():
+    assert carried(4) == 10_000  # 4 kB/s: 12 kB of readings, as while nothing is known
+    assert carried(30) == 10_000
+    assert 10_000 < carried(200) <= 200 * 200
+    assert carried(10_000) == 60_000  # 12 places of the 16, under the 60 kB
+
+
+def test_a_link_that_slows_down_is_soon_believed_and_a_new_one_is_not_known():
+    box = opened()
+    for seq in range(1, 130):
+        box.offer(key("R", seq), b"x" * 5_000)
+    now_ms = 0
+    for took_ms, fits in ((2, 2), (2, 2), (2, 5), (3_000, 12), (3_000, 6), (3_000, 3), (2, 2)):
+        sent = send_all(box, now_ms)
+        assert len(sent) >= fits if took_ms == 2 else len(sent) <= fits
+        now_ms += took_ms
+        for one in sent:
+            box.puback(one, 0, now_ms)
+    box.link_down()
+    box.link_up(now_ms, has_session=True)
+    box.heard(now_ms)
+    assert len(send_all(box, now_ms)) == 2
