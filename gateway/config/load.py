@@ -13,12 +13,13 @@ from gateway.config.kinds import Kinds
 from gateway.config.plans import report_plan
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import Shelf
-from gateway.config.rules import PlacedRule, fighting, late_warnings, site_rule
+from gateway.config.rules import Owned, PlacedRule, fighting, late_warnings, site_rule
 from gateway.config.schema import PanelPart, RulePart, SiteFile, TlsPart, UplinkPart
 from gateway.config.shipped import shipped_dir
 from gateway.config.tree import Tree, read_tree
 from gateway.config.validate import error, meant_by, settings, validate, value_of, warning
 from gateway.config.words import MEANINGS
+from gateway.core.health import OWN_DEVICE, own_points
 from gateway.domain.rules import Rule
 from gateway.domain.site import Broker, Device, PanelPins, SerialLine, Site, StoreSpec, Uplink
 from gateway.domain.text import Text
@@ -49,7 +50,7 @@ def load_site(path: Path, *, store_dir: Path | None = None) -> Loaded:
     file = validate(SiteFile, tree, (), found)
     buses = read_buses(tree, found)
     devices = read_devices(tree, buses, shelf, found)
-    rules = _rules(tree, file, devices, found)
+    rules = _rules(tree, file, buses, devices, found)
     report_unused(buses, _named(tree), found)
     panel = _panel(tree, buses, found)
     uplink = _uplink(tree, path.parent, found)
@@ -115,10 +116,17 @@ def _check_house(tree: Tree, file: SiteFile, found: list[Problem]) -> None:
 
 
 def _rules(
-    tree: Tree, file: SiteFile, devices: dict[str, PlacedDevice], found: list[Problem]
+    tree: Tree,
+    file: SiteFile,
+    buses: Mapping[str, PlacedBus],
+    devices: dict[str, PlacedDevice],
+    found: list[Problem],
 ) -> list[Rule]:
     rules = [placed for device in devices.values() for placed in device.rules]
     owned = {name: placed.owned for name, placed in devices.items()}
+    own = own_points([str(bus) for bus in buses], list(devices))
+    place = tree.place(("rules",), key=True)
+    owned[OWN_DEVICE] = Owned(OWN_DEVICE, "", {point.name: point for point in own}, place)
     first = {placed.rule.id: placed.place for placed in rules}
     for name in file.rules or ():
         where = ("rules", name)
