@@ -18,6 +18,7 @@ from gateway.config.validate import (
     value_of,
     warning,
 )
+from gateway.core.health import OWN_DEVICE
 from gateway.domain.points import Point
 from gateway.domain.readings import Quality
 from gateway.domain.rules import Above, Below, Condition, Is, Rule, Severity, Sound
@@ -94,7 +95,9 @@ def site_rule(
     device, _, point = str(said.value).partition(".")
     owned = devices.get(device)
     if owned is None or point not in owned.points:
-        ids = [f"{o.device}.{p}" for o in devices.values() for p in o.points]
+        is_own = device == OWN_DEVICE  # its figures are many: named only to who asks for one
+        meant = [o for o in devices.values() if (o.device == OWN_DEVICE) == is_own]
+        ids = [f"{o.device}.{p}" for o in meant for p in o.points]
         fact = Text(f"没有监测点 `{said.value}`", f"there is no point `{said.value}`")
         found.append(error(said.place, "unknown_point", fact, did_you_mean(said.value, ids)))
         return None

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks import bus, disk, drain, engine, latency, path, peak, start
+from scripts.benchmarks import bus, day, disk, drain, engine, latency, path, peak, start
 from scripts.benchmarks.figures import Figure, as_json, table
 from scripts.benchmarks.rig import CannotMeasure
 
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, tuple[Measure, Any, Any]] = {  # name -> what, whole plan,
     "peak": (peak.measure, peak.Plan(), peak.Plan(repeats=1, window_s=6)),
     "latency": (latency.measure, latency.Plan(), latency.Plan(alarms=30)),
     "bus": (bus.measure, bus.Plan(), bus.QUICK),
+    "day": (day.measure, day.Plan(), day.Plan(hours=0.25)),
     "drain": (drain.measure, drain.Plan(), drain.Plan(repeats=1, shapes=((500, 40),))),
     "disk": (disk.measure, disk.Plan(), disk.Plan(repeats=2, window_s=60)),
 }
