@@ -481,7 +481,7 @@ def test_a_fast_link_carries_more_at_once_and_a_slow_one_never_more_than_before(
     assert carried(4) == 10_000  # 4 kB/s: 12 kB of readings, as while nothing is known
     assert carried(30) == 10_000
     assert 10_000 < carried(200) <= 200 * 200
-    assert carried(10_000) == 60_000  # 12 places of the 16, under the 60 kB
+    assert carried(10_000) == 25_000  # five of 5 kB, under the 32 kB less the 4 kept for alarms
 
 
 def test_a_link_that_slows_down_is_soon_believed_and_a_new_one_is_not_known():
