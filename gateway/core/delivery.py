@@ -33,7 +33,8 @@ from gateway.domain.site import Delivery
 LINK_MESSAGES = 16
 LINK_BYTES = 16 * 1024
 LINK_WITHIN_MS = 200  # an alarm waits no longer behind what is on a link of steady speed
-LINK_BYTES_FAST = 32 * 1024  # if such a link drops to 4 kB/s, an alarm waits 8 s: GB 26875.1 says 10
+# If such a link drops to 4 kB/s, an alarm waits 8 s: GB 26875.1 says 10.
+LINK_BYTES_FAST = 32 * 1024
 KEPT_FOR_A_MESSAGES = 4
 KEPT_FOR_A_BYTES = 4 * 1024
 HELD_MESSAGES = 512
