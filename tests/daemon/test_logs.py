@@ -102,7 +102,9 @@ async def test_each_outage_is_one_line_down_and_one_line_up(tmp_path):
     quiet = [words for _, words, _ in said if words.split()[0] not in ("fault", "alarm", "link")]
     assert len(quiet) < 8, quiet
     (raised,) = [fields for _, words, fields in said if words == "alarm raised"]
-    assert (raised["place"], raised["value"], raised["limit"]) == ("1F 配电间", "600 mA", "300 mA")
+    value, unit = raised["value"].split()
+    assert (raised["place"], unit, raised["limit"]) == ("1F 配电间", "mA", "300 mA")
+    assert 590 < float(value) < 610  # a simulated probe is a little noisy
     (silent,) = [f for _, w, f in said if (w, f.get("fault")) == ("fault raised", "device_silent")]
     assert (silent["device"], silent["bus"], silent["place"]) == ("board", "hall", "1F 配电间")
 

@@ -338,7 +338,10 @@ async def _do(kit, store, model: Model, step) -> None:
             model.submit(lane, epoch, seq)
         case "settle", lane, epoch, (lo, hi):
             await store.flush()  # an ack follows the record's commit
-            store.settle([Range(Lane(lane), epoch, lo, hi)])
+            # an ack of what is not there yet is kept for it; what was never there does no harm
+            there = [seq for seq in range(lo, hi + 1) if (lane, epoch, seq) in model.kept]
+            never = Range(Lane(lane), epoch, 1_000 + lo, 1_000 + hi)
+            store.settle([*(Range(Lane(lane), epoch, seq, seq) for seq in there), never])
             model.settle(lane, epoch, lo, hi)
         case "read", lane, limit, skip:
             expected = model.unsettled(lane)
