@@ -200,7 +200,7 @@ def _note_points(
         return device  # nothing was wrong and nothing is: so it is nearly always
     enough = turn.house.offline_after_misses
     seen = {reading.point: points[reading.point] for reading in event.readings}
-    if device.misses >= enough:  # the device as a whole: that is its own fault, and says more
+    if device.is_offline or device.misses >= enough:  # the device as a whole: its own fault
         seen = {}
 
     def sort(

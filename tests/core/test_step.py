@@ -253,6 +253,16 @@ def test_words_that_make_no_sense_are_a_fault_and_no_alarm(play):
     assert play.transitions()[-1] == ("gateway/readings_invalid/board", "clear")
 
 
+def test_a_bus_that_goes_down_is_no_fault_of_single_points(play):
+    play.read(0, 100)
+    play.read(0, 5, name="load")
+    for ms in (1_000, 2_000):
+        play.fail(ms, DeviceSilent(3), "leak")
+    play.fail(3_000, BusDown("unplugged"), "leak", "load")
+    play.fail(4_000, BusDown("unplugged"), "leak", "load")
+    assert play.transitions() == [("gateway/bus_down/line", "raise")]
+
+
 @pytest.mark.parametrize("code", [0x0A, 0x0B])
 def test_a_bridge_that_cannot_reach_the_device_means_a_silent_device(play, code):
     for ms in (0, 1_000, 2_000):
