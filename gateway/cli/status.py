@@ -72,8 +72,6 @@ WORDS = {
     "is_up": Text("连通", "Up"),
     "unsettled": Text("条数", "Records"),
     "lane": Text("通道", "Lane"),
-    "requests": Text("请求", "Requests"),
-    "timeouts": Text("超时", "Timeouts"),
     "broker": Text("代理", "Broker"),
     "why": Text("原因", "Why"),
     "name": Text("名称", "Name"),
