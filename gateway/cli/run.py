@@ -40,7 +40,8 @@ def main(argv: Sequence[str], failpoints: Failpoints | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace, failpoints: Failpoints | None) -> int:
-    loaded = load_site(arguments.site, store_dir=arguments.store)
+    # what `check` says of load and detection times is not worth waiting for at every start
+    loaded = load_site(arguments.site, store_dir=arguments.store, is_timed=False)
     if loaded.site is None:
         errors = [problem for problem in loaded.problems if problem.is_error]
         sys.stderr.write(f"{render(errors, Lang(arguments.lang))}\n")

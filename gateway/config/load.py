@@ -35,11 +35,11 @@ class Loaded:
     problems: tuple[Problem, ...]
 
 
-def load_site(path: Path, *, store_dir: Path | None = None) -> Loaded:
+def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = True) -> Loaded:
     """Read the site file at `path` and all it refers to; every problem at once, none raised.
 
     `store_dir` wins over the file's `store.directory`. Relative paths in the file are relative
-    to the file.
+    to the file. `is_timed` looks at bus load and detection times too, which only ever warn.
     """
     found: list[Problem] = []
     tree = read_tree(path, str(path), found)
@@ -77,7 +77,7 @@ def load_site(path: Path, *, store_dir: Path | None = None) -> Loaded:
         words=file.site.words,
         sha=_sha([tree, *kinds.trees, *shelf.trees]),
     )
-    report_plan(site, tree, found)
+    report_plan(site, tree, found, is_timed=is_timed)
     problems = _in_reading_order(found, tree.file)
     is_wrong = any(problem.is_error for problem in problems)
     return Loaded(None if is_wrong else site, problems)

@@ -2,13 +2,16 @@
 
 from gateway.config.problems import Level, Place, Problem
 from gateway.config.tree import Tree
-from gateway.core.detect import PlanProblem, detection_problems
+from gateway.core.detect import PlanProblem, detection_problems, unreadable_points
 from gateway.domain.site import Site
 
 
-def report_plan(site: Site, tree: Tree, found: list[Problem]) -> None:
-    """Report buses with too much to do, rules over `detect_within`, points nobody can read."""
-    for problem in detection_problems(site):
+def report_plan(site: Site, tree: Tree, found: list[Problem], *, is_timed: bool) -> None:
+    """Report points nobody can read; if `is_timed`, also overloaded buses and late rules."""
+    problems = unreadable_points(site)
+    if is_timed and not problems:
+        problems = detection_problems(site)
+    for problem in problems:
         level = Level.ERROR if problem.is_error else Level.WARNING
         place = _place(problem, tree)
         found.append(Problem(place, level, problem.code, problem.fact, problem.advice, ()))

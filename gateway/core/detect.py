@@ -120,12 +120,15 @@ def plan_bus(site: Site, bus: Bus, hypothesis: Hypothesis) -> BusPlan:
         for block in plan_blocks(device, bus)
     )
     cost_of = {point.id: cost for cost in costs for point in cost.block.points}
-    detections = tuple(
-        _detection(rule, cost_of[rule.point], costs, bus, hypothesis)
-        for rule in site.rules
-        if rule.point in cost_of
-    )
-    return BusPlan(bus, costs, detections)
+    waits: dict[int, _Waits] = {}  # by block: the rules of a block wait alike
+    detections = []
+    for rule in site.rules:
+        own = cost_of.get(rule.point)
+        if own is not None:
+            if id(own) not in waits:
+                waits[id(own)] = _waits(own, costs, hypothesis)
+            detections.append(_detection(rule, own, waits[id(own)], bus, hypothesis))
+    return BusPlan(bus, costs, tuple(detections))
 
 
 def read_within_ms(site: Site) -> dict[str, int]:
@@ -137,26 +140,42 @@ def read_within_ms(site: Site) -> dict[str, int]:
     }
 
 
-def _detection(
-    rule: Rule, own: Cost, costs: Sequence[Cost], bus: Bus, hypothesis: Hypothesis
-) -> Detection:
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """How long a block can wait for its turn: as it is due, because of silence, and when nudged."""
+
+    due_ms: float
+    silence_ms: float
+    nudged_ms: float
+
+
+def _waits(own: Cost, costs: Sequence[Cost], hypothesis: Hypothesis) -> _Waits:
     period = own.block.period_ms
-    wait = _wait_ms(own, costs, hypothesis, period)
-    silence = _wait_ms(own, costs, hypothesis, period, _silence_ms(own, costs, hypothesis)) - wait
+    due = _wait_ms(own, costs, hypothesis, period)
+    silence = _silence_ms(own, costs, hypothesis)
+    return _Waits(
+        due,
+        _wait_ms(own, costs, hypothesis, period, silence) - due,
+        _wait_ms(own, costs, hypothesis, min(period, NUDGED_MS)),
+    )
+
+
+def _detection(rule: Rule, own: Cost, waits: _Waits, bus: Bus, hypothesis: Hypothesis) -> Detection:
+    period = own.block.period_ms
     late_ms = bus.late_ms if isinstance(bus.link, SerialLine) else 0
-    retry = hypothesis.lost * (own.lost_ms + late_ms + wait)
+    retry = hypothesis.lost * (own.lost_ms + late_ms + waits.due_ms)
     soon = min(period, max(NUDGED_MS, ceil(own.read_ms) + IDLE_MS))
-    once_more = soon + _wait_ms(own, costs, hypothesis, min(period, NUDGED_MS)) + own.read_ms
+    once_more = soon + waits.nudged_ms + own.read_ms
     point = next(point for point in own.block.points if point.id == rule.point)
     return Detection(
         rule=rule,
         bus=bus.id,
         sensor_ms=point.response_ms,
         period_ms=period,
-        wait_ms=ceil(wait),
+        wait_ms=ceil(waits.due_ms),
         read_ms=ceil(own.read_ms),
         retry_ms=ceil(retry),
-        silence_ms=ceil(silence),
+        silence_ms=ceil(waits.silence_ms),
         delay_ms=max(rule.for_ms, ceil((rule.min_samples - 1) * once_more)),
     )
 
@@ -174,13 +193,14 @@ def _wait_ms(
     """
     others = [cost for cost in costs if cost is not own]
     alarm = [cost for cost in others if cost.block.is_alarm_class]
-    nudged = sorted(alarm, key=lambda cost: -cost.read_ms)[: hypothesis.pending]
+    dear = sorted(alarm, key=lambda cost: -cost.read_ms)[: hypothesis.pending]
+    nudged = {id(cost) for cost in dear}
     plain = max((c.read_ms for c in others if not c.block.is_alarm_class), default=0.0)
     under_way = max((cost.read_ms for cost in others), default=0.0) + lump_ms
     probe = _probe_ms(own, costs) if hypothesis.silent else 0.0
     wait = under_way
     while True:
-        turns = [_turns(cost, wait, period_ms, is_nudged=cost in nudged) for cost in alarm]
+        turns = [_turns(cost, wait, period_ms, is_nudged=id(cost) in nudged) for cost in alarm]
         needed = under_way + sum(n * cost.read_ms for n, cost in zip(turns, alarm, strict=True))
         needed += (sum(turns) // (PLAIN_EVERY - 1) + 1) * plain
         if probe:
@@ -226,11 +246,11 @@ def _silence_ms(own: Cost, costs: Sequence[Cost], hypothesis: Hypothesis) -> flo
 
 
 def detection_problems(site: Site, hypothesis: Hypothesis | None = None) -> tuple[PlanProblem, ...]:
-    """Name every bus with too much to do, or with rules over the site's limit, and what helps."""
-    try:
-        plans = plan_site(site, hypothesis)
-    except ValueError as error:
-        return (_unreadable(str(error)),)
+    """Name every bus with too much to do, or with rules over the site's limit, and what helps.
+
+    Of a site that has no `unreadable_points`.
+    """
+    plans = plan_site(site, hypothesis)
     found: list[PlanProblem] = []
     for plan in plans:
         if plan.load > LOAD_WARNED:
@@ -239,6 +259,18 @@ def detection_problems(site: Site, hypothesis: Hypothesis | None = None) -> tupl
         late = [each for each in plan.detections if limit is not None and each.total_ms > limit]
         if limit is not None and late:
             found.append(_too_late(late, limit, plan))
+    return tuple(found)
+
+
+def unreadable_points(site: Site) -> tuple[PlanProblem, ...]:
+    """Name a point of each device that no single request can hold."""
+    bus_of = {bus.id: bus for bus in site.buses}
+    found = []
+    for device in site.devices:
+        try:
+            plan_blocks(device, bus_of[device.bus])
+        except ValueError as error:
+            found.append(_unreadable(str(error)))
     return tuple(found)
 
 

@@ -10,6 +10,7 @@ from gateway.core.detect import (
     plan_bus,
     plan_site,
     read_within_ms,
+    unreadable_points,
 )
 from gateway.domain.site import Bus, SerialLine, TcpLink
 from gateway.sim.day import line_site
@@ -112,7 +113,7 @@ def test_each_bus_over_the_limit_is_named_with_its_worst_rule_and_what_takes_lon
 def test_a_point_that_no_request_can_hold_is_an_error_and_no_exception():
     site = line_site(devices=1)
     (device,) = site.devices
-    (problem,) = detection_problems(replace(site, devices=(replace(device, max_registers=0),)))
+    (problem,) = unreadable_points(replace(site, devices=(replace(device, max_registers=0),)))
     assert problem.is_error
     assert problem.subject.startswith("d0.")
 
