@@ -1,6 +1,7 @@
 """What all tests share: nothing that they start may outlive them."""
 
 import ctypes
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("any machine")
+
+# A shell's background job ignores Ctrl-C, and so would every program that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 LEAVE_WITHIN_S = 10.0

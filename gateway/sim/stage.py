@@ -265,6 +265,7 @@ async def _live(
     def tell_act(did: Request, row: Row) -> None:
         tell("people", _did(did, row))
 
+    dead: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             helpers = [
@@ -302,8 +303,10 @@ async def _live(
             await _drain(look)
             for helper in helpers:
                 helper.cancel()
-    except* PartDied as died:
-        raise died.exceptions[0] from None
+    except* PartDied as several:
+        dead = several.exceptions[0]
+    if dead is not None:  # raised inside `except*`, Python 3.11.2 wraps it into a group again
+        raise dead
 
 
 async def _until_ready(ask: Callable[[Request], Awaitable[Row]], folder: Path) -> None:
