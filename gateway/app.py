@@ -63,6 +63,7 @@ log = logging.getLogger(__name__)
 VERSION = importlib.metadata.version("care-gateway")
 STOP_WITHIN_S = 5.0  # for the decider, for the disk and for the link, each
 CANCEL_AGAIN_S = 0.5
+PLAN_AFTER_S = 5.0  # the arithmetic takes a start's time on a small board, the watch has a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 before_commit=failpoints.before_commit,
             )
         )
-        house = house_of(watched, sender, VERSION, read_within_ms(site))
+        house = house_of(watched, sender, VERSION)
         decided = Decided(state_of(house, store.restored.alarms, clock.now()))
         desk = Desk(
             inbox.put_first,
@@ -220,7 +221,10 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 )
             )
             producers.append(start(group, "commands", partial(_answer, options.socket, desk)))
-            helpers = [start(group, "time", partial(keep_time, clock.save, sleep=asyncio.sleep))]
+            helpers = [
+                start(group, "time", partial(keep_time, clock.save, sleep=asyncio.sleep)),
+                start(group, "plan", partial(_plan_watch, site, decided)),
+            ]
             helpers.extend(_watched(group, start, beats, panel, clock))
             forwarding = None
             if site.uplink is not None:
@@ -273,6 +277,14 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
             await _end([*helpers, deciding, *([forwarding] if forwarding else [])])
     faulthandler.cancel_dump_traceback_later()
     log.info("stopped")
+
+
+async def _plan_watch(site: Site, decided: Decided) -> None:
+    """Let the decider watch the planned detection times, once the first values are out."""
+    await asyncio.sleep(PLAN_AFTER_S)
+    within = await asyncio.to_thread(read_within_ms, site)
+    house = replace(decided.state.house, read_within_ms=within)
+    decided.state = replace(decided.state, house=house)
 
 
 async def _poll(
