@@ -31,9 +31,10 @@ from gateway.core.progress import (
     link_view,
     parked_view,
 )
+from gateway.core.rulings import Judge
 from gateway.core.schedule import Schedule
 from gateway.core.state import State, house_of, open_alarms, shown_readings, state_of
-from gateway.core.step import Judge, step
+from gateway.core.step import step
 from gateway.core.tally import BusTally
 from gateway.core.view import alarms_view, buses_view, devices_view, points_view
 from gateway.domain.events import LampTest, Restarted, Silence, Stopping

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 from gateway.core.decode import decode_failure
+from gateway.core.device_faults import OTHERS_ASKED_MS
 from gateway.core.messages import sender_of
 from gateway.core.state import house_of, state_of
-from gateway.core.step import OTHERS_ASKED_MS, WATCH_FROM_MS, step
+from gateway.core.step import step
+from gateway.core.watch import WATCH_FROM_MS
 from gateway.domain import events
 from gateway.domain.alarms import AlarmState
 from gateway.domain.errors import BusDown, DeviceSilent

@@ -10,8 +10,9 @@ from itertools import pairwise
 import pytest
 
 from gateway.core.panel import BEATS, level_at, next_change_ms
+from gateway.core.people import FAULT_SILENCE_MS
 from gateway.core.state import state_of
-from gateway.core.step import FAULT_SILENCE_MS, step
+from gateway.core.step import step
 from gateway.domain import events
 from gateway.domain.errors import BusDown
 from gateway.domain.readings import Quality, Reading

@@ -1,0 +1,121 @@
+"""A block comes in: what is believed of it, what is remembered, what is worth reporting."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gateway.core.device_faults import is_long_gone, note_points, note_reply
+from gateway.core.report import is_worth_reporting
+from gateway.core.rulings import Judge, freeze_rules, judge_reading
+from gateway.core.state import DeviceState, PointState
+from gateway.core.turn import Turn
+from gateway.domain import events
+from gateway.domain.errors import BusDown
+from gateway.domain.points import Point
+from gateway.domain.readings import Quality, Reading
+
+GOOD = Quality.GOOD
+
+
+def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
+    device = turn.devices.get(event.device, DeviceState())
+    device = note_reply(turn, event, device)
+    points = dict(device.points)
+    known_points, rules_of = turn.house.points, turn.house.rules_of
+    reported = []
+    for raw in event.readings:
+        point = known_points.get(raw.point)
+        if point is None:
+            continue
+        known = points.get(raw.point)
+        reading = _believed(raw, point, known, device, points, turn)
+        points[raw.point], is_new = _remember(turn, point, known, reading)
+        if is_new:
+            reported.append(reading)
+        if raw.point in rules_of:
+            judge_reading(turn, reading, judge)
+    if device.is_offline:
+        reported.extend(_all_offline(turn, event, points))
+    device = note_points(turn, event, device, points)
+    turn.devices = {**turn.devices, event.device: replace(device, points=points)}
+    turn.reported = tuple(reported)
+
+
+def _believed(
+    raw: Reading,
+    point: Point,
+    known: PointState | None,
+    device: DeviceState,
+    points: dict[str, PointState],
+    turn: Turn,
+) -> Reading:
+    """The reading with the quality it deserves, given what else is known of the device."""
+    if raw.quality is GOOD and point.gate is None and point.stuck_after_ms is None:
+        return raw
+    if raw.quality is Quality.OFFLINE:
+        # one missed reply is no lost device yet; the number is gone either way
+        is_lost = device.is_offline or known is None
+        if known is not None and known.missing_since_ms is not None:
+            is_lost = is_lost or is_long_gone(
+                turn, known.misses + 1, known.missing_since_ms, point.period_ms
+            )
+        return replace(raw, quality=Quality.OFFLINE if is_lost else Quality.SUSPECT)
+    if raw.quality is not GOOD:
+        if raw.reason == "sentinel" and (known is None or known.reading.reason != "sentinel"):
+            return replace(raw, quality=Quality.SUSPECT)  # F2: one is suspect, more are a fault
+        return raw
+    if point.gate is not None:
+        gate = points.get(f"{point.device}.{point.gate.point}")
+        value = gate.reading.value if gate is not None else None
+        quality = point.gate.quality_at(None if isinstance(value, str) else value)
+        if quality is not Quality.GOOD:
+            return replace(raw, quality=quality, reason=f"gate:{point.gate.point}")
+    if (
+        point.stuck_after_ms is not None
+        and known is not None
+        and known.reading.value == raw.value
+        and turn.now.mono_ms - known.changed_ms > point.stuck_after_ms
+    ):
+        return replace(raw, quality=Quality.SUSPECT, reason="stuck")
+    return raw
+
+
+def _remember(
+    turn: Turn, point: Point, known: PointState | None, reading: Reading
+) -> tuple[PointState, bool]:
+    """The point's next state, and whether the reading is worth reporting."""
+    sent = known.sent if known else None
+    is_new = is_worth_reporting(point, sent, reading, turn.house.limits_of.get(point.id, ()))
+    changed = reading.mono_ms
+    if known is not None and (reading.value is None or known.reading.value == reading.value):
+        changed = known.changed_ms
+    mark = known.high_mark if known else None
+    if point.is_counter and isinstance(reading.value, int | float):
+        if mark is not None and reading.value < mark and reading.quality is Quality.GOOD:
+            fields = {"point": point.id, "from": mark, "to": reading.value}
+            turn.record_fact("counter_reset", fields)
+        mark = float(reading.value)
+    misses, missing_since = 0, None
+    if reading.value is None and reading.quality in (Quality.OFFLINE, Quality.SUSPECT):
+        misses = known.misses + 1 if known else 1
+        missing_since = reading.mono_ms
+        if known is not None and known.missing_since_ms is not None:
+            missing_since = known.missing_since_ms
+    kept = reading if is_new else sent
+    return PointState(reading, kept, changed, mark, misses, missing_since), is_new
+
+
+def _all_offline(
+    turn: Turn, event: events.BlockRead, points: dict[str, PointState]
+) -> Iterable[Reading]:
+    """A device that is offline is offline whole: also the points that this block did not hold."""
+    seen = {reading.point for reading in event.readings}
+    reason = "bus_down" if isinstance(event.failure, BusDown) else "silent"
+    device = turn.house.devices.get(event.device)
+    for point in device.points if device else ():
+        known = points.get(point.id)
+        if point.id in seen or (known and known.reading.quality is Quality.OFFLINE):
+            continue
+        reading = Reading(point.id, None, Quality.OFFLINE, turn.now.mono_ms, reason)
+        points[point.id], _ = _remember(turn, point, known, reading)
+        freeze_rules(turn, point.id)
+        yield reading

@@ -1,0 +1,84 @@
+"""Judge readings by their rules; a rule that fails costs itself only."""
+
+from collections.abc import Callable
+
+from gateway.core import alarms
+from gateway.core.judge import Verdict
+from gateway.core.own_faults import clear_fault, raise_fault
+from gateway.core.state import RuleTrouble
+from gateway.core.turn import Turn
+from gateway.domain.alarms import Alarm
+from gateway.domain.readings import Quality, Reading
+from gateway.domain.rules import Rule
+
+Judge = Callable[[Rule, Reading], Verdict]
+
+FROZEN = frozenset({Quality.OFFLINE, Quality.FAULT})  # freeze an alarm; others are passed over
+TROUBLE_WINDOW_MS = 60_000
+TROUBLES_ALLOWED = 2  # one more within the window and the rule is out of service
+
+
+def judge_reading(turn: Turn, reading: Reading, judge: Judge) -> None:
+    rules = turn.house.rules_of.get(reading.point)
+    if not rules:
+        return
+    if reading.quality in FROZEN:
+        freeze_rules(turn, reading.point)
+    for rule in rules:
+        trouble = turn.troubles.get(rule.id)
+        if trouble is not None and trouble.is_out_of_service:
+            continue
+        try:
+            _judge_by(turn, rule, reading, judge)
+        except Exception as error:  # noqa: BLE001 - design 2: one bad rule must not stop the others
+            _note_trouble(turn, rule, error)
+        else:
+            if trouble is not None:
+                _end_trouble(turn, rule, trouble)
+
+
+def _judge_by(turn: Turn, rule: Rule, reading: Reading, judge: Judge) -> None:
+    verdict = judge(rule, reading)
+    alarm = turn.alarms.get(rule.id)
+    if alarm is None:
+        if verdict is not Verdict.OVER:
+            return
+        alarm = Alarm(rule.id)
+    alarm, transition = alarms.take_sample(rule, alarm, verdict, reading, turn.now.mono_ms)
+    turn.record_transition(rule, alarm, transition)
+
+
+def freeze_rules(turn: Turn, point: str) -> None:
+    for rule in turn.house.rules_of.get(point, ()):
+        alarm = turn.alarms.get(rule.id)
+        if alarm is not None and not alarm.is_stale:
+            turn.put_alarm(alarms.freeze(alarm))
+
+
+def _note_trouble(turn: Turn, rule: Rule, error: Exception) -> None:
+    """The rule keeps its old state and is a fault; three failures in a minute put it out."""
+    before = turn.troubles.get(rule.id, RuleTrouble(()))
+    since = turn.now.mono_ms - TROUBLE_WINDOW_MS
+    failed = (*(moment for moment in before.failed_ms if moment > since), turn.now.mono_ms)
+    is_out = len(failed) > TROUBLES_ALLOWED
+    turn.troubles = {**turn.troubles, rule.id: RuleTrouble(failed, is_out)}
+    raise_fault(turn, "rule_failed", rule.id, f"{type(error).__name__}: {error}")
+    if is_out:
+        raise_fault(turn, "rule_out_of_service", rule.id, f"{len(failed)} failures in a minute")
+
+
+def _end_trouble(turn: Turn, rule: Rule, trouble: RuleTrouble) -> None:
+    """A rule that has worked for a minute again is no longer a fault."""
+    if turn.now.mono_ms - trouble.failed_ms[-1] >= TROUBLE_WINDOW_MS:
+        turn.troubles = {key: kept for key, kept in turn.troubles.items() if key != rule.id}
+        clear_fault(turn, "rule_failed", rule.id)
+
+
+def let_delays_end(turn: Turn) -> None:
+    """Let every on-delay and off-delay run out that is due."""
+    for alarm in list(turn.alarms.values()):
+        rule = turn.house.rule(alarm.rule)
+        if rule is not None:
+            moved, transition = alarms.pass_time(rule, alarm, turn.now.mono_ms)
+            if moved is not alarm:
+                turn.record_transition(rule, moved, transition)

@@ -1,0 +1,32 @@
+"""The state as the panel shows it."""
+
+from dataclasses import replace
+
+from gateway.core.health import OWN_DEVICE
+from gateway.core.panel import PanelAlarm, PanelView, signal_for
+from gateway.core.state import open_alarms
+from gateway.core.turn import Turn, sounding_since
+from gateway.domain.signals import Signal
+
+
+def signal_of(turn: Turn) -> Signal:
+    """What the panel shows after this turn."""
+    state = turn.state
+    shown = []
+    for alarm in open_alarms(replace(state, alarms=turn.alarms)) if turn.alarms else ():
+        rule = turn.house.rule(alarm.rule)
+        if rule is not None:
+            is_sounding = alarm.is_sounding(turn.now.mono_ms)
+            since = sounding_since(state, alarm)
+            shown.append(PanelAlarm(rule.severity, rule.sound, alarm.state, is_sounding, since))
+    test = state.lamp_test_until_ms
+    view = PanelView(
+        alarms=tuple(shown),
+        is_boot_test=test is not None,
+        is_buffering=not (state.is_link_up and state.is_platform_present),
+        is_polling_ok=any(
+            not device.is_offline for name, device in turn.devices.items() if name != OWN_DEVICE
+        ),
+        escalate_after_ms=turn.house.escalate_after_ms,
+    )
+    return signal_for(view, turn.state.signal, turn.now.mono_ms)

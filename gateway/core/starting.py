@@ -1,0 +1,35 @@
+"""The start of the daemon, and the moment at which its clock becomes right."""
+
+from dataclasses import replace
+
+from gateway.core.panel import BOOT_TEST_MS
+from gateway.core.turn import Turn
+from gateway.domain.alarms import AlarmState
+from gateway.domain.moments import Clk
+
+
+def note_clock(turn: Turn) -> None:
+    """When the clock becomes synchronised, an anchor lets readers correct this boot's records."""
+    now = turn.now
+    if now.clk is Clk.SYNC and turn.state.clk is not Clk.SYNC:
+        _anchor(turn)
+
+
+def _anchor(turn: Turn) -> None:
+    now = turn.now
+    turn.record_fact("anchor", {"utc": now.utc_ms, "err": now.err_ms, "mono": now.mono_ms})
+
+
+def restart(turn: Turn) -> None:
+    """Record the start, test the lamps, and let go of open alarms whose rule is no longer there."""
+    house = turn.house
+    turn.record_fact("boot", {"sw": house.software, "cfg": house.site_sha})
+    if turn.now.clk is Clk.SYNC:
+        _anchor(turn)
+    turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)
+    for alarm in list(turn.alarms.values()):
+        if house.rule(alarm.rule) is None:
+            fields = {"rule": alarm.rule, "alarm": alarm.occurrence, "state": alarm.state.value}
+            turn.record_fact("alarm_dropped", fields)
+            turn.changed[alarm.rule] = replace(alarm, state=AlarmState.N)
+            turn.alarms.pop(alarm.rule)

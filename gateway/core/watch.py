@@ -1,0 +1,40 @@
+"""Is what rules judge read as often as the plan said? If not, that is a fault of its own."""
+
+from dataclasses import replace
+
+from gateway.core.faults import fault_id
+from gateway.core.own_faults import clear_fault, raise_fault
+from gateway.core.state import DeviceState
+from gateway.core.turn import Turn
+
+WATCH_EVERY_MS = 1_000
+WATCH_FROM_MS = 30_000  # after the start: ports open, everything is read for the first time
+WATCH_MISSING_MS = 300_000  # a device that does not answer has its own fault; it is still asked
+
+
+def watch_now_and_then(turn: Turn) -> None:
+    if turn.now.mono_ms - turn.state.watched_ms >= WATCH_EVERY_MS:
+        turn.state = replace(turn.state, watched_ms=turn.now.mono_ms)
+        _watch_reads(turn)
+
+
+def _watch_reads(turn: Turn) -> None:
+    """One fault for a bus on which a point that a rule judges was not read when it should be."""
+    late: dict[str, list[str]] = {}
+    for rule_id, planned_ms in turn.house.read_within_ms.items():
+        rule = turn.house.rules[rule_id]
+        device = turn.house.points[rule.point].device
+        known = turn.devices.get(device, DeviceState())
+        point = known.points.get(rule.point)
+        is_missing = known.misses or (point is not None and point.misses)
+        within_ms = max(planned_ms, WATCH_MISSING_MS) if is_missing else planned_ms
+        read_ms = point.reading.mono_ms if point is not None else turn.state.started_ms
+        age_ms = turn.now.mono_ms - max(read_ms, turn.state.started_ms + WATCH_FROM_MS)
+        if age_ms > within_ms:
+            bus = turn.house.devices[device].bus
+            late.setdefault(bus, []).append(f"{rule.point} > {within_ms / 1000:.0f} s")
+    for bus in turn.house.devices_on:
+        if bus in late:
+            raise_fault(turn, "detection_late", bus, f"{len(late[bus])} rules, {late[bus][0]}")
+        elif fault_id("detection_late", bus) in turn.alarms:
+            clear_fault(turn, "detection_late", bus)
