@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from gateway.core import alarms, messages
 from gateway.core.state import DeviceState, House, RuleTrouble, State
 from gateway.domain.alarms import Alarm, AlarmState, Transition
+from gateway.domain.kept import Kept
 from gateway.domain.moments import Now
 from gateway.domain.outcome import Outcome, Reply
 from gateway.domain.readings import Reading
@@ -36,6 +37,7 @@ class Turn:
     troubles: Mapping[str, RuleTrouble] = field(default_factory=dict)
     devices: Mapping[str, DeviceState] = field(default_factory=dict)
     reported: tuple[Reading, ...] = ()
+    kept: dict[tuple[str, str], Kept] = field(default_factory=dict)
 
     def put_alarm(self, alarm: Alarm) -> None:
         """Remember an alarm; one in state N with no sound to keep is forgotten."""
@@ -80,6 +82,10 @@ class Turn:
         sender = self.house.sender
         body = messages.fact_body(sender, Lane.B, seq, kind=kind, at=self.now, fields=fields)
         self.records.append(Record(Lane.B, sender.epoch, seq, kind, self.now, body))
+
+    def keep(self, kind: str, key: str, body: str | None) -> None:
+        """Have it again after a restart: JSON, or None to forget it."""
+        self.kept[kind, key] = Kept(kind, key, body)
 
     def place_of(self, rule: Rule) -> str:
         """Where people shall go: the device's place; for a fault of a device, that device's."""
@@ -131,6 +137,7 @@ def end(turn: Turn, signal: Signal, *, is_last: bool) -> tuple[State, Outcome]:
         batch=batch,
         nudges=_nudges(turn),
         replies=tuple(turn.replies),
+        kept=tuple(turn.kept.values()),
     )
     return state, outcome
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.domain.alarms import Alarm
+from gateway.domain.kept import Kept
 from gateway.domain.records import Batch, Record
 from gateway.domain.signals import Signal
 
@@ -18,7 +19,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`alarms` are the changed ones: the store keeps them in the transaction of `records`.
+    """`alarms` and `kept` are what changed: the store keeps them in the transaction of `records`.
 
     `nudges` are point ids whose block shall be read within a second, because an alarm is pending.
     """
@@ -29,3 +30,4 @@ class Outcome:
     batch: Batch | None = None
     nudges: tuple[str, ...] = ()
     replies: tuple[Reply, ...] = ()
+    kept: tuple[Kept, ...] = ()
