@@ -57,6 +57,7 @@ class PanelAlarm:
     state: AlarmState
     is_sounding: bool
     raised_mono_ms: int
+    is_drill: bool = False  # of a drill or a test: the drill prefix sounds first
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,9 @@ class PanelView:
     """All that decides the signal.
 
     `is_buffering`: the platform does not get what we have. `is_polling_ok`: the decider runs and
-    has buses to hear from; False takes the green lamp away.
+    has buses to hear from; False takes the green lamp away. `is_post_check`: asked, unanswered.
+    `is_limited`: something is shelved, out of service or under test, or a drill runs (yellow
+    stands still). `round_overdue_since_ms` (mono): until the round is done or its window ends.
     """
 
     alarms: tuple[PanelAlarm, ...] = ()
@@ -72,6 +75,11 @@ class PanelView:
     is_buffering: bool = False
     is_polling_ok: bool = True
     escalate_after_ms: int = ESCALATE_AFTER_MS
+    is_post_check: bool = False
+    is_limited: bool = False
+    is_night: bool = False
+    round_overdue_since_ms: int | None = None
+    link_down_since_ms: int | None = None
 
 
 def signal_for(view: PanelView, previous: Signal | None, mono_ms: int) -> Signal:
