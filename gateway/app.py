@@ -142,7 +142,8 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
             )
         )
         house = house_of(watched, sender, VERSION)
-        decided = Decided(state_of(house, store.restored.alarms, clock.now()))
+        restored = store.restored
+        decided = Decided(state_of(house, restored.alarms, clock.now(), kept=restored.kept))
         desk = Desk(
             inbox.put_first,
             partial(_status, site, decided, panel, store, inbox, progress, figures, clock),

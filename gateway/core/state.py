@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from gateway.core.faults import rule_of_fault_id
 from gateway.core.messages import Sender
 from gateway.domain.alarms import Alarm, AlarmState
+from gateway.domain.kept import Kept
 from gateway.domain.moments import Clk, Now
 from gateway.domain.points import Point
 from gateway.domain.readings import Quality, Reading
@@ -137,9 +138,12 @@ class State:
     watched_ms: int = 0  # when the age of what rules judge was last looked at
     clk: Clk = Clk.NONE
     next_deadline_ms: int | None = None
+    kept: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (kind, key) as at start
 
 
-def state_of(house: House, alarms: Iterable[Alarm], now: Now) -> State:
+def state_of(
+    house: House, alarms: Iterable[Alarm], now: Now, *, kept: Iterable[Kept] = ()
+) -> State:
     """The state at start: what was open is open again, and no value is known yet.
 
     A running silence keeps its expiry. Over a reboot that needs a trusted wall clock; without
@@ -151,6 +155,7 @@ def state_of(house: House, alarms: Iterable[Alarm], now: Now) -> State:
         alarms={alarm.rule: _woken(alarm, now) for alarm in alarms if alarm.state.is_open},
         clk=now.clk,
         next_deadline_ms=now.mono_ms,
+        kept={(each.kind, each.key): each.body for each in kept if each.body is not None},
     )
 
 

@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from gateway.core.faults import fault_id
-from gateway.domain.alarms import Alarm
 from gateway.domain.events import FaultCleared, FaultRaised
 from gateway.domain.outcome import Outcome
 from gateway.domain.records import Batch, Lane, Range, Record
 from gateway.domain.site import StoreSpec
 from gateway.store.files import DirectoryLock, FileSpec, StoreBusy
+from gateway.store.reader import last_of_kind
+from gateway.store.remembered import Restored
 from gateway.store.rows import Position
 from gateway.store.writer import SLOW_AFTER_S, FileStats, Hooks, Writer
 
@@ -26,13 +27,6 @@ READY_WITHIN_S = 5.0
 CLOSE_WITHIN_S = 5.0
 LOOK_EVERY_S = 0.25
 _CODES = ("store_failing", "store_slow", "store_corrupt", "store_row_damaged", "task_failed")
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What was saved before this start; `alarms` is empty when the disk does not answer."""
-
-    alarms: tuple[Alarm, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +56,8 @@ class Store:
         """Hand over what one step decided; returns at once, also when a disk hangs or fails."""
         core = [record for record in outcome.records if record.lane is not Lane.R]
         batches = [record for record in outcome.records if record.lane is Lane.R]
-        if core or outcome.alarms:
-            self._core.submit(core, outcome.alarms, None)
+        if core or outcome.alarms or outcome.kept:
+            self._core.submit(core, outcome.alarms, None, outcome.kept)
         if batches or outcome.batch is not None:
             self._readings.submit(batches, (), outcome.batch)
 
@@ -77,6 +71,15 @@ class Store:
         file, not for the other one. Empty while that file fails.
         """
         return await asyncio.wrap_future(self._of(lane).unsettled(lane, after, limit, max_bytes))
+
+    async def last(self, kind: str, n: int, *, lane: Lane = Lane.B) -> list[Record]:
+        """The newest `n` durable records of a kind on a lane, newest first, settled or not.
+
+        Read beside the writers, in a thread: no commit waits for it. Empty when the file cannot
+        be read.
+        """
+        path = self._of(lane).spec.path
+        return await asyncio.to_thread(last_of_kind, path, lane, kind, n)
 
     def position(self, record: Record) -> Position:
         """Where a durable record stands in its lane; KeyError for one of an unknown epoch."""
@@ -158,7 +161,7 @@ async def open_store(
     try:
         ready = [asyncio.wrap_future(writer.ready) for writer in writers]
         await asyncio.wait(ready, timeout=READY_WITHIN_S)
-        restored = Restored(core.ready.result() if core.ready.done() else ())
+        restored = core.ready.result() if core.ready.done() else Restored()
         _clear_what_is_over(restored, writers, on_fault)
         yield Store(core, readings, restored)
     finally:

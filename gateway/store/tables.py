@@ -62,6 +62,16 @@ CREATE TABLE alarm_state (
 ) STRICT, WITHOUT ROWID
 """
 
+_KEPT = """
+CREATE TABLE kept (  -- what else the decider must know again after a restart
+  kind TEXT NOT NULL,
+  key TEXT NOT NULL,
+  body TEXT NOT NULL,  -- JSON
+  crc INTEGER NOT NULL,  -- CRC-32 of "kind/key/" and body
+  PRIMARY KEY (kind, key)
+) STRICT, WITHOUT ROWID
+"""
+
 
 def _create(db: Database, *statements: str) -> None:
     for statement in statements:
@@ -71,6 +81,11 @@ def _create(db: Database, *statements: str) -> None:
 @core()
 def records_and_alarm_state(db: Database) -> None:
     _create(db, _RECORD, _PENDING, _DAMAGED, _EPOCH, _READABLE, _ALARM_STATE)
+
+
+@core()
+def what_is_kept(db: Database) -> None:
+    _create(db, _KEPT)
 
 
 @readings()

@@ -7,7 +7,7 @@ older than this program (`gateway.store.tables`).
 import sqlite3
 
 LATEST = {
-    "core": ("records_and_alarm_state",),
+    "core": ("records_and_alarm_state", "what_is_kept"),
     "readings": ("batches",),
 }
 

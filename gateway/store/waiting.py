@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from gateway.domain.alarms import Alarm
+from gateway.domain.kept import Kept
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.records import Batch, Lane, Range, Record
 
@@ -26,6 +27,7 @@ class Waiting:
     thinned: deque[Batch] = field(default_factory=deque)  # older than all of `batches`
     readings: int = 0  # in `batches` and `thinned`
     alarms: dict[str, Alarm] = field(default_factory=dict)  # the latest of each rule
+    kept: dict[tuple[str, str], Kept] = field(default_factory=dict)  # the latest of each key
     settles: dict[Range, None] = field(default_factory=dict)  # an ordered set
     since: float | None = None
     dropped_records: int = 0
@@ -42,17 +44,25 @@ class Waiting:
     @property
     def is_urgent(self) -> bool:
         """Something that commits at once; settled ranges ride with it or wait for their time."""
-        return bool(self.alarms or self.batches or self.thinned or any(self.records.values()))
+        return bool(
+            self.alarms or self.kept or self.batches or self.thinned or any(self.records.values())
+        )
 
 
 def add(
-    waiting: Waiting, records: Iterable[Record], alarms: Iterable[Alarm], batch: Batch | None
+    waiting: Waiting,
+    records: Iterable[Record],
+    alarms: Iterable[Alarm],
+    batch: Batch | None,
+    kept: Iterable[Kept] = (),
 ) -> None:
     """Queue one submit, then keep the bounds."""
     for record in records:
         waiting.records[record.lane].append(record)
     for alarm in alarms:
         waiting.alarms[alarm.rule] = alarm
+    for each in kept:
+        waiting.kept[each.kind, each.key] = each
     if batch is not None:
         waiting.batches.append(batch)
         waiting.readings += len(batch.readings)
@@ -67,6 +77,7 @@ def put_back(failed: Waiting, newer: Waiting) -> None:
     newer.thinned.extendleft(reversed(failed.thinned))
     newer.readings += failed.readings
     newer.alarms = failed.alarms | newer.alarms
+    newer.kept = failed.kept | newer.kept
     newer.settles = failed.settles | newer.settles
     newer.since = failed.since if failed.since is not None else newer.since
     newer.dropped_records += failed.dropped_records

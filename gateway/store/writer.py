@@ -22,9 +22,9 @@ from typing import TypeVar
 
 from gateway.domain.alarms import Alarm
 from gateway.domain.events import FaultCleared, FaultRaised
+from gateway.domain.kept import Kept
 from gateway.domain.records import Batch, Lane, Range, Record
 from gateway.store import rows
-from gateway.store.alarms import alarm_from_json, alarm_to_json, is_forgettable
 from gateway.store.files import (
     DirectoryLock,
     FileSpec,
@@ -33,6 +33,7 @@ from gateway.store.files import (
     open_file,
     set_aside,
 )
+from gateway.store.remembered import Change, Remembered, Restored
 from gateway.store.rows import Position, Row, RowDamaged
 from gateway.store.waiting import Waiting, add, put_back
 
@@ -113,7 +114,7 @@ class _Commit:
     records: list[Record] = field(default_factory=list)
     fresh: list[tuple[Lane, Position]] = field(default_factory=list)
     epochs: dict[str, int] = field(default_factory=dict)
-    alarms: dict[str, Alarm | None] = field(default_factory=dict)
+    remembered: Change = field(default_factory=Change)
     settled: dict[tuple[Lane, int], int] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
 
@@ -124,7 +125,7 @@ class Writer:
     def __init__(self, spec: FileSpec, epoch: str, lock: DirectoryLock, hooks: Hooks) -> None:
         self.spec = spec
         self.epoch = epoch
-        self.ready: Future[tuple[Alarm, ...]] = Future()  # the alarms as last saved
+        self.ready: Future[Restored] = Future()
         self.ended: Future[None] = Future()
         self.busy_since: float | None = time.monotonic()  # monotonic s; None when idle
         self.is_failing = False
@@ -142,9 +143,7 @@ class Writer:
         self._has_ended = False
         self._connection: sqlite3.Connection | None = None
         self._unsettled: dict[tuple[Lane, int], _Bound] = {}
-        self._current: dict[str, Alarm] = {}  # what the file should say of each alarm
-        self._saved: dict[str, Alarm] = {}  # what it does say
-        self._must_resave = False  # the file that was opened may not say what `_current` says
+        self._remembered = Remembered()
         self._has_opened = False
         self._is_full = False
         self._retry_at = 0.0
@@ -164,10 +163,14 @@ class Writer:
     # -- called from the event loop; nothing here waits for the disk
 
     def submit(
-        self, records: Sequence[Record], alarms: Sequence[Alarm], batch: Batch | None
+        self,
+        records: Sequence[Record],
+        alarms: Sequence[Alarm],
+        batch: Batch | None,
+        kept: Sequence[Kept] = (),
     ) -> None:
         with self._changed:
-            add(self._waiting, records, alarms, batch)
+            add(self._waiting, records, alarms, batch, kept)
             if self._waiting.since is None:
                 self._waiting.since = time.monotonic()
             self._changed.notify()
@@ -348,8 +351,7 @@ class Writer:
 
     def _write(self, connection: sqlite3.Connection, work: Waiting) -> None:
         commit = _Commit()
-        alarms = {**self._current, **work.alarms} if self._must_resave else work.alarms
-        if not (alarms or work.is_urgent or work.settles):
+        if not (work.is_urgent or work.settles or self._remembered.must_resave):
             return
         encoded = self._encode(work, commit)
         connection.execute("BEGIN IMMEDIATE")
@@ -361,15 +363,13 @@ class Writer:
         if commit.fresh:  # an ack may come before the commit: alarms are also sent from memory
             for settled in work.settles:
                 self._settle_range(connection, settled, commit)
-        for alarm in alarms.values():
-            self._save_alarm(connection, alarm, commit)
+        commit.remembered = self._remembered.save(connection, work.alarms, work.kept)
+        commit.refused += commit.remembered.refused
         if self._hooks.before_commit is not None:
             self._hooks.before_commit(self.spec.name)
         started = time.monotonic()
         connection.execute("COMMIT")
         self._durations.append(time.monotonic() - started)
-        self._current.update(alarms)
-        self._must_resave = False
         self._remember(connection, commit)
 
     def _encode(self, work: Waiting, commit: _Commit) -> list[Record]:
@@ -414,21 +414,6 @@ class Writer:
         commit.epochs[epoch] = ordinal
         return ordinal
 
-    def _save_alarm(self, connection: sqlite3.Connection, alarm: Alarm, commit: _Commit) -> None:
-        if is_forgettable(alarm):
-            if alarm.rule in self._saved:
-                connection.execute("DELETE FROM alarm_state WHERE rule = ?", (alarm.rule,))
-                commit.alarms[alarm.rule] = None
-        elif self._saved.get(alarm.rule) != alarm:
-            try:
-                row = (alarm.rule, alarm.state.value, alarm_to_json(alarm))
-                connection.execute("INSERT OR REPLACE INTO alarm_state VALUES (?, ?, ?)", row)
-            except (ValueError, TypeError, AttributeError, sqlite3.ProgrammingError,
-                    sqlite3.InterfaceError) as error:  # fmt: skip
-                commit.refused.append(f"alarm {alarm.rule}: {error!r}")
-            else:
-                commit.alarms[alarm.rule] = alarm
-
     def _settle_range(
         self, connection: sqlite3.Connection, settled: Range, commit: _Commit
     ) -> None:
@@ -468,12 +453,7 @@ class Writer:
         self._bytes = _bytes_written()
         self._is_full = False
         self.ordinals = {**self.ordinals, **commit.epochs}
-        for rule, alarm in commit.alarms.items():
-            if alarm is None:
-                del self._saved[rule]
-                self._current.pop(rule, None)
-            else:
-                self._saved[rule] = alarm
+        self._remembered.confirm(commit.remembered)
         for lane, (ordinal, seq) in commit.fresh:
             bound = self._unsettled.setdefault((lane, ordinal), _Bound(seq, seq, 0))
             bound.lo, bound.hi = min(bound.lo, seq), max(bound.hi, seq)
@@ -623,7 +603,7 @@ class Writer:
         self._unsettled = _read_bounds(connection)
         self._publish_bounds()
         if self.spec.schema == "core":
-            self._load_alarms(connection)
+            self._load_remembered(connection)
 
     def _register(self, connection: sqlite3.Connection, epoch: str, taken: set[int]) -> None:
         """Note an epoch; a full disk must not keep the file from being read and drained."""
@@ -639,18 +619,14 @@ class Writer:
         else:
             self.ordinals = {**self.ordinals, epoch: ordinal}
 
-    def _load_alarms(self, connection: sqlite3.Connection) -> None:
-        saved: dict[str, Alarm] = {}
-        for rule, body in connection.execute("SELECT rule, body FROM alarm_state ORDER BY rule"):
-            try:
-                saved[rule] = alarm_from_json(body)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                why = f"alarm {rule}: {error!r}"
-                self._report(FaultRaised("store_row_damaged", self.spec.name, why))
-        self._saved = saved
-        if not self._has_opened and not self.ready.done():
-            self._current = dict(saved)
-        self._must_resave = self._has_opened and bool(self._current)
+    def _load_remembered(self, connection: sqlite3.Connection) -> None:
+        wrong = self._remembered.load(
+            connection,
+            is_start=not self._has_opened and not self.ready.done(),
+            is_first_open=not self._has_opened,
+        )
+        for why in wrong:
+            self._report(FaultRaised("store_row_damaged", self.spec.name, why))
 
     def _begin_anew(self, error: Exception) -> Exception | None:
         """Set the damaged file aside and say so; None, or why even that failed."""
@@ -658,7 +634,8 @@ class Writer:
             bad = set_aside(self.spec.path)
         except OSError as refusal:
             return refusal
-        self._unsettled, self._saved = {}, {}
+        self._unsettled = {}
+        self._remembered.forget_file()
         self._publish_bounds()
         detail = f"{error}; kept as {bad.name}"
         self._report(FaultRaised("store_corrupt", self.spec.name, detail))
@@ -689,7 +666,7 @@ class Writer:
 
     def _tell_ready(self) -> None:
         if not self.ready.done():
-            _resolve(self.ready, tuple(self._current.values()))
+            _resolve(self.ready, self._remembered.restored)
 
     def _report(self, fault: FaultRaised | FaultCleared) -> None:
         if isinstance(fault, FaultRaised):

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.domain.alarms import Alarm
 from gateway.domain.events import FaultCleared, FaultRaised
+from gateway.domain.kept import Kept
 from gateway.domain.moments import Clk, Now
 from gateway.domain.outcome import Outcome
 from gateway.domain.readings import Quality, Reading
@@ -51,9 +52,13 @@ class Kit:
         return Batch(epoch, seq, AT, tuple(readings))
 
     def outcome(
-        self, *records: Record, alarms: tuple[Alarm, ...] = (), batch: Batch | None = None
+        self,
+        *records: Record,
+        alarms: tuple[Alarm, ...] = (),
+        batch: Batch | None = None,
+        kept: tuple[Kept, ...] = (),
     ) -> Outcome:
-        return Outcome(QUIET, records=records, alarms=alarms, batch=batch)
+        return Outcome(QUIET, records=records, alarms=alarms, batch=batch, kept=kept)
 
     def encode(self, batch: Batch) -> bytes:
         return f"R {batch.epoch} {batch.seq} {len(batch.readings)}".encode()

@@ -9,7 +9,7 @@ from gateway.store import rows, tables, versions
 from gateway.store.rows import Position
 
 SCHEMAS = Path(__file__).with_name("schemas")
-LATEST = {"core": (tables.core, "core-1.sql"), "readings": (tables.readings, "readings-1.sql")}
+LATEST = {"core": (tables.core, "core-2.sql"), "readings": (tables.readings, "readings-1.sql")}
 
 
 def _schema(connection: sqlite3.Connection) -> str:

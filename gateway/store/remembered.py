@@ -1,0 +1,181 @@
+"""What the decider knows again after a restart: the alarms and what is `kept`.
+
+Two sides of each: what the file should say and what it does say. They differ after a file was
+replaced, or read back older than what was confirmed; the next commit then writes the difference.
+"""
+
+import sqlite3
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from gateway.domain.alarms import Alarm
+from gateway.domain.kept import Kept
+from gateway.store.alarms import alarm_from_json, alarm_to_json, is_forgettable
+
+K = TypeVar("K")
+V = TypeVar("V")
+Key = tuple[str, str]  # kind, key
+
+_UNWRITABLE = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was saved before this start; empty when the disk does not answer."""
+
+    alarms: tuple[Alarm, ...] = ()
+    kept: tuple[Kept, ...] = ()  # every body is text
+
+
+@dataclass(slots=True)
+class Change:
+    """What one transaction wrote of it; None = deleted. Counts once the transaction is durable."""
+
+    alarms: dict[str, Alarm | None] = field(default_factory=dict)
+    kept: dict[Key, Kept | None] = field(default_factory=dict)
+    asked_alarms: Mapping[str, Alarm] = field(default_factory=dict)
+    asked_kept: Mapping[Key, Kept] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+
+
+class Remembered:
+    """Used by the writer's thread only."""
+
+    def __init__(self) -> None:
+        self._alarms: dict[str, Alarm] = {}  # what the file should say
+        self._kept: dict[Key, Kept] = {}
+        self._saved_alarms: dict[str, Alarm] = {}  # what it does say
+        self._saved_kept: dict[Key, Kept] = {}
+        self._must_resave = False  # the file that was opened may not say what it should
+
+    @property
+    def restored(self) -> Restored:
+        return Restored(tuple(self._alarms.values()), tuple(self._kept.values()))
+
+    @property
+    def must_resave(self) -> bool:
+        return self._must_resave
+
+    def load(
+        self, connection: sqlite3.Connection, *, is_start: bool, is_first_open: bool
+    ) -> list[str]:
+        """Read what the file says; what is wrong with rows that cannot be read.
+
+        At the start that is also what it should say. Later this process knows better.
+        """
+        alarms, wrong_alarms = _read_alarms(connection)
+        kept, wrong_kept = _read_kept(connection)
+        self._saved_alarms, self._saved_kept = alarms, kept
+        if is_start:
+            self._alarms, self._kept = dict(alarms), dict(kept)
+        self._must_resave = not is_first_open and bool(self._alarms or self._kept)
+        return [*wrong_alarms, *wrong_kept]
+
+    def forget_file(self) -> None:
+        """The file is gone: nothing is saved of what should be."""
+        self._saved_alarms, self._saved_kept = {}, {}
+
+    def save(
+        self,
+        connection: sqlite3.Connection,
+        alarms: Mapping[str, Alarm],
+        kept: Mapping[Key, Kept],
+    ) -> Change:
+        """Write what differs from what the file says, within the caller's transaction."""
+        if self._must_resave:
+            alarms, kept = {**self._alarms, **alarms}, {**self._kept, **kept}
+        change = Change(asked_alarms=alarms, asked_kept=kept)
+        for alarm in alarms.values():
+            self._save_alarm(connection, alarm, change)
+        for each in kept.values():
+            self._save_kept(connection, each, change)
+        return change
+
+    def confirm(self, change: Change) -> None:
+        """The transaction of `change` is durable."""
+        self._alarms.update(change.asked_alarms)
+        self._kept.update(change.asked_kept)
+        self._must_resave = False
+        for rule, alarm in change.alarms.items():
+            _put(self._saved_alarms, rule, alarm)
+        for key, each in change.kept.items():
+            _put(self._saved_kept, key, each)
+        for rule, alarm in change.asked_alarms.items():
+            if is_forgettable(alarm):
+                del self._alarms[rule]
+        for key, each in change.asked_kept.items():
+            if each.body is None:
+                del self._kept[key]
+
+    def _save_alarm(self, connection: sqlite3.Connection, alarm: Alarm, change: Change) -> None:
+        if is_forgettable(alarm):
+            if alarm.rule in self._saved_alarms:
+                connection.execute("DELETE FROM alarm_state WHERE rule = ?", (alarm.rule,))
+                change.alarms[alarm.rule] = None
+        elif self._saved_alarms.get(alarm.rule) != alarm:
+            try:
+                row = (alarm.rule, alarm.state.value, alarm_to_json(alarm))
+                connection.execute("INSERT OR REPLACE INTO alarm_state VALUES (?, ?, ?)", row)
+            except _UNWRITABLE as error:
+                change.refused.append(f"alarm {alarm.rule}: {error!r}")
+            else:
+                change.alarms[alarm.rule] = alarm
+
+    def _save_kept(self, connection: sqlite3.Connection, kept: Kept, change: Change) -> None:
+        key = kept.kind, kept.key
+        if kept.body is None:
+            if key in self._saved_kept:
+                connection.execute("DELETE FROM kept WHERE kind = ? AND key = ?", key)
+                change.kept[key] = None
+        elif self._saved_kept.get(key) != kept:
+            try:
+                row = (*key, kept.body, _crc_of(kept.kind, kept.key, kept.body))
+                connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)", row)
+            except (*_UNWRITABLE, sqlite3.IntegrityError) as error:
+                change.refused.append(f"kept {kept.kind} {kept.key}: {error!r}")
+            else:
+                change.kept[key] = kept
+
+
+def _put(said: dict[K, V], key: K, value: V | None) -> None:
+    if value is None:
+        said.pop(key, None)
+    else:
+        said[key] = value
+
+
+def _read_alarms(connection: sqlite3.Connection) -> tuple[dict[str, Alarm], list[str]]:
+    found: dict[str, Alarm] = {}
+    wrong: list[str] = []
+    select = "SELECT CAST(rule AS BLOB), CAST(body AS BLOB) FROM alarm_state ORDER BY rule"
+    for rule, body in connection.execute(select):  # as bytes: bent text must not end the reading
+        try:
+            found[rule.decode()] = alarm_from_json(body.decode())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            wrong.append(f"alarm {rule.decode(errors='replace')}: {error!r}")
+    return found, wrong
+
+
+def _read_kept(connection: sqlite3.Connection) -> tuple[dict[Key, Kept], list[str]]:
+    found: dict[Key, Kept] = {}
+    wrong: list[str] = []
+    select = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB), crc FROM kept"
+    for kind, key, body, crc in connection.execute(f"{select} ORDER BY kind, key"):
+        if zlib.crc32(b"/".join((kind, key, body))) == crc:
+            found[kind.decode(), key.decode()] = Kept(kind.decode(), key.decode(), body.decode())
+        else:
+            name = b" ".join((kind, key)).decode(errors="replace")
+            wrong.append(f"kept {name}: CRC differs")
+    return found, wrong
+
+
+def _crc_of(kind: str, key: str, body: str) -> int:
+    return zlib.crc32(f"{kind}/{key}/{body}".encode())
