@@ -28,6 +28,7 @@ from gateway.core.tally import BusTally
 from gateway.core.timing import Turnaround, is_slow, learn, patience_ms
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent, ReadFailure
 from gateway.domain.events import BlockRead
+from gateway.domain.readings import Reading
 from gateway.domain.site import Bus
 
 SILENT_AFTER = 2  # timeouts in a row; one for a device that has not answered yet
@@ -224,7 +225,7 @@ class Schedule:
                 self._keep_whole(job)
                 readings = decode_block(job.block, outcome, now_ms)
                 self._replan(job, now_ms)
-                return [BlockRead(job.block.bus, job.block.device, readings)]
+                return [_read(job.block, readings, outcome)]
             case _:
                 assert_never(outcome)
 
@@ -421,6 +422,12 @@ def _is_probe_due(job: Job, now_ms: int) -> bool:
 
 def _probe_at(job: Job) -> int:
     return job.health.probe_at_ms if job.health.is_silent else job.due_ms
+
+
+def _read(block: ReadBlock, readings: tuple[Reading, ...], words: Words) -> BlockRead:
+    return BlockRead(
+        block.bus, block.device, readings, table=block.table, start=block.start, words=words
+    )
 
 
 def _failed(block: ReadBlock, failure: ReadFailure, mono_ms: int) -> BlockRead:

@@ -1,19 +1,27 @@
 """Everything that can come into the decider, as one closed union."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from gateway.domain.errors import ReadFailure
+from gateway.domain.points import Table
 from gateway.domain.readings import Reading
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRead:
-    """One block came back decoded, or failed (`failure`; then the readings carry bad quality)."""
+    """One block came back decoded, or failed (`failure`; then the readings carry bad quality).
+
+    `words` are the raw ones of the reply, from wire address `start` of `table` on: evidence.
+    """
 
     bus: str
     device: str
     readings: tuple[Reading, ...]
     failure: ReadFailure | None = None
+    table: Table | None = field(default=None, compare=False)
+    start: int = field(default=0, compare=False)
+    words: Sequence[int] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
