@@ -100,6 +100,86 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class DrillStarted:
+    """演练: `by` leads it. Each of `rules` raises an alarm of the drill, none of its own."""
+
+    by: str
+    scenario: str
+    scope: str = ""
+    rules: tuple[str, ...] = ()
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DrillEnded:
+    by: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PointTestStarted:
+    """测试: a technician works on one point; its readings are not to be believed."""
+
+    by: str
+    point: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PointTestEnded:
+    by: str
+    point: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PostCheckAsked:
+    """查岗: somebody shall answer at the duty desk. `id` says which, however often it comes.
+
+    `asked_ms` is the UTC at which the platform asked, where it says so: a command that was held up
+    for longer than `within_ms` is not asked any more.
+    """
+
+    id: str
+    source: str  # `platform` or `local`
+    within_ms: int
+    asked_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PostCheckAnswered:
+    by: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NightPlanned:
+    """What shall happen in one night, in UTC ms; a plan for a night that has one is passed over."""
+
+    night: str  # the date of its evening
+    until_ms: int
+    self_test_ms: int | None = None
+    post_checks_ms: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTestAsked:
+    """Run the silent self-test now."""
+
+    by: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageReached:
+    """The self-test's value came to a stage outside of the decider: panel, store, uplink."""
+
+    stage: str
+    key: str  # of the self-test, as in `modes.SelfTest`
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Restarted:
     """First event after start: the lamp test runs, open alarms sound again."""
 
@@ -116,5 +196,7 @@ class Stopping:
 
 Event = (
     BlockRead | Silence | Acknowledge | Reset | LampTest | FaultRaised | FaultCleared | LinkChanged
-    | PlatformChanged | Receipt | Restarted | Ticked | Stopping
+    | PlatformChanged | Receipt | Restarted | Ticked | Stopping | DrillStarted | DrillEnded
+    | PointTestStarted | PointTestEnded | PostCheckAsked | PostCheckAnswered | NightPlanned | SelfTestAsked
+    | StageReached
 )  # fmt: skip

@@ -28,6 +28,23 @@ class Now:
     err_ms: int | None
     boot: str
 
+    @property
+    def is_trusted(self) -> bool:
+        """True when the wall clock is right enough to count time over a reboot."""
+        return self.utc_ms is not None and self.clk in (Clk.SYNC, Clk.HOLD)
+
     def utc_of(self, mono_ms: int) -> int | None:
         """UTC ms of an earlier or later monotonic moment of the same boot, as known now."""
         return None if self.utc_ms is None else self.utc_ms + (mono_ms - self.mono_ms)
+
+
+def carried(mono_ms: int, noted: Now, now: Now) -> int | None:
+    """A monotonic moment that was noted at `noted`, on the clock of `now`.
+
+    The same boot: as it is. Another boot: by the wall clock, where both can be trusted, else None.
+    """
+    if noted.boot == now.boot:
+        return mono_ms
+    if noted.utc_ms is None or now.utc_ms is None or not (noted.is_trusted and now.is_trusted):
+        return None
+    return now.mono_ms + (mono_ms - noted.mono_ms) - (now.utc_ms - noted.utc_ms)
