@@ -21,6 +21,7 @@ from pathlib import Path
 
 from gateway.core.blocks import ReadBlock, plan_blocks
 from gateway.core.detect import read_within_ms
+from gateway.core.duty import duty_view
 from gateway.core.health import measure, with_own_device
 from gateway.core.judge import judge
 from gateway.core.messages import now_body, points_body, read_body, sender_of, state_body
@@ -40,6 +41,7 @@ from gateway.core.view import alarms_view, buses_view, devices_view, points_view
 from gateway.domain.events import LampTest, Restarted, Silence, Stopping
 from gateway.domain.moments import Now
 from gateway.domain.outcome import Outcome
+from gateway.domain.records import Lane
 from gateway.domain.site import Broker, Bus, Site, Uplink
 from gateway.drivers import mqtt, systemd
 from gateway.drivers.clock import Clock
@@ -57,6 +59,7 @@ from gateway.tasks.poll import Nudges, poll_bus
 from gateway.tasks.supervise import supervise
 from gateway.tasks.tail import tail
 from gateway.tasks.tell import tell
+from gateway.tasks.watch import Changes, Watch
 from gateway.tasks.watchdog import feed_watchdog
 
 log = logging.getLogger(__name__)
@@ -64,6 +67,7 @@ log = logging.getLogger(__name__)
 VERSION = importlib.metadata.version("care-gateway")
 STOP_WITHIN_S = 5.0  # for the decider, for the disk and for the link, each
 CANCEL_AGAIN_S = 0.5
+MAX_CONSOLES = 4  # one is usual; a fifth is told that it is busy
 PLAN_AFTER_S = 5.0  # the arithmetic takes a start's time on a small board, the watch has a minute
 
 
@@ -72,6 +76,7 @@ class Options:
     """How this process meets the machine."""
 
     socket: Path
+    console: Path | None = None  # a second socket, where one can watch and nothing else
     gpio: str = "auto"
     panel_log: Path | None = None
 
@@ -144,6 +149,8 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
         house = house_of(watched, sender, VERSION)
         restored = store.restored
         decided = Decided(state_of(house, restored.alarms, clock.now(), kept=restored.kept))
+        changes = Changes()
+        watch = Watch(changes, partial(_duty, site, decided, store, progress, clock), clock.mono)
         desk = Desk(
             inbox.put_first,
             partial(_status, site, decided, panel, store, inbox, progress, figures, clock),
@@ -153,12 +160,17 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                     progress=progress, clock=clock,
                 ),
                 "uplink_tail": partial(tail, progress=progress, clock=clock.now),
+                "watch": watch,
             },
         )  # fmt: skip
 
         def submit(outcome: Outcome) -> None:
             store.submit(outcome)
             incoming.submitted(outcome.records)
+
+        def told(before: State, after: State, outcome: Outcome) -> None:
+            changes.note(before, after, outcome)
+            tell(before, after, outcome)
 
         def beat(name: str) -> None:
             beats[name] = clock.mono()
@@ -188,7 +200,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                     submit=submit,
                     nudge=nudge,
                     answer=desk.answer,
-                    tell=tell,
+                    tell=told,
                     beat=beat_of_decider,
                     clock=clock.now,
                     step=partial(step, judge=failpoints.judge),
@@ -223,6 +235,10 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 )
             )
             producers.append(start(group, "commands", partial(_answer, options.socket, desk)))
+            if options.console is not None:
+                producers.append(
+                    start(group, "watched", partial(_be_watched, options.console, watch))
+                )
             helpers = [
                 start(group, "time", partial(keep_time, clock.save, sleep=asyncio.sleep)),
                 start(group, "plan", partial(_plan_watch, site, decided)),
@@ -335,6 +351,19 @@ async def _answer(socket: Path, desk: Desk) -> None:
         await asyncio.Event().wait()
 
 
+async def _be_watched(socket: Path, watch: Watch) -> None:
+    """Answer the console, whose user is a stranger: it may look, and not often."""
+
+    async def handle(request: Request, _peer: Peer) -> Answer:
+        if request.get("verb") != "watch":
+            return {"ok": False, "code": "not_allowed", "error": "here one can only watch"}
+        return {"ok": True, **await watch(request)}
+
+    # Open to every user of this machine: it shows what the page shows to everyone in the house.
+    async with serve(socket, handle, mode=0o666, max_peers=MAX_CONSOLES):
+        await asyncio.Event().wait()
+
+
 @asynccontextmanager
 async def _connect(
     uplink: Uplink,
@@ -353,6 +382,21 @@ def _now(decided: Decided, clock: Clock) -> bytes:
     now, state = clock.now(), decided.state
     readings = shown_readings(state, now.mono_ms)
     return now_body(state.house.sender, at=now, readings=readings, alarms=open_alarms(state))
+
+
+def _duty(site: Site, decided: Decided, store: Store, progress: Progress, clock: Clock) -> Answer:
+    """Everything the duty page shows."""
+    now, state, unsettled = clock.now(), decided.state, store.stats().unsettled
+    link: Answer = {"is_set": site.uplink is not None}
+    if site.uplink is not None:
+        link |= _link(site, state, progress, now)
+        link["queued"] = {lane.value: unsettled.get(lane, 0) for lane in Lane}
+    return {
+        "site": {"id": site.id, "name": site.name, "timezone": site.timezone},
+        "clock": {"clk": now.clk.value, "utc_ms": now.utc_ms},
+        **duty_view(state, now),
+        "link": link,
+    }
 
 
 async def _status(

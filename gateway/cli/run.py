@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 SITE = Path("/etc/care-gateway/site.yaml")
 SOCKET = Path("/run/care-gateway/daemon.sock")
+CONSOLE_SOCKET = Path("/run/care-gateway/console.sock")
 # The panel's and the writers' threads share one interpreter with the event loop. Measured with one
 # busy thread beside: show to pin p99 10.1 ms at Python's 5 ms, 1.8 ms at 1 ms.
 SWITCH_S = 0.001
@@ -49,7 +50,10 @@ def _run(arguments: argparse.Namespace, failpoints: Failpoints | None) -> int:
     if loaded.problems:  # said by `check`, each under its line
         template = "site file has warnings, `care-gateway check` shows them site=%s warnings=%s"
         log.warning(template, loaded.site.id, len(loaded.problems))
-    options = Options(arguments.socket, arguments.panel, arguments.panel_log)
+    console = arguments.console_socket
+    if console is None and arguments.socket == SOCKET:
+        console = CONSOLE_SOCKET
+    options = Options(arguments.socket, console, arguments.panel, arguments.panel_log)
     faulthandler.enable()  # the watchdog's SIGABRT tells where every thread stood
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
@@ -64,6 +68,11 @@ def _parser(lang: Lang) -> argparse.ArgumentParser:
     parser.add_argument("site", type=Path, nargs="?", default=SITE, help=f"site file ({SITE})")
     parser.add_argument("--store", type=Path, help="folder of the databases, over the site file's")
     parser.add_argument("--socket", type=Path, default=SOCKET, help="where commands are answered")
+    parser.add_argument(
+        "--console-socket",
+        type=Path,
+        help=f"where the console watches; {CONSOLE_SOCKET} unless --socket is another",
+    )
     parser.add_argument(
         "--panel", choices=[gpio.value for gpio in Gpio], default="auto", help="which GPIO"
     )

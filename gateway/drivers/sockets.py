@@ -42,10 +42,13 @@ class NoDaemon(NoAnswer):
 
 
 Handle = Callable[[Message, Peer], Awaitable[Message]]
+Ask = Callable[[Mapping[str, object]], Awaitable[Message]]
 
 
 @asynccontextmanager
-async def serve(path: Path, handle: Handle, *, mode: int = 0o660) -> AsyncIterator[None]:
+async def serve(
+    path: Path, handle: Handle, *, mode: int = 0o660, max_peers: int = MAX_PEERS
+) -> AsyncIterator[None]:
     """Answer on `path` while the block runs. Requests of one connection are answered in order.
 
     A left-over socket file is replaced. Raises OSError: EADDRINUSE when somebody listens there,
@@ -58,7 +61,11 @@ async def serve(path: Path, handle: Handle, *, mode: int = 0o660) -> AsyncIterat
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         tasks.add(task)
         try:
-            await _converse(reader, writer, handle, is_full=len(tasks) > MAX_PEERS)
+            if len(tasks) > max_peers:
+                error = f"more than {max_peers} connections; try again"
+                await _send(writer, _refusal("busy", error))
+            else:
+                await _converse(reader, writer, handle)
         except OSError as error:  # the peer went away in the middle
             log.debug("connection ended why=%s", error)
         except asyncio.CancelledError:
@@ -97,6 +104,34 @@ async def request(path: Path, message: Mapping[str, object], timeout_s: float = 
     return _answer(path, line)
 
 
+@asynccontextmanager
+async def connected(path: Path, timeout_s: float = 10.0) -> AsyncIterator[Ask]:
+    """A conversation: ask again and again over one connection, one question at a time.
+
+    Entering and asking raise NoAnswer; after that the conversation is over.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_REPLY)
+    except OSError as error:
+        raise _no_answer(path, error) from error
+
+    async def ask_on(message: Mapping[str, object]) -> Message:
+        try:
+            async with asyncio.timeout(timeout_s):
+                writer.write(_line(message))
+                await writer.drain()
+                line = await reader.readline()
+        except (OSError, ValueError) as error:
+            raise _no_answer(path, error) from error
+        return _answer(path, line)
+
+    try:
+        yield ask_on
+    finally:
+        writer.close()
+
+
 def ask(path: Path, message: Mapping[str, object], timeout_s: float = 10.0) -> Message:
     """Ask once, without an event loop, and return the answer. Raises NoAnswer.
 
@@ -115,12 +150,9 @@ def ask(path: Path, message: Mapping[str, object], timeout_s: float = 10.0) -> M
 
 
 async def _converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handle: Handle, *, is_full: bool
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handle: Handle
 ) -> None:
     peer = _peer(writer)
-    if is_full:
-        await _send(writer, _refusal("busy", f"more than {MAX_PEERS} connections; try again"))
-        return
     while True:
         try:
             line = await reader.readline()

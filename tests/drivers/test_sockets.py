@@ -15,8 +15,10 @@ from gateway.drivers.sockets import (
     MAX_REQUEST,
     Message,
     NoAnswer,
+    NoDaemon,
     Peer,
     ask,
+    connected,
     request,
     serve,
 )
@@ -196,3 +198,36 @@ async def test_ending_while_a_client_is_connected_is_no_error(tmp_path, caplog):
     await asyncio.sleep(0)
     writer.close()
     assert failures == []
+
+
+async def test_a_conversation_asks_again_and_again_over_one_connection(path: Path) -> None:
+    async with serve(path, echo), connected(path) as ask_on:
+        answers = [await ask_on({"n": n}) for n in range(3)]
+    assert [answer["got"]["n"] for answer in answers] == [0, 1, 2]
+
+
+async def test_a_conversation_without_a_daemon_is_refused_plainly(path: Path) -> None:
+    with pytest.raises(NoDaemon):
+        async with connected(path):
+            pass
+
+
+async def test_a_conversation_ends_with_no_answer_when_the_daemon_goes(path: Path) -> None:
+    async with serve(path, echo):
+        talk = connected(path)
+        ask_on = await talk.__aenter__()
+        assert (await ask_on({}))["ok"]
+    with pytest.raises(NoAnswer):
+        await ask_on({})
+    await talk.__aexit__(None, None, None)
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_a_socket_may_take_fewer_connections_than_others(path: Path) -> None:
+    async with serve(path, echo, mode=0o666, max_peers=1), connected(path) as ask_on:
+        assert (await ask_on({}))["ok"]
+        assert (await request(path, {}))["code"] == "busy"
+        assert mode_of(path) == 0o666
