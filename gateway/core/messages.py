@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.domain.alarms import Alarm, Transition
+from gateway.domain.modes import Mode, mode_of, parted
 from gateway.domain.moments import Now
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.records import Batch, Lane, Range
@@ -168,13 +169,14 @@ def alarm_body(
     `alarm` is the alarm after the transition; a raise without occurrence gets this record's.
     """
     raised = alarm.raised or (at if tr is Transition.RAISE else None)
+    mode, name = parted(rule.id)
     return _dump(
         {
             **_head(sender, "alarm", lane, seq),
             "alarm": alarm.occurrence or occurrence_id(sender.epoch, lane, seq),
             "tr": tr.value,
             "sev": rule.severity.value,
-            "rule": rule.id,
+            "rule": name,
             "point": rule.point,
             "val": _plain(alarm.value),
             "last": _plain(alarm.last),
@@ -189,9 +191,9 @@ def alarm_body(
             "raised": None if raised is None else _moment(raised),
             **_moment(at),
             "site": dict(sender.site),
-            "aud": list(_AUDIENCES[rule.severity]),
-            "drill": False,
-            "test": False,
+            "aud": list(_AUDIENCES[rule.severity]) if mode is Mode.REAL else [],
+            "drill": mode is Mode.DRILL,
+            "test": mode is Mode.TEST,
             "by": by,
             "detail": alarm.detail,
         }
@@ -199,13 +201,23 @@ def alarm_body(
 
 
 def fact_body(
-    sender: Sender, lane: Lane, seq: int, *, kind: str, at: Now, fields: Mapping[str, object]
+    sender: Sender,
+    lane: Lane,
+    seq: int,
+    *,
+    kind: str,
+    at: Now,
+    fields: Mapping[str, object],
+    mode: Mode = Mode.REAL,
 ) -> bytes:
-    """Return a plain fact of `kind` (boot, audit, anchor, gap ...); `data` holds `fields`."""
+    """Return a plain fact of `kind` (boot, audit, anchor, gap ...); `data` holds `fields`.
+
+    What belongs to a drill or a test says so: `"drill": true`, `"test": true`.
+    """
+    head = _head(sender, "fact", lane, seq)
+    flag = {} if mode is Mode.REAL else {mode.value: True}
     data = _plain(fields)
-    return pack(
-        _dump({**_head(sender, "fact", lane, seq), "kind": kind, **_moment(at), "data": data})
-    )
+    return pack(_dump({**head, "kind": kind, **_moment(at), **flag, "data": data}))
 
 
 def read_body(sender: Sender, batch: Batch) -> bytes:
@@ -317,9 +329,11 @@ def now_body(
                 "alarms": [
                     {
                         "alarm": alarm.occurrence,
-                        "rule": alarm.rule,
+                        "rule": parted(alarm.rule)[1],
                         "state": alarm.state.value,
                         "stale": alarm.is_stale,
+                        "drill": mode_of(alarm.rule) is Mode.DRILL,
+                        "test": mode_of(alarm.rule) is Mode.TEST,
                     }
                     for alarm in alarms
                     if alarm.state.is_open

@@ -3,19 +3,31 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from gateway.core.conditions import Held, How, Memory, needs_memory
 from gateway.core.faults import rule_of_fault_id
 from gateway.core.messages import Sender
 from gateway.domain.alarms import Alarm, AlarmState
+from gateway.domain.escalation import Climb, Escalation
 from gateway.domain.kept import Kept
+from gateway.domain.modes import Drill, Mode, PointTest, PostCheck, SelfTest, parted, twin_id
 from gateway.domain.moments import Clk, Now
 from gateway.domain.points import Point
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.records import Lane
-from gateway.domain.rules import Rule
+from gateway.domain.rules import AllOf, AnyOf, Member, Rule, Silent, levels_of, members_of
 from gateway.domain.signals import Lamp, Pattern, Signal
 from gateway.domain.site import Device, Site
 
 DARK = Signal(Lamp.OFF, Lamp.OFF, Lamp.OFF, Lamp.OFF, Pattern.QUIET, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """A rule over several points, taken apart for judging."""
+
+    rule: Rule
+    condition: AllOf | AnyOf
+    members: tuple[Member, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,10 @@ class House:
     points: Mapping[str, Point]
     rules: Mapping[str, Rule]
     rules_of: Mapping[str, tuple[Rule, ...]]
+    remembering: frozenset[str]  # rules that one reading alone does not decide
+    combined: Mapping[str, Combined]  # by rule
+    combined_of: Mapping[str, tuple[Combined, ...]]  # by each point that they look at
+    silences: tuple[tuple[Rule, int], ...]  # rules on silence, and after how many ms
     limits_of: Mapping[str, tuple[float, ...]]
     alarm_points: frozenset[str]
     fastest_ms: Mapping[str, int]  # device -> its shortest period
@@ -39,10 +55,24 @@ class House:
     batch_readings: int
     software: str
     site_sha: str
+    escalation: Escalation = Escalation()
+    post_check_ms: int = 300_000  # to answer one that the gateway asks by itself
+    has_nightly_self_test: bool = False
+    has_uplink: bool = False
 
     def rule(self, rule_id: str) -> Rule | None:
-        """The site's rule of this id, or the rule behind a fault of the gateway."""
-        return self.rules.get(rule_id) or rule_of_fault_id(rule_id)
+        """The site's rule of this id, one's twin for practice, or a fault of the gateway's."""
+        return self.rules.get(rule_id) or rule_of_fault_id(rule_id) or self._twin(rule_id)
+
+    def _twin(self, rule_id: str) -> Rule | None:
+        mode, name = parted(rule_id)
+        rule = None if mode is Mode.REAL else self.rules.get(name)
+        return None if rule is None else twin(rule, mode)
+
+
+def twin(rule: Rule, mode: Mode) -> Rule:
+    """The rule under which a drill's or a test's alarm lives."""
+    return replace(rule, id=twin_id(rule.id, mode))
 
 
 def house_of(
@@ -51,19 +81,39 @@ def house_of(
     """Index a site. `read_within_ms` is what `core.detect` planned; without it nobody watches."""
     points = site.points
     rules_of: dict[str, tuple[Rule, ...]] = {}
+    limits_of: dict[str, tuple[float, ...]] = {}
+    combined: dict[str, Combined] = {}
+    combined_of: dict[str, tuple[Combined, ...]] = {}
     for rule in site.rules:
-        rules_of[rule.point] = (*rules_of.get(rule.point, ()), rule)
+        for point, limit in levels_of(rule):
+            limits_of[point] = (*limits_of.get(point, ()), limit)
+        if isinstance(rule.condition, AllOf | AnyOf):
+            made = Combined(rule, rule.condition, members_of(rule.condition))
+            combined[rule.id] = made
+            for point in dict.fromkeys(member.point for member in made.members):
+                combined_of[point] = (*combined_of.get(point, ()), made)
+        else:
+            rules_of[rule.point] = (*rules_of.get(rule.point, ()), rule)
     return House(
         sender=sender,
         devices={device.id: device for device in site.devices},
         points=points,
         rules={rule.id: rule for rule in site.rules},
         rules_of=rules_of,
-        limits_of={
-            point: tuple(rule.limit for rule in rules if rule.limit is not None)
-            for point, rules in rules_of.items()
-        },
-        alarm_points=frozenset(rules_of),
+        remembering=frozenset(
+            rule.id
+            for rule in site.rules
+            if needs_memory(rule.condition, How(rule.judges, rule.median, rule.is_magnitude))
+        ),
+        combined=combined,
+        combined_of=combined_of,
+        silences=tuple(
+            (rule, rule.condition.after_ms)
+            for rule in site.rules
+            if isinstance(rule.condition, Silent)
+        ),
+        limits_of=limits_of,
+        alarm_points=frozenset(point for rule in site.rules for point in rule.points),
         fastest_ms={
             device.id: min((point.period_ms for point in device.points), default=1_000)
             for device in site.devices
@@ -80,6 +130,10 @@ def house_of(
         batch_readings=site.store.batch_readings,
         software=software,
         site_sha=site.sha,
+        escalation=site.escalation,
+        post_check_ms=site.post_checks.within_ms,
+        has_nightly_self_test=site.self_test_minute is not None,
+        has_uplink=site.uplink is not None,
     )
 
 
@@ -93,6 +147,7 @@ class PointState:
     high_mark: float | None = None  # of a counter: a lower value is a reset
     misses: int = 0  # replies missed in a row, for this point alone
     missing_since_ms: int | None = None
+    good_ms: int | None = None  # when it last gave a value that may be judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +172,25 @@ class RuleTrouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Night:
+    """What is still to come of one night's plan, in UTC ms; `look_ms` (mono): when to look."""
+
+    night: str
+    until_ms: int
+    self_test_ms: int | None
+    post_checks_ms: tuple[int, ...]
+    look_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A combined rule with a member that is over: when it has held, and what is read meanwhile."""
+
+    due_ms: int | None
+    points: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """All that deciding needs; replaced piece by piece, never changed in place."""
 
@@ -127,6 +201,9 @@ class State:
     devices: Mapping[str, DeviceState] = field(default_factory=dict)
     alarms: Mapping[str, Alarm] = field(default_factory=dict)  # all that are not in state N
     troubles: Mapping[str, RuleTrouble] = field(default_factory=dict)
+    memory: Mapping[str, Memory | tuple[Held, ...]] = field(default_factory=dict)  # by rule
+    pending: Mapping[str, Pending] = field(default_factory=dict)  # by combined rule
+    silence_due_ms: int | None = None  # not later than the first silence that is too long
     unsent: tuple[tuple[Reading, ...], ...] = ()  # the batch that is being filled
     batch_due_ms: int | None = None
     is_link_up: bool = False
@@ -139,6 +216,15 @@ class State:
     clk: Clk = Clk.NONE
     next_deadline_ms: int | None = None
     kept: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (kind, key) as at start
+    climbs: Mapping[str, Climb] = field(default_factory=dict)  # by rule, while its alarm is open
+    ladder_due_ms: int | None = None
+    drill: Drill | None = None
+    tests: Mapping[str, PointTest] = field(default_factory=dict)  # by point
+    post_checks: Mapping[str, PostCheck] = field(default_factory=dict)  # asked or missed
+    asked_ids: tuple[str, ...] = ()  # of the latest post checks: a command may come twice
+    night: Night | None = None
+    self_test: SelfTest | None = None  # under way
+    self_tested_ms: int | None = None  # mono; when the last one began
 
 
 def state_of(
@@ -154,6 +240,7 @@ def state_of(
         started_ms=now.mono_ms,
         alarms={alarm.rule: _woken(alarm, now) for alarm in alarms if alarm.state.is_open},
         clk=now.clk,
+        silence_due_ms=min((now.mono_ms + after for _, after in house.silences), default=None),
         next_deadline_ms=now.mono_ms,
         kept={(each.kind, each.key): each.body for each in kept if each.body is not None},
     )

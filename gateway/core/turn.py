@@ -4,13 +4,15 @@ A turn starts from a state, is written on by the functions of `core.step` and en
 and an outcome. It lives only inside one call of `step`, which is therefore pure from outside.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.core import alarms, messages
-from gateway.core.state import DeviceState, House, RuleTrouble, State
+from gateway.core.conditions import Held, Memory
+from gateway.core.state import DeviceState, House, Pending, RuleTrouble, State
 from gateway.domain.alarms import Alarm, AlarmState, Transition
 from gateway.domain.kept import Kept
+from gateway.domain.modes import Mode
 from gateway.domain.moments import Now
 from gateway.domain.outcome import Outcome, Reply
 from gateway.domain.readings import Reading
@@ -22,6 +24,7 @@ FIRST_BATCH_MS = 250  # at the latest; a whole first sweep goes at once: a techn
 LINK_DOWN_FAULT_MS = 300_000  # field/patrol-and-alarms 5, pattern U: uplink down > 5 min
 
 Unsent = tuple[tuple[Reading, ...], ...]
+Moved = tuple[Rule, Alarm, Transition, str]  # the alarm after it, and by whom
 
 
 @dataclass(slots=True)
@@ -36,8 +39,13 @@ class Turn:
     replies: list[Reply] = field(default_factory=list)
     troubles: Mapping[str, RuleTrouble] = field(default_factory=dict)
     devices: Mapping[str, DeviceState] = field(default_factory=dict)
+    memory: Mapping[str, Memory | tuple[Held, ...]] = field(default_factory=dict)
+    pending: Mapping[str, Pending] = field(default_factory=dict)
+    silence_due_ms: int | None = None
     reported: tuple[Reading, ...] = ()
     kept: dict[tuple[str, str], Kept] = field(default_factory=dict)
+    transitions: list[Moved] = field(default_factory=list)  # as recorded, in their order
+    rehearsal: Signal | None = None
 
     def put_alarm(self, alarm: Alarm) -> None:
         """Remember an alarm; one in state N with no sound to keep is forgotten."""
@@ -73,19 +81,38 @@ class Turn:
         )
         self.records.append(Record(lane, epoch, seq, "alarm", self.now, body))
         self.changed[alarm.rule] = alarm
+        self.transitions.append((rule, alarm, transition, by))
         self.put_alarm(alarm)
         return alarm
 
-    def record_fact(self, kind: str, fields: Mapping[str, object]) -> None:
-        """Number and write a plain fact on lane B."""
+    def record_fact(
+        self, kind: str, fields: Mapping[str, object], mode: Mode = Mode.REAL
+    ) -> Record:
+        """Number and write a plain fact on lane B; `mode` marks what belongs to a drill or test."""
         seq = self._next(Lane.B)
         sender = self.house.sender
-        body = messages.fact_body(sender, Lane.B, seq, kind=kind, at=self.now, fields=fields)
-        self.records.append(Record(Lane.B, sender.epoch, seq, kind, self.now, body))
+        body = messages.fact_body(
+            sender, Lane.B, seq, kind=kind, at=self.now, fields=fields, mode=mode
+        )
+        record = Record(Lane.B, sender.epoch, seq, kind, self.now, body)
+        self.records.append(record)
+        return record
 
     def keep(self, kind: str, key: str, body: str | None) -> None:
         """Have it again after a restart: JSON, or None to forget it."""
         self.kept[kind, key] = Kept(kind, key, body)
+
+    def remember(self, rule: str, memory: Memory | tuple[Held, ...]) -> None:
+        """What a rule has to know of earlier readings; lost at a restart."""
+        if self.memory is self.state.memory:
+            self.memory = dict(self.memory)
+        self.memory[rule] = memory  # type: ignore[index] # the copy of this turn
+
+    def put_pending(self, rule: str, pending: Pending | None) -> None:
+        """A combined rule waits for a member's delay; None: it no longer does."""
+        if self.pending.get(rule) != pending:
+            others = {key: kept for key, kept in self.pending.items() if key != rule}
+            self.pending = others if pending is None else {**others, rule: pending}
 
     def place_of(self, rule: Rule) -> str:
         """Where people shall go: the device's place; for a fault of a device, that device's."""
@@ -96,7 +123,7 @@ class Turn:
 
     def unit_of(self, rule: Rule) -> str:
         point = self.house.points.get(rule.point)
-        return point.unit if point else ""
+        return rule.unit(point.unit) if point else ""
 
     def _next(self, lane: Lane) -> int:
         self.seq[lane] += 1
@@ -112,6 +139,9 @@ def begin(state: State, now: Now) -> Turn:
         seq=dict(state.seq),
         troubles=state.troubles,
         devices=state.devices,
+        memory=state.memory,
+        pending=state.pending,
+        silence_due_ms=state.silence_due_ms,
     )
 
 
@@ -124,6 +154,9 @@ def end(turn: Turn, signal: Signal, *, is_last: bool) -> tuple[State, Outcome]:
         alarms=turn.alarms,
         troubles=turn.troubles,
         devices=turn.devices,
+        memory=turn.memory,
+        pending=turn.pending,
+        silence_due_ms=turn.silence_due_ms,
         unsent=unsent,
         batch_due_ms=batch_due_ms,
         seq=turn.seq,
@@ -138,6 +171,7 @@ def end(turn: Turn, signal: Signal, *, is_last: bool) -> tuple[State, Outcome]:
         nudges=_nudges(turn),
         replies=tuple(turn.replies),
         kept=tuple(turn.kept.values()),
+        rehearsal=turn.rehearsal,
     )
     return state, outcome
 
@@ -173,7 +207,7 @@ def _knows_every_point(turn: Turn) -> bool:
 def _next_deadline(turn: Turn, batch_due_ms: int | None) -> int | None:
     """The next moment at which something happens by itself; a delay already over is due at once."""
     state, mono_ms = turn.state, turn.now.mono_ms
-    due = [batch_due_ms]
+    due = [batch_due_ms, state.ladder_due_ms, *_duties(state)]
     later = [state.lamp_test_until_ms]
     if state.link_down_since_ms is not None:
         later.append(state.link_down_since_ms + LINK_DOWN_FAULT_MS)
@@ -187,6 +221,17 @@ def _next_deadline(turn: Turn, batch_due_ms: int | None) -> int | None:
             later.append(sounding_since(state, alarm) + turn.house.escalate_after_ms)
     due.extend(moment for moment in later if moment is not None and moment > mono_ms)
     return min((moment for moment in due if moment is not None), default=None)
+
+
+def _duties(state: State) -> Iterator[int | None]:
+    """When a drill, a test, a post check or a self-test ends by itself, or the next begins."""
+    yield state.drill.until_ms if state.drill is not None else None
+    yield state.self_test.until_ms if state.self_test is not None else None
+    yield state.night.look_ms if state.night is not None else None
+    for test in state.tests.values():
+        yield test.until_ms
+    for check in state.post_checks.values():
+        yield None if check.is_missed else check.until_ms
 
 
 def sounding_since(state: State, alarm: Alarm) -> int:
@@ -204,4 +249,5 @@ def _nudges(turn: Turn) -> tuple[str, ...]:
             rule = turn.house.rules.get(alarm.rule)
             if rule is not None:
                 found.append(rule.point)
+    found.extend(point for wait in turn.pending.values() for point in wait.points)
     return tuple(found)

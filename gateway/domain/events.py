@@ -197,6 +197,6 @@ class Stopping:
 Event = (
     BlockRead | Silence | Acknowledge | Reset | LampTest | FaultRaised | FaultCleared | LinkChanged
     | PlatformChanged | Receipt | Restarted | Ticked | Stopping | DrillStarted | DrillEnded
-    | PointTestStarted | PointTestEnded | PostCheckAsked | PostCheckAnswered | NightPlanned | SelfTestAsked
-    | StageReached
+    | PointTestStarted | PointTestEnded | PostCheckAsked | PostCheckAnswered | NightPlanned
+    | SelfTestAsked | StageReached
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is only practice: drills (演练) and tests of single points (测试), and how they are told apart.
+"""What is only practice, drills (演练) and tests of single points (测试), and how it is told apart.
 
 Practice never touches the alarm of a rule: a drill or a test has an alarm of its own, under the
 twin of the rule, whose id is `drill/<rule id>` or `test/<rule id>`.

@@ -21,6 +21,8 @@ class Reply:
 class Outcome:
     """`alarms` and `kept` are what changed: the store keeps them in the transaction of `records`.
 
+    `rehearsal` is what the panel would show: its thread works it out, and shows nothing of it.
+
     `nudges` are point ids whose block shall be read within a second, because an alarm is pending.
     """
 
@@ -31,3 +33,4 @@ class Outcome:
     nudges: tuple[str, ...] = ()
     replies: tuple[Reply, ...] = ()
     kept: tuple[Kept, ...] = ()
+    rehearsal: Signal | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from gateway.domain.escalation import Escalation
 from gateway.domain.points import Point
 from gateway.domain.rules import Rule
 
@@ -142,6 +143,16 @@ class StoreSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PostChecks:
+    """查岗: how it is answered, and how often the gateway asks by itself in a night."""
+
+    per_night: int = 0
+    within_ms: int = 300_000
+    from_minute: int = 22 * 60  # of the local day
+    to_minute: int = 6 * 60
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     id: str
     name: str
@@ -159,6 +170,9 @@ class Site:
     detect_within_ms: int | None = None  # no rule may need longer to raise
     words: Mapping[str, str] = field(default_factory=dict)  # the institution's codes, sent upstream
     sha: str = ""  # of all files it was made from
+    escalation: Escalation = Escalation()
+    post_checks: PostChecks = PostChecks()
+    self_test_minute: int | None = None  # of the local day; None = no nightly self-test
 
     @property
     def points(self) -> dict[str, Point]:
