@@ -1,13 +1,15 @@
 """A block comes in: what is believed of it, what is remembered, what is worth reporting."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gateway.core.device_faults import is_long_gone, note_points, note_reply
+from gateway.core.judge import is_still_judged
 from gateway.core.report import is_worth_reporting
 from gateway.core.rulings import Judge, freeze_rules, judge_reading
 from gateway.core.state import DeviceState, PointState
 from gateway.core.turn import Turn
+from gateway.core.weighing import Latest, hear_members, judge_combined, latest_of, weigher
 from gateway.domain import events
 from gateway.domain.errors import BusDown
 from gateway.domain.points import Point
@@ -20,8 +22,9 @@ def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
     device = turn.devices.get(event.device, DeviceState())
     device = note_reply(turn, event, device)
     points = dict(device.points)
-    known_points, rules_of = turn.house.points, turn.house.rules_of
-    reported = []
+    house, reported = turn.house, []
+    known_points, rules_of, combined_of = house.points, house.rules_of, house.combined_of
+    judged: list[Reading] = []
     for raw in event.readings:
         point = known_points.get(raw.point)
         if point is None:
@@ -31,13 +34,35 @@ def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
         points[raw.point], is_new = _remember(turn, point, known, reading)
         if is_new:
             reported.append(reading)
-        if raw.point in rules_of:
-            judge_reading(turn, reading, judge)
+        if raw.point in rules_of or raw.point in combined_of:
+            judged.append(reading)
     if device.is_offline:
-        reported.extend(_all_offline(turn, event, points))
+        for reading in _all_offline(turn, event, points):
+            reported.append(reading)
+            freeze_rules(turn, reading.point)
+            if reading.point in combined_of:
+                judged.append(reading)
+    _judge(turn, judged, latest_of(turn, event.device, points), judge)
     device = note_points(turn, event, device, points)
     turn.devices = {**turn.devices, event.device: replace(device, points=points)}
     turn.reported = tuple(reported)
+
+
+def _judge(turn: Turn, judged: Sequence[Reading], latest: Latest, judge: Judge) -> None:
+    """Judge what came in by the rules, when all of the block is known."""
+    if not judged:
+        return
+    weigh, combined_of = weigher(turn, latest, judge), turn.house.combined_of
+    for reading in judged:
+        judge_reading(turn, reading, weigh)
+    if combined_of:
+        heard = {}
+        for reading in judged:
+            for combined in combined_of.get(reading.point, ()):
+                hear_members(turn, combined, reading, latest)
+                heard[combined.rule.id] = combined
+        for combined in heard.values():
+            judge_combined(turn, combined)
 
 
 def _believed(
@@ -101,7 +126,10 @@ def _remember(
         if known is not None and known.missing_since_ms is not None:
             missing_since = known.missing_since_ms
     kept = reading if is_new else sent
-    return PointState(reading, kept, changed, mark, misses, missing_since), is_new
+    good_ms = known.good_ms if known else None
+    if reading.quality is GOOD or is_still_judged(reading):
+        good_ms = reading.mono_ms
+    return PointState(reading, kept, changed, mark, misses, missing_since, good_ms), is_new
 
 
 def _all_offline(
@@ -117,5 +145,4 @@ def _all_offline(
             continue
         reading = Reading(point.id, None, Quality.OFFLINE, turn.now.mono_ms, reason)
         points[point.id], _ = _remember(turn, point, known, reading)
-        freeze_rules(turn, point.id)
         yield reading

@@ -2,8 +2,8 @@
 
 from enum import Enum, auto
 
-from gateway.domain.readings import Reading
-from gateway.domain.rules import Above, Below, Is, Rule
+from gateway.domain.readings import STILL_JUDGED, Quality, Reading, Value
+from gateway.domain.rules import Above, Below, Condition, Is, Rule
 
 
 class Verdict(Enum):
@@ -14,11 +14,31 @@ class Verdict(Enum):
 
 
 def judge(rule: Rule, reading: Reading) -> Verdict:
-    """Judge one reading; a quality the rule does not accept never raises, clears or blocks."""
+    """Judge one reading by a rule that needs no memory.
+
+    A quality that the rule does not accept never raises, clears or blocks. One that it accepts,
+    but that is not good, raises and never clears.
+    """
     value = reading.value
-    if value is None or reading.quality not in rule.judges:
+    if value is None or not (reading.quality in rule.judges or is_still_judged(reading)):
         return Verdict.UNUSABLE
-    match rule.condition:
+    return at_most(reading, compare(rule.condition, value))
+
+
+def at_most(reading: Reading, verdict: Verdict) -> Verdict:
+    """The verdict that a reading of this quality may lead to: only a good one clears."""
+    is_clear = verdict is Verdict.CLEAR and reading.quality is not Quality.GOOD
+    return Verdict.BETWEEN if is_clear else verdict
+
+
+def is_still_judged(reading: Reading) -> bool:
+    """True for a number that is doubted for its age only: a late sensor may still save lives."""
+    return reading.quality is Quality.SUSPECT and reading.reason in STILL_JUDGED
+
+
+def compare(condition: Condition, value: Value) -> Verdict:
+    """Judge one value by one limit or list of values; any other condition needs more."""
+    match condition:
         case Is(values):
             return Verdict.OVER if value in values else Verdict.CLEAR
         case Above(limit, clears):
@@ -33,3 +53,5 @@ def judge(rule: Rule, reading: Reading) -> Verdict:
             if value < limit:
                 return Verdict.OVER
             return Verdict.CLEAR if value >= clears else Verdict.BETWEEN
+        case _:
+            return Verdict.UNUSABLE

@@ -9,36 +9,42 @@ from gateway.core.state import RuleTrouble
 from gateway.core.turn import Turn
 from gateway.domain.alarms import Alarm
 from gateway.domain.readings import Quality, Reading
-from gateway.domain.rules import Rule
+from gateway.domain.rules import Rule, Silent
 
 Judge = Callable[[Rule, Reading], Verdict]
+Weigh = Callable[[Rule, Reading], tuple[Verdict, Reading]]  # and the number that was judged
 
 FROZEN = frozenset({Quality.OFFLINE, Quality.FAULT})  # freeze an alarm; others are passed over
 TROUBLE_WINDOW_MS = 60_000
 TROUBLES_ALLOWED = 2  # one more within the window and the rule is out of service
 
 
-def judge_reading(turn: Turn, reading: Reading, judge: Judge) -> None:
+def judge_reading(turn: Turn, reading: Reading, weigh: Weigh) -> None:
     rules = turn.house.rules_of.get(reading.point)
     if not rules:
         return
     if reading.quality in FROZEN:
         freeze_rules(turn, reading.point)
     for rule in rules:
-        trouble = turn.troubles.get(rule.id)
-        if trouble is not None and trouble.is_out_of_service:
-            continue
-        try:
-            _judge_by(turn, rule, reading, judge)
-        except Exception as error:  # noqa: BLE001 - design 2: one bad rule must not stop the others
-            _note_trouble(turn, rule, error)
-        else:
-            if trouble is not None:
-                _end_trouble(turn, rule, trouble)
+        judge_rule(turn, rule, reading, weigh)
 
 
-def _judge_by(turn: Turn, rule: Rule, reading: Reading, judge: Judge) -> None:
-    verdict = judge(rule, reading)
+def judge_rule(turn: Turn, rule: Rule, reading: Reading, weigh: Weigh) -> None:
+    """Judge by one rule; what it raises as an exception is a fault of this rule alone."""
+    trouble = turn.troubles.get(rule.id)
+    if trouble is not None and trouble.is_out_of_service:
+        return
+    try:
+        _judge_by(turn, rule, reading, weigh)
+    except Exception as error:  # noqa: BLE001 - design 2: one bad rule must not stop the others
+        _note_trouble(turn, rule, error)
+    else:
+        if trouble is not None:
+            _end_trouble(turn, rule, trouble)
+
+
+def _judge_by(turn: Turn, rule: Rule, reading: Reading, weigh: Weigh) -> None:
+    verdict, reading = weigh(rule, reading)
     alarm = turn.alarms.get(rule.id)
     if alarm is None:
         if verdict is not Verdict.OVER:
@@ -51,7 +57,8 @@ def _judge_by(turn: Turn, rule: Rule, reading: Reading, judge: Judge) -> None:
 def freeze_rules(turn: Turn, point: str) -> None:
     for rule in turn.house.rules_of.get(point, ()):
         alarm = turn.alarms.get(rule.id)
-        if alarm is not None and not alarm.is_stale:
+        is_silence = isinstance(rule.condition, Silent)  # that it cannot be read is its cause
+        if alarm is not None and not alarm.is_stale and not is_silence:
             turn.put_alarm(alarms.freeze(alarm))
 
 

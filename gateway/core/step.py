@@ -20,6 +20,7 @@ from gateway.core.starting import note_clock, restart
 from gateway.core.state import State
 from gateway.core.turn import Turn, begin, end
 from gateway.core.watch import watch_now_and_then
+from gateway.core.weighing import let_members_hold, watch_silence
 from gateway.domain import events
 from gateway.domain.moments import Now
 from gateway.domain.outcome import Outcome
@@ -66,6 +67,8 @@ def step(
 
 def _pass_time(turn: Turn) -> None:
     """Whatever is due by now happens, whichever event brought the decider here."""
+    watch_silence(turn)
+    let_members_hold(turn)
     let_delays_end(turn)
     note_outage(turn)
     watch_now_and_then(turn)

@@ -21,6 +21,10 @@ class Quality(StrEnum):
     TEST = "test"
 
 
+# Why a number may be suspect and is judged all the same: only the dates of its sensor have passed.
+STILL_JUDGED = frozenset({"calibration_overdue", "sensor_life_over", "bump_test_overdue"})
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What one poll said of one point.

@@ -1,0 +1,202 @@
+"""Judging with the house's memory: what earlier readings, and other points, say with this one.
+
+`weigher` gives the function that `core.rulings` judges single points with; combined rules are
+heard reading by reading (`hear_members`) and judged once a block (`judge_combined`), or when the
+delay of one of their members ends. A point that stays silent is judged when its time is over.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.core import alarms
+from gateway.core.conditions import (
+    NOTHING,
+    UNHEARD,
+    Held,
+    How,
+    Mean,
+    MeanOf,
+    Memory,
+    combine,
+    due_ms,
+    hear,
+    mean,
+    verdict_of,
+    weigh_reading,
+)
+from gateway.core.judge import Verdict, is_still_judged
+from gateway.core.rulings import Judge, Weigh, judge_rule
+from gateway.core.state import Combined, DeviceState, Pending, PointState
+from gateway.core.turn import Turn
+from gateway.domain.readings import Quality, Reading
+from gateway.domain.rules import Rule, Silent
+
+Latest = Callable[[str], PointState | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The newest state of every point, also of the block that is being taken in."""
+
+    turn: Turn
+    device: str = ""
+    points: "dict[str, PointState] | None" = None
+
+    def __call__(self, point: str) -> PointState | None:
+        device = self.turn.house.points[point].device
+        if self.points is not None and device == self.device:
+            return self.points.get(point)
+        return self.turn.devices.get(device, _NO_DEVICE).points.get(point)
+
+
+_NO_DEVICE = DeviceState()
+
+
+def latest_of(turn: Turn, device: str = "", points: dict[str, PointState] | None = None) -> Latest:
+    """Look points up; those of `device` in `points`, which are newer than the state."""
+    return _Known(turn, device, points)
+
+
+def weigher(turn: Turn, latest: Latest, judge: Judge) -> Weigh:
+    """The function that judges one reading by one rule: the verdict, and what was judged."""
+    remembering, mean_of = turn.house.remembering, _mean_of(turn, latest)
+
+    def weigh(rule: Rule, reading: Reading) -> tuple[Verdict, Reading]:
+        if rule.id not in remembering:
+            return judge(rule, reading), reading
+        if isinstance(rule.condition, Silent):
+            return _hear_again(turn, rule, rule.condition, reading), reading
+        return _weigh_with_memory(turn, rule, reading, mean_of)
+
+    return weigh
+
+
+def _weigh_with_memory(
+    turn: Turn, rule: Rule, reading: Reading, mean_of: MeanOf
+) -> tuple[Verdict, Reading]:
+    known = turn.memory.get(rule.id)
+    memory = known if isinstance(known, Memory) else NOTHING
+    how = How(rule.judges, rule.median, rule.is_magnitude)
+    weighed = weigh_reading(rule.condition, how, reading, memory, mean_of)
+    if weighed.memory is not memory:
+        turn.remember(rule.id, weighed.memory)
+    if weighed.value == reading.value:
+        return weighed.verdict, reading
+    return weighed.verdict, replace(reading, value=weighed.value)
+
+
+def _mean_of(turn: Turn, latest: Latest) -> MeanOf:
+    def mean_of(points: Sequence[str]) -> Mean:
+        values = []
+        for point in points:
+            known = latest(point)
+            if known is not None and _is_usable(turn, known.reading):
+                value = known.reading.value
+                if isinstance(value, int | float):
+                    values.append(value)
+        return mean(values, len(points))
+
+    return mean_of
+
+
+def _is_usable(turn: Turn, reading: Reading) -> bool:
+    is_fresh = turn.now.mono_ms - reading.mono_ms <= turn.house.points[reading.point].max_age_ms
+    return is_fresh and (reading.quality is Quality.GOOD or is_still_judged(reading))
+
+
+# --- silence -----------------------------------------------------------------------------------
+
+
+def _hear_again(turn: Turn, rule: Rule, condition: Silent, reading: Reading) -> Verdict:
+    """A usable value ends a silence, and the next one is watched for from here on."""
+    if reading.value is None or not (reading.quality in rule.judges or is_still_judged(reading)):
+        return Verdict.UNUSABLE
+    due = reading.mono_ms + condition.after_ms
+    if turn.silence_due_ms is None or due < turn.silence_due_ms:
+        turn.silence_due_ms = due
+    return Verdict.CLEAR
+
+
+def watch_silence(turn: Turn) -> None:
+    """Raise for every point that has been silent for too long; say when to look again.
+
+    `silence_due_ms` is never later than the first silence that ends: it is found anew only when
+    it is over, so this costs nothing while values come.
+    """
+    if turn.silence_due_ms is None or turn.now.mono_ms < turn.silence_due_ms:
+        return
+    latest, due = latest_of(turn), []
+    for rule, after_ms in turn.house.silences:
+        known = latest(rule.point)
+        since = None if known is None else known.good_ms
+        over = after_ms + (turn.state.started_ms if since is None else since)
+        if over > turn.now.mono_ms:
+            due.append(over)
+        else:
+            silence = Reading(rule.point, None, Quality.GOOD, turn.now.mono_ms)
+            judge_rule(turn, rule, silence, lambda _rule, reading: (Verdict.OVER, reading))
+    turn.silence_due_ms = min(due, default=None)
+
+
+# --- several points ----------------------------------------------------------------------------
+
+
+def hear_members(turn: Turn, combined: Combined, reading: Reading, latest: Latest) -> None:
+    """Let one reading act on the members of a combined rule that look at its point."""
+    before, mean_of = _held(turn, combined), _mean_of(turn, latest)
+    after = tuple(
+        hear(member, held, reading, mean_of) if member.point == reading.point else held
+        for member, held in zip(combined.members, before, strict=True)
+    )
+    if after != before:
+        turn.remember(combined.rule.id, after)
+
+
+def judge_combined(turn: Turn, combined: Combined) -> None:
+    """Judge a combined rule by what its members say now; its number is its first member's."""
+    value = _held(turn, combined)[0].value
+    said = Reading(combined.rule.point, value, Quality.GOOD, turn.now.mono_ms)
+    judge_rule(turn, combined.rule, said, lambda _, reading: _weigh(turn, combined, reading))
+
+
+def _weigh(turn: Turn, combined: Combined, reading: Reading) -> tuple[Verdict, Reading]:
+    now, points, rule = turn.now.mono_ms, turn.house.points, combined.rule
+    held = _held(turn, combined)
+    said = [
+        verdict_of(member, known, points[member.point].max_age_ms, now)
+        for member, known in zip(combined.members, held, strict=True)
+    ]
+    _note_pending(turn, combined, held)
+    verdict = combine(combined.condition, said)
+    alarm = turn.alarms.get(rule.id)
+    if verdict is Verdict.UNUSABLE and alarm is not None and not alarm.is_stale:
+        turn.put_alarm(alarms.freeze(alarm))
+    return verdict, reading
+
+
+def _note_pending(turn: Turn, combined: Combined, held: Sequence[Held]) -> None:
+    """Members that are over, but not for long enough: when that is, and what to read meanwhile."""
+    waits, points = [], []
+    for member, known in zip(combined.members, held, strict=True):
+        if known.verdict is not Verdict.OVER or known.is_stale:
+            continue
+        due = due_ms(member, known)
+        if due is None:
+            points.append(member.point)
+        elif due > turn.now.mono_ms:
+            points.append(member.point)
+            waits.append(due)
+    pending = Pending(min(waits, default=None), tuple(points)) if points else None
+    turn.put_pending(combined.rule.id, pending)
+
+
+def let_members_hold(turn: Turn) -> None:
+    """Judge every combined rule of which a member has now held for long enough."""
+    for rule, pending in list(turn.pending.items()):
+        if pending.due_ms is not None and turn.now.mono_ms >= pending.due_ms:
+            judge_combined(turn, turn.house.combined[rule])
+
+
+def _held(turn: Turn, combined: Combined) -> tuple[Held, ...]:
+    known = turn.memory.get(combined.rule.id)
+    return known if isinstance(known, tuple) else (UNHEARD,) * len(combined.members)
