@@ -182,9 +182,9 @@ class Schedule:
         probe = self._due_probe(now_ms)
         return probe if probe is not None else self._due_job(now_ms)
 
-    def wake_ms(self, now_ms: int) -> int:
-        """When to look again: the next due block or probe, at the latest after IDLE_MS."""
-        moments = [now_ms + IDLE_MS]
+    def wake_ms(self, now_ms: int, idle_ms: int = IDLE_MS) -> int:
+        """When to look again: the next due block or probe, at the latest after `idle_ms`."""
+        moments = [now_ms + idle_ms]
         if self._down is not None:
             moments.append(self._retry_at_ms)
         else:
