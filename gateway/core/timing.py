@@ -8,8 +8,10 @@ more than the bus's configured time-out, and doubled with each time-out in a row
 
 from dataclasses import dataclass
 
-FLOOR_MS = 100.0  # adapters hold bytes back for up to 16 ms, a busy machine for longer
-LEAST_SPREAD_MS = 50.0  # a device that is always on time may still be late once
+# A time-out that was none costs up to `late_max` (the answer is still under way, and may clash with
+# the next question); one that was real costs the others a tenth of the bus, however long it is.
+FLOOR_MS = 300.0
+LEAST_SPREAD_MS = 150.0  # a device that is always on time may still be late once
 ENOUGH_SAMPLES = 8  # before that the configured time-out counts
 SMOOTHED_SHARE, DEVIATION_SHARE = 1 / 8, 1 / 4  # RFC 6298, 2.3
 

@@ -7,6 +7,8 @@ pymodbus frames, checks and times; what a safety device needs on top is here:
 - An RTU reply has no number, and pymodbus takes any frame of the unit for the answer. Here a frame
   counts only if unit, function and byte count are those of the request, wherever it stands in
   what came in: noise before a reply does not cost the reply.
+- A time-out counts only if this process was awake when it passed, and no answer had begun: an
+  answer that waits in the kernel, or a request that went out late, is not the device's silence.
 - After a timeout the answer may still come. No request that it would fit is sent for `late_ms`,
   or until the unit has answered a request of another shape (`BusDoor.hold_ms` tells how long).
 - A read that is cancelled leaves its answer under way: the next read lets it pass first.
@@ -53,6 +55,8 @@ TIMEOUTS_TO_REOPEN = 3  # in a row on one TCP connection: it may be a dead one
 BABBLE_GAPS = 8  # a line that is never quiet is asked all the same: nothing blocks a bus for ever
 BUFFER_BYTES = 4096  # noise in front of a reply that is kept to look for the reply behind it
 PACKET_BYTES = 1 << 20  # pymodbus throws away what comes at once beyond its own 264
+STALL_S = 0.03  # a timer that fires so much too late: this process, or the machine, stood still
+BEGUN_S = 0.05  # an answer of which something came so short ago has begun, and is let finish
 HOLD_STEP_S = 0.1  # how often a held read looks whether the late answer has come
 MASTER_REQUESTS, MASTER_WITHIN_S = 3, 60.0  # so many foreign questions so close: another master
 BRIDGE_GAVE_UP = (0x0A, 0x0B)  # the bridge says that its device did not answer
@@ -124,6 +128,7 @@ class BusDoor:
         self._takes_refusal = True
         self._is_waited_for = False
         self._owed_until = 0.0
+        self._deadline: asyncio.TimerHandle | None = None
         self._answered = asyncio.Event()
         self._heard = b""  # and not yet told what it was
         self._heard_at = 0.0
@@ -196,7 +201,6 @@ class BusDoor:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 client = _client_of(self._bus, self._find, self._on_packet, self._on_connection)
                 client.ctx.max_buffer_size = PACKET_BYTES
-                client.set_max_no_responses(2**31)  # when to reopen is decided here
                 client.ctx.transport = await self._dial(client, self._bus)
         except (OSError, termios.error, TimeoutError, BusDown) as error:
             if client is not None:
@@ -245,8 +249,9 @@ class BusDoor:
         count: int,
         timeout_ms: int,
     ) -> list[int]:
-        client.ctx.comm_params.timeout_connect = timeout_ms / 1000
-        self._owed_until = self._loop.time() + timeout_ms / 1000
+        # pymodbus's own time-out would begin before the request is written, and forgive nothing
+        client.ctx.comm_params.timeout_connect = None  # type: ignore[assignment]
+        self._expect_by(self._loop.time() + timeout_ms / 1000, is_last=False)
         self._answered.clear()
         self._shape = shape
         self._takes_refusal = not self._late or self._is_refusal_ours(shape)
@@ -264,9 +269,35 @@ class BusDoor:
             raise self._gone(_lost(self._bus)) from error
         finally:
             self._is_waited_for = False
+            if self._deadline is not None:
+                self._deadline.cancel()
         self._shape = None
         self._on_answer(shape, reply)
         return _words_of(reply, shape.unit, table, count)
+
+    def _expect_by(self, until: float, *, is_last: bool) -> None:
+        began = self._loop.time()
+        self._owed_until = until
+        self._deadline = self._loop.call_at(until, self._on_deadline, until - began, is_last)
+
+    def _on_deadline(self, waited_s: float, is_last: bool) -> None:
+        """End the wait; once more is waited if it was not the device that was slow."""
+        client, now = self._client, self._loop.time()
+        if client is None or not self._is_waited_for or client.ctx.response_future.done():
+            return
+        if not is_last and now - self._owed_until > STALL_S:
+            self._expect_by(now + waited_s, is_last=True)
+        elif not is_last and self._heard and now - self._heard_at < BEGUN_S:
+            self._expect_by(now + self._reply_s, is_last=True)
+        else:
+            client.ctx.response_future.set_exception(ModbusIOException("no answer"))
+
+    @property
+    def _reply_s(self) -> float:
+        """How long the awaited answer may take from its first byte to its last."""
+        if self._shape is None or not isinstance(self._bus.link, SerialLine):
+            return BEGUN_S
+        return BEGUN_S + (5 + self._shape.data_bytes) * self._bus.link.char_ms / 1000
 
     def _is_refusal_ours(self, shape: Shape) -> bool:
         """False while another request of this unit and function may still be refused.

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,12 +17,13 @@ from gateway.domain.points import Table
 from gateway.domain.site import Bus, SerialLine
 from gateway.drivers.modbus import open_bus
 from gateway.tasks.poll import poll_bus
+from scripts.benchmarks.rig import CannotMeasure
 
 DEVICES, REGISTERS = 10, 40
 THINK_S = 0.02  # a device's own time, after the 3.5 characters by which it knows a request's end
 REQUEST_BYTES, REPLY_BYTES = 8, 5 + 2 * REGISTERS
 LOAD = 0.8  # of the bus, in the run with dead devices
-SETTLED_AFTER_S = 4.0  # the dead are known to be dead
+SETTLED_AFTER_S = 4.0  # and a period: the dead are known to be dead
 
 
 def limit_s(line: SerialLine) -> float:
@@ -65,17 +67,35 @@ async def sweep(folder: Path, baud: int, sweeps: int) -> list[float]:
     return shares
 
 
-async def stretch(folder: Path, baud: int, dead: int, periods: int) -> tuple[float, list[float]]:
-    """Return the period and every interval between reads of the living, in seconds.
+def period_s(baud: int) -> float:
+    """The period at which all devices together take `LOAD` of the bus."""
+    return DEVICES * limit_s(SerialLine("any", baud=baud)) / LOAD
 
-    The bus is polled as the daemon does, at `LOAD`. What passes before the dead are known to be
-    dead is not counted.
+
+def takes_s(baud: int, sweeps: int, periods: int) -> float:
+    """About how long `sweep` and one `stretch` take."""
+    one = limit_s(SerialLine("any", baud=baud))
+    return (sweeps * DEVICES + 1) * one + SETTLED_AFTER_S + (periods + 1) * period_s(baud)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretched:
+    """`means`: the mean period of each living device; `longest`: its longest interval. Seconds."""
+
+    means: tuple[float, ...]
+    longest: float
+
+
+async def stretch(folder: Path, baud: int, dead: int, periods: int) -> Stretched:
+    """Return how often the living devices are read, polled as the daemon does, at `LOAD`.
+
+    What passes before the dead are known to be dead is not counted.
     """
     reads: dict[str, list[float]] = {}
+    period = period_s(baud)
     async with open_line(folder, baud, dead) as line, open_bus(Bus("sweep", line)) as door:
-        bus = Bus("sweep", line, timeout_ms=200)
-        period_s = DEVICES * limit_s(line) / LOAD
-        settled_at = time.monotonic() + SETTLED_AFTER_S
+        bus = Bus("sweep", line)
+        settled_at = time.monotonic() + SETTLED_AFTER_S + period
 
         async def read(block: ReadBlock, timeout: int) -> Sequence[int]:
             return await door.read(block.unit, block.table, block.start, block.count, timeout)
@@ -86,7 +106,7 @@ async def stretch(folder: Path, baud: int, dead: int, periods: int) -> tuple[flo
 
         schedule = Schedule(
             bus,
-            [_block(unit, period_s) for unit in range(1, DEVICES + 1)],
+            [_block(unit, period) for unit in range(1, DEVICES + 1)],
             _mono_ms(),
             hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
         )
@@ -100,19 +120,22 @@ async def stretch(folder: Path, baud: int, dead: int, periods: int) -> tuple[flo
                 beat=_no_beat,
             )
         )
-        await asyncio.sleep(SETTLED_AFTER_S + periods * period_s)
+        await asyncio.sleep(SETTLED_AFTER_S + (periods + 1) * period)
         polling.cancel()
         with suppress(asyncio.CancelledError, DeviceSilent):
             await polling
     living = [reads.get(f"d{unit}", []) for unit in range(dead + 1, DEVICES + 1)]
-    if not all(living):
-        raise RuntimeError("a living device was never read")
-    return period_s, [b - a for times in living for a, b in pairwise(times)]
+    if any(len(times) < 2 for times in living):
+        raise CannotMeasure("a living device was hardly read")
+    return Stretched(
+        tuple((times[-1] - times[0]) / (len(times) - 1) for times in living),
+        max(b - a for times in living for a, b in pairwise(times)),
+    )
 
 
-def _block(unit: int, period_s: float) -> ReadBlock:
+def _block(unit: int, period: float) -> ReadBlock:
     return ReadBlock(
-        f"d{unit}", "sweep", unit, Table.INPUT, 0, REGISTERS, (), round(1000 * period_s), False
+        f"d{unit}", "sweep", unit, Table.INPUT, 0, REGISTERS, (), round(1000 * period), False
     )
 
 

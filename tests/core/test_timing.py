@@ -1,7 +1,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.timing import ENOUGH_SAMPLES, FLOOR_MS, Turnaround, is_slow, learn, patience_ms
+from gateway.core.timing import (
+    ENOUGH_SAMPLES,
+    FLOOR_MS,
+    LEAST_SPREAD_MS,
+    Turnaround,
+    is_slow,
+    learn,
+    patience_ms,
+)
 
 
 def known(*took):
@@ -18,7 +26,7 @@ def test_before_enough_answers_the_configured_time_out_counts():
 
 
 def test_a_steady_device_is_waited_for_a_little_longer_than_it_takes():
-    assert patience_ms(known(*[200] * 50), 1_000) == 250
+    assert patience_ms(known(*[200] * 50), 1_000) == 200 + LEAST_SPREAD_MS
 
 
 def test_an_unsteady_device_gets_four_deviations():
@@ -27,7 +35,7 @@ def test_an_unsteady_device_gets_four_deviations():
 
 def test_each_time_out_in_a_row_doubles_the_wait_up_to_the_configured_one():
     made = known(*[20] * 20)
-    assert [patience_ms(made, 500, n) for n in range(5)] == [100, 200, 400, 500, 500]
+    assert [patience_ms(made, 1_500, n) for n in range(5)] == [300, 600, 1_200, 1_500, 1_500]
 
 
 def test_a_device_that_needs_all_of_the_configured_time_is_slow():
