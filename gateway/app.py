@@ -44,7 +44,7 @@ from gateway.domain.outcome import Outcome
 from gateway.domain.records import Lane
 from gateway.domain.site import Broker, Bus, Site, Uplink
 from gateway.drivers import mqtt, systemd
-from gateway.drivers.clock import Clock
+from gateway.drivers.clock import Clock, zone
 from gateway.drivers.modbus import BusCounts, open_bus
 from gateway.drivers.panel import Panel, open_panel, vars_of
 from gateway.drivers.sockets import Peer, serve
@@ -146,7 +146,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 before_commit=failpoints.before_commit,
             )
         )
-        house = house_of(watched, sender, VERSION)
+        house = house_of(watched, sender, VERSION, zone=zone(site.timezone))
         restored = store.restored
         decided = Decided(state_of(house, restored.alarms, clock.now(), kept=restored.kept))
         changes = Changes()

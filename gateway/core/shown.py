@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 from gateway.core.health import OWN_DEVICE
+from gateway.core.local_time import is_night
 from gateway.core.panel import PanelAlarm, PanelView, signal_for
 from gateway.core.state import open_alarms
 from gateway.core.turn import Turn, sounding_since
+from gateway.domain.modes import PRACTICE, mode_of
 from gateway.domain.signals import Signal
 
 
@@ -18,8 +20,13 @@ def signal_of(turn: Turn) -> Signal:
         if rule is not None:
             is_sounding = alarm.is_sounding(turn.now.mono_ms)
             since = sounding_since(state, alarm)
-            shown.append(PanelAlarm(rule.severity, rule.sound, alarm.state, is_sounding, since))
-    test = state.lamp_test_until_ms
+            is_drill = mode_of(alarm.rule) in PRACTICE
+            shown.append(
+                PanelAlarm(rule.severity, rule.sound, alarm.state, is_sounding, since, is_drill)
+            )
+    house = turn.house
+    test, down = state.lamp_test_until_ms, state.link_down_since_ms
+    may_be_muted = shown or down is not None
     view = PanelView(
         alarms=tuple(shown),
         is_boot_test=test is not None,
@@ -27,6 +34,14 @@ def signal_of(turn: Turn) -> Signal:
         is_polling_ok=any(
             not device.is_offline for name, device in turn.devices.items() if name != OWN_DEVICE
         ),
-        escalate_after_ms=turn.house.escalate_after_ms,
+        escalate_after_ms=house.escalate_after_ms,
+        is_post_check=any(not check.is_missed for check in state.post_checks.values()),
+        is_limited=state.drill is not None or bool(state.tests),
+        is_night=bool(may_be_muted) and is_night(house.quiet_hours, turn.now, house.zone),
+        link_down_since_ms=down,
+        silenced=state.silenced,
+        tone=state.tone,
+        tone_since_ms=state.tone_since_ms,
+        has_white=house.has_white,
     )
     return signal_for(view, turn.state.signal, turn.now.mono_ms)

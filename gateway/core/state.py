@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import tzinfo
 
 from gateway.core.conditions import Held, How, Memory, needs_memory
 from gateway.core.faults import rule_of_fault_id
@@ -16,7 +17,7 @@ from gateway.domain.readings import Quality, Reading
 from gateway.domain.records import Lane
 from gateway.domain.rules import AllOf, AnyOf, Member, Rule, Silent, levels_of, members_of
 from gateway.domain.signals import Lamp, Pattern, Signal
-from gateway.domain.site import Device, Site
+from gateway.domain.site import Device, QuietHours, Site
 
 DARK = Signal(Lamp.OFF, Lamp.OFF, Lamp.OFF, Lamp.OFF, Pattern.QUIET, 0)
 
@@ -55,7 +56,10 @@ class House:
     batch_readings: int
     software: str
     site_sha: str
-    escalation: Escalation = Escalation()
+    quiet_hours: QuietHours | None = None
+    zone: tzinfo | None = None  # None: not known, so it is never night
+    has_white: bool = False
+    escalation: Escalation = field(default_factory=Escalation)
     post_check_ms: int = 300_000  # to answer one that the gateway asks by itself
     has_nightly_self_test: bool = False
     has_uplink: bool = False
@@ -76,9 +80,17 @@ def twin(rule: Rule, mode: Mode) -> Rule:
 
 
 def house_of(
-    site: Site, sender: Sender, software: str, read_within_ms: Mapping[str, int] | None = None
+    site: Site,
+    sender: Sender,
+    software: str,
+    read_within_ms: Mapping[str, int] | None = None,
+    *,
+    zone: tzinfo | None = None,
 ) -> House:
-    """Index a site. `read_within_ms` is what `core.detect` planned; without it nobody watches."""
+    """Index a site. `read_within_ms` is what `core.detect` planned; without it nobody watches.
+
+    `zone` is the site's time zone; without it there is no night.
+    """
     points = site.points
     rules_of: dict[str, tuple[Rule, ...]] = {}
     limits_of: dict[str, tuple[float, ...]] = {}
@@ -130,6 +142,9 @@ def house_of(
         batch_readings=site.store.batch_readings,
         software=software,
         site_sha=site.sha,
+        quiet_hours=site.quiet_hours,
+        zone=zone,
+        has_white=site.panel.white is not None,
         escalation=site.escalation,
         post_check_ms=site.post_checks.within_ms,
         has_nightly_self_test=site.self_test_minute is not None,
@@ -212,6 +227,9 @@ class State:
     link_why: str = ""
     is_platform_present: bool = False
     lamp_test_until_ms: int | None = None
+    silenced: frozenset[Pattern] = frozenset()  # U and R, until what they tell of is over
+    tone: Pattern = Pattern.QUIET  # the last feedback
+    tone_since_ms: int = 0
     watched_ms: int = 0  # when the age of what rules judge was last looked at
     clk: Clk = Clk.NONE
     next_deadline_ms: int | None = None

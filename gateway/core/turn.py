@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.core import alarms, messages
 from gateway.core.conditions import Held, Memory
+from gateway.core.local_time import turns_in_ms
 from gateway.core.state import DeviceState, House, Pending, RuleTrouble, State
 from gateway.domain.alarms import Alarm, AlarmState, Transition
 from gateway.domain.kept import Kept
@@ -18,7 +19,7 @@ from gateway.domain.outcome import Outcome, Reply
 from gateway.domain.readings import Reading
 from gateway.domain.records import Batch, Lane, Record
 from gateway.domain.rules import Rule, Severity
-from gateway.domain.signals import Signal
+from gateway.domain.signals import Pattern, Signal
 
 FIRST_BATCH_MS = 250  # at the latest; a whole first sweep goes at once: a technician waits for it
 LINK_DOWN_FAULT_MS = 300_000  # field/patrol-and-alarms 5, pattern U: uplink down > 5 min
@@ -113,6 +114,10 @@ class Turn:
         if self.pending.get(rule) != pending:
             others = {key: kept for key, kept in self.pending.items() if key != rule}
             self.pending = others if pending is None else {**others, rule: pending}
+
+    def play(self, tone: Pattern) -> None:
+        """Sound a feedback tone (k1, k2, k3) once, with its lamp's flash."""
+        self.state = replace(self.state, tone=tone, tone_since_ms=self.now.mono_ms)
 
     def place_of(self, rule: Rule) -> str:
         """Where people shall go: the device's place; for a fault of a device, that device's."""
@@ -211,6 +216,9 @@ def _next_deadline(turn: Turn, batch_due_ms: int | None) -> int | None:
     later = [state.lamp_test_until_ms]
     if state.link_down_since_ms is not None:
         later.append(state.link_down_since_ms + LINK_DOWN_FAULT_MS)
+    if turn.alarms or state.link_down_since_ms is not None:  # what night mutes, day lets sound
+        turns_in = turns_in_ms(turn.house.quiet_hours, turn.now, turn.house.zone)
+        later.append(None if turns_in is None else mono_ms + turns_in)
     for alarm in turn.alarms.values():
         rule = turn.house.rule(alarm.rule)
         if rule is None:

@@ -19,15 +19,27 @@ class Pattern(StrEnum):
     QUIET = "-"
     A1 = "A1"
     A2 = "A2"
+    A3 = "A3"
     E = "E"
+    Q = "Q"  # post check: nobody but an answer ends it
     W = "W"
     F = "F"
+    U = "U"  # nothing reaches the platform
+    R = "R"  # a round is overdue
+    D = "D"  # drill or test: sounds before the real pattern
+    K1 = "k1"  # feedback: done
+    K2 = "k2"  # feedback: was done already; or something ended by itself
+    K3 = "k3"  # feedback: unknown, refused
     B = "B"  # boot: lamp test 2 s + one 80 ms tone
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """Lamps and sound from `since_ms` (mono) on, until the next signal replaces it."""
+    """Lamps and sound from `since_ms` (mono) on, until the next signal replaces it.
+
+    `chirp` is heard in the long pauses of `pattern`, `tone` once and only where nothing else
+    sounds; each is phased from its own moment.
+    """
 
     red: Lamp
     amber: Lamp
@@ -35,6 +47,13 @@ class Signal:
     green: Lamp
     pattern: Pattern
     since_ms: int  # when `pattern` began: patterns are phased from here
+    prefix_ms: int = 0  # so long the drill prefix sounds, then the pattern begins
+    white: Lamp = Lamp.OFF  # post check and patrol, where such a lamp is wired
+    chirp: Pattern = Pattern.QUIET
+    chirp_since_ms: int = 0
+    tone: Pattern = Pattern.QUIET
+    tone_since_ms: int = 0
+    is_healthy: bool = False  # holds the fault relay
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +65,4 @@ class Levels:
     yellow: bool
     green: bool
     buzzer: bool
+    white: bool = False

@@ -8,6 +8,7 @@ from pathlib import Path
 from gateway.domain.escalation import Escalation
 from gateway.domain.points import Point
 from gateway.domain.rules import Rule
+from gateway.domain.signals import Pattern
 
 
 class Parity(StrEnum):
@@ -86,6 +87,28 @@ class Device:
     barriers: tuple[int, ...] = ()  # wire addresses that no block may read across
 
 
+class RelayMode(StrEnum):
+    """How a healthy gateway holds the fault relay: energised, or by pulses that must not stop."""
+
+    STEADY = "steady"
+    PULSE = "pulse"
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """Minutes of the local day; may span midnight."""
+
+    begin_min: int
+    end_min: int
+
+    @property
+    def length_min(self) -> int:
+        return (self.end_min - self.begin_min) % 1440
+
+
+NIGHT = QuietHours(22 * 60, 6 * 60)
+
+
 @dataclass(frozen=True, slots=True)
 class PanelPins:
     """BCM numbers; None = not wired. `active_high` False is for relay boards that switch on low."""
@@ -98,6 +121,8 @@ class PanelPins:
     silence: int | None = None
     relay: int | None = None
     active_high: bool = True
+    white: int | None = None
+    relay_mode: RelayMode = RelayMode.STEADY
 
 
 class Delivery(StrEnum):
@@ -170,8 +195,10 @@ class Site:
     detect_within_ms: int | None = None  # no rule may need longer to raise
     words: Mapping[str, str] = field(default_factory=dict)  # the institution's codes, sent upstream
     sha: str = ""  # of all files it was made from
-    escalation: Escalation = Escalation()
-    post_checks: PostChecks = PostChecks()
+    quiet_hours: QuietHours | None = NIGHT  # when warnings and faults are seen, not heard
+    patterns: Mapping[Pattern, tuple[int, ...]] = field(default_factory=dict)  # own rhythms
+    escalation: Escalation = field(default_factory=Escalation)
+    post_checks: PostChecks = field(default_factory=PostChecks)
     self_test_minute: int | None = None  # of the local day; None = no nightly self-test
 
     @property

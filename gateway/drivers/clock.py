@@ -8,7 +8,9 @@ that this user may read: under chrony the clock counts as estimated.
 import asyncio
 import os
 import time
+import zoneinfo
 from collections.abc import Callable
+from datetime import tzinfo
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +38,14 @@ def wall() -> int:
 def boot_id() -> str:
     """Return 12 hex digits that name this run of the kernel."""
     return BOOT_ID.read_text("ascii").strip().replace("-", "")[:12]
+
+
+def zone(name: str) -> tzinfo | None:
+    """Return the time zone of this name; None where the system does not know it."""
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 class Clock:

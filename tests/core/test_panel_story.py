@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.core.panel import BEATS, level_at, next_change_ms
+from gateway.core.panel import level_at, next_change_ms
+from gateway.core.patterns import BEATS
 from gateway.core.people import FAULT_SILENCE_MS
 from gateway.core.state import state_of
 from gateway.core.step import step
