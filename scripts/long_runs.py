@@ -8,12 +8,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psutil
 
+from gateway.config.load import load_site
 from gateway.sim.bus import open_tcp
 from gateway.sim.devices import SimDevice, by_unit, lx47le
+from gateway.sim.week import Week, live_week, polled_slower
 from tests.daemon.rig import (
     LEAK,
     Daemon,
@@ -32,6 +35,7 @@ OVER_MA, NORMAL_MA = 600.0, 20.0
 ON_DELAY_MS = 500
 SOUNDS_WITHIN_MS = 3_000  # on-delay, two samples and their period, on a busy machine
 KILLS_A_FOLDER = 10
+WEEK_SITE = Path(__file__).parent / "benchmarks" / "week.site.yaml"
 
 
 def say(what: str, value: object) -> None:
@@ -44,9 +48,10 @@ def check(is_kept: bool, promise: str, broken: list[str]) -> None:
         broken.append(promise)
 
 
-async def writer(seconds: float, _kills: int, folder: Path) -> list[str]:
+async def writer(options: argparse.Namespace, folder: Path) -> list[str]:
     """Hang core.db's commits while leakages come and go; then let it go on."""
     board, broken, waits = lx47le("board", 3), list[str](), list[float]()
+    seconds = options.seconds
     release = folder / "release"
     with Mosquitto() as broker:
         site = site_of(0, broker=broker.url, gateway="soak-01")
@@ -118,9 +123,9 @@ async def _one_alarm(board: SimDevice, daemon: Daemon, number: int, platform: Pl
     return sounded - since
 
 
-async def kills(_seconds: float, count: int, folder: Path) -> list[str]:
+async def kills(options: argparse.Namespace, folder: Path) -> list[str]:
     """Kill the daemon around an alarm, at random moments and inside the commit of the raise."""
-    seed = random.SystemRandom().randrange(10**6)
+    seed, count = random.SystemRandom().randrange(10**6), options.kills
     dice, broken, began = random.Random(seed), [], time.monotonic()
     say("seed", seed)
     for first in range(0, count, KILLS_A_FOLDER):
@@ -143,9 +148,39 @@ async def kills(_seconds: float, count: int, folder: Path) -> list[str]:
     return broken
 
 
-RUNS: dict[str, Callable[[float, int, Path], Awaitable[list[str]]]] = {
+async def week(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Simulated weeks in a home of ten devices, with 20 incidents each: seeds 1, 2 ..."""
+    del folder
+    broken = list[str]()
+    seeds = range(1, options.weeks + 1)
+    with ProcessPoolExecutor() as pool:
+        for seed, week in zip(seeds, pool.map(one_week, seeds), strict=True):
+            raised = [each.took_ms / each.planned_ms for each in week.raised if each.took_ms]
+            say(
+                f"week {seed}: {len(week.raised)} alarms, warnings and faults due",
+                f"{len(week.late)} late or missing, slowest at {max(raised):.0%} of its time; "
+                f"{len(week.false_alarms)} false alarms, {week.warnings_a_day:.2f} false warnings "
+                f"a day; {week.reads:,} reads, {week.disturbances} disturbances, "
+                f"faults of its own {week.own_faults}",
+            )
+            broken += [f"week {seed}: {each}" for each in (*week.late, *week.false_alarms)]
+            if week.warnings_a_day > 1:
+                broken.append(f"week {seed}: {week.false_warnings}")
+    return broken
+
+
+def one_week(seed: int) -> Week:
+    """One week, every point polled every 5 s at the most: it takes minutes as it is."""
+    site = load_site(WEEK_SITE, store_dir=Path("unused")).site
+    if site is None:
+        raise ValueError(f"{WEEK_SITE} is not accepted")
+    return live_week(polled_slower(site, 5_000), seed=seed)
+
+
+RUNS: dict[str, Callable[[argparse.Namespace, Path], Awaitable[list[str]]]] = {
     "writer": writer,
     "kills": kills,
+    "week": week,
 }
 
 
@@ -157,6 +192,7 @@ def main() -> int:
         help="how long the disk hangs (120s)",
     )  # fmt: skip
     parser.add_argument("--kills", default=200, type=int, help="how many kills (200)")
+    parser.add_argument("--weeks", default=10, type=int, help="how many simulated weeks (10)")
     arguments = parser.parse_args()
     if unknown := set(arguments.runs) - set(RUNS):
         parser.error(f"no such run: {', '.join(sorted(unknown))}")
@@ -164,7 +200,7 @@ def main() -> int:
     for name in arguments.runs or RUNS:
         print(f"=== {name}", flush=True)
         with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-            found = asyncio.run(RUNS[name](arguments.seconds, arguments.kills, Path(folder)))
+            found = asyncio.run(RUNS[name](arguments, Path(folder)))
             broken.extend(f"{name}: {what}" for what in found)
     print(f"=== {'all promises kept' if not broken else f'{len(broken)} broken'}")
     return int(bool(broken))

@@ -47,7 +47,7 @@ class Incident:
 
 def plan_incidents(random: Random, count: int, length_ms: int) -> tuple[Incident, ...]:
     """One incident in each of `count` equal parts; every kind comes before one repeats."""
-    slot = length_ms // count
+    slot = length_ms // max(count, 1)
     kinds: list[Callable[[Random, int], Incident]] = []
     while len(kinds) < count:
         kinds.extend(random.sample(KINDS, len(KINDS)))
