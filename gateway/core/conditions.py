@@ -53,7 +53,7 @@ NOTHING = Memory()
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """The mean of the points that can be used now (None without any), and whether all of them can."""
+    """The mean of the points that can be used now (None without any); `is_complete`: all can."""
 
     value: float | None
     is_complete: bool
