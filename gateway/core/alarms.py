@@ -1,21 +1,18 @@
 """The life of an alarm: one table, and the delays that feed it.
 
 States and their names follow ISA-18.2 (field/patrol-and-alarms 4.2). Readings and timers do not
-move an alarm by themselves; they are condensed into five happenings, and the table below says
-what each does in each state:
+move an alarm by themselves; they are condensed into a few happenings, and `NEXT` says what each
+does in each state. Two small tables stand before it where they apply: `LATCHED` for a rule that
+latches, `QUIET` for an occurrence that began while it was inhibited and ends before anybody was
+called. A pair that is in no table changes nothing.
 
-    CROSSED    a sample over the limit, in a state where nothing was pending
-    HELD       over the limit for the on-delay, with enough samples
-    BACK       no longer over the limit while the on-delay ran
-    CLEARED    normal for the off-delay
-    ACKED      a person has acknowledged
-    WAS_RESET  a person has reset a latched alarm whose value is normal
-
-A pair that is not in the table changes nothing. Silence is not a state: it only stops the sound.
+Silence and the three inhibits (shelved, suppressed, out of service) are no states: they only stop
+the sound, and the table goes on underneath. docs/alarms.md is drawn from these tables.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum, auto
+from enum import Enum
 
 from gateway.core.judge import Verdict
 from gateway.domain.alarms import Alarm, AlarmState, Transition
@@ -25,69 +22,110 @@ from gateway.domain.rules import Rule
 N, P, UA, AA = AlarmState.N, AlarmState.P, AlarmState.UA, AlarmState.AA
 RU, LU, LA = AlarmState.RU, AlarmState.LU, AlarmState.LA
 
+STRETCH = 4  # of the off-delay while an alarm chatters (field/patrol-and-alarms 4.3)
+CALM_MS = 60_000  # and never shorter than the time in which activations are counted
+
 
 class Happening(Enum):
-    CROSSED = auto()
-    HELD = auto()
-    BACK = auto()
-    CLEARED = auto()
-    ACKED = auto()
-    WAS_RESET = auto()
+    """What can happen to an alarm, in words for the diagram."""
+
+    CROSSED = "over the limit, on-delay begins"
+    HELD = "over the limit for the on-delay, with enough samples"
+    HELD_LOWER = "the same, under an acknowledged alarm of higher severity on its point"
+    BACK = "no longer over the limit while the on-delay ran"
+    CLEARED = "normal for the off-delay"
+    ACKED = "a named person acknowledges"
+    WAS_RESET = "a named person resets; value normal and trusted"
+    AGED = "still active after realarm_after"
 
 
 CROSSED, HELD, BACK = Happening.CROSSED, Happening.HELD, Happening.BACK
+HELD_LOWER, AGED = Happening.HELD_LOWER, Happening.AGED
 CLEARED, ACKED, WAS_RESET = Happening.CLEARED, Happening.ACKED, Happening.WAS_RESET
 
-NEXT: dict[tuple[AlarmState, Happening], AlarmState] = {
+Table = dict[tuple[AlarmState, Happening], AlarmState]
+
+NEXT: Table = {
     (N, CROSSED): P,
     (N, HELD): UA,
+    (N, HELD_LOWER): AA,
     (P, BACK): N,
     (P, HELD): UA,
+    (P, HELD_LOWER): AA,
     (UA, ACKED): AA,
     (UA, CLEARED): RU,
     (AA, CLEARED): N,
+    (AA, AGED): UA,
     (RU, ACKED): N,
     (RU, HELD): UA,
+    (RU, HELD_LOWER): UA,
     (LU, ACKED): LA,
     (LU, HELD): UA,
+    (LU, HELD_LOWER): UA,
     (LA, HELD): UA,
+    (LA, HELD_LOWER): AA,
     (LA, WAS_RESET): N,
 }
-LATCHED: dict[tuple[AlarmState, Happening], AlarmState] = {(UA, CLEARED): LU, (AA, CLEARED): LA}
+LATCHED: Table = {(UA, CLEARED): LU, (AA, CLEARED): LA}
+QUIET: Table = {(UA, CLEARED): N}
 
 RECORDED: dict[Happening, Transition] = {
     HELD: Transition.RAISE,
+    HELD_LOWER: Transition.RAISE,
     CLEARED: Transition.CLEAR,
     ACKED: Transition.ACK,
     WAS_RESET: Transition.RESET,
+    AGED: Transition.REALARM,
 }
 
+Moved = tuple[Alarm, Transition | None]
+Outranked = Callable[[Rule], bool]
 
-def advance(rule: Rule, alarm: Alarm, happening: Happening) -> tuple[Alarm, Transition | None]:
+
+def next_state(rule: Rule, alarm: Alarm, happening: Happening) -> AlarmState | None:
+    """Look it up; None when nothing changes."""
+    pair = (alarm.state, happening)
+    if alarm.is_quiet and pair in QUIET:
+        return QUIET[pair]
+    if rule.latch and pair in LATCHED:
+        return LATCHED[pair]
+    return NEXT.get(pair)
+
+
+def advance(rule: Rule, alarm: Alarm, happening: Happening) -> Moved:
     """Apply one happening. Returns the alarm and what is to be recorded of it, if anything."""
-    table = LATCHED if rule.latch and (alarm.state, happening) in LATCHED else NEXT
-    state = table.get((alarm.state, happening))
+    state = next_state(rule, alarm, happening)
     if state is None:
         return alarm, None
     return replace(alarm, state=state), RECORDED.get(happening)
 
 
+def outranked_by_none(_rule: Rule) -> bool:
+    return False
+
+
 def take_sample(
-    rule: Rule, alarm: Alarm, verdict: Verdict, reading: Reading, mono_ms: int
-) -> tuple[Alarm, Transition | None]:
+    rule: Rule,
+    alarm: Alarm,
+    verdict: Verdict,
+    reading: Reading,
+    mono_ms: int,
+    is_outranked: Outranked = outranked_by_none,
+) -> Moved:
     """Let one judged reading act on the alarm.
 
     A reading that cannot be used freezes the alarm (offline, fault) or is passed over (suspect).
     """
     if verdict is Verdict.UNUSABLE:
-        return alarm, None
-    alarm = replace(alarm, last=reading.value, is_stale=False)
+        return (replace(alarm, is_normal=False) if alarm.is_normal else alarm), None
+    is_normal = verdict is Verdict.CLEAR
+    alarm = replace(alarm, last=reading.value, is_stale=False, is_normal=is_normal)
     if verdict is Verdict.OVER:
-        return _take_over(rule, alarm, reading, mono_ms)
+        return _take_over(rule, alarm, reading, mono_ms, is_outranked)
     alarm = replace(alarm, over_since_ms=None, over_samples=0)
     if alarm.state is P:
         return advance(rule, alarm, BACK)
-    if verdict is Verdict.BETWEEN or alarm.state not in (UA, AA):
+    if verdict is Verdict.BETWEEN or not alarm.state.is_active:
         return replace(alarm, clear_since_ms=None), None
     if alarm.clear_since_ms is None:
         alarm = replace(alarm, clear_since_ms=reading.mono_ms)
@@ -95,72 +133,171 @@ def take_sample(
 
 
 def _take_over(
-    rule: Rule, alarm: Alarm, reading: Reading, mono_ms: int
-) -> tuple[Alarm, Transition | None]:
-    alarm = replace(alarm, clear_since_ms=None)
-    if alarm.state in (UA, AA):
-        return alarm, None
+    rule: Rule, alarm: Alarm, reading: Reading, mono_ms: int, is_outranked: Outranked
+) -> Moved:
+    if alarm.state.is_active:
+        return hold(alarm, mono_ms), None
     since = reading.mono_ms if alarm.over_since_ms is None else alarm.over_since_ms
-    alarm = replace(alarm, over_since_ms=since, over_samples=alarm.over_samples + 1)
+    samples = alarm.over_samples + 1
+    alarm = replace(alarm, clear_since_ms=None, over_since_ms=since, over_samples=samples)
     alarm, _ = advance(rule, alarm, CROSSED)
-    return pass_time(rule, alarm, mono_ms)
+    return pass_time(rule, alarm, mono_ms, is_outranked)
 
 
-def pass_time(rule: Rule, alarm: Alarm, mono_ms: int) -> tuple[Alarm, Transition | None]:
-    """Let the on-delay or the off-delay run out, if `mono_ms` has reached it."""
-    due = due_ms(rule, alarm)
-    if due is None or mono_ms < due:
-        return alarm, None
-    if alarm.clear_since_ms is not None:
-        alarm, transition = advance(rule, alarm, CLEARED)
-        return replace(alarm, clear_since_ms=None, cleared_ms=mono_ms), transition
-    return _raise(rule, alarm, mono_ms)
+def hold(alarm: Alarm, mono_ms: int) -> Alarm:
+    """An active alarm is over the limit: an off-delay that ran is off; chatter counts that."""
+    if alarm.clear_since_ms is None:
+        return alarm
+    if alarm.chatter:
+        alarm = replace(alarm, chatter=alarm.chatter + 1, calm_since_ms=mono_ms)
+    return replace(alarm, clear_since_ms=None)
 
 
-def _raise(rule: Rule, alarm: Alarm, mono_ms: int) -> tuple[Alarm, Transition | None]:
+def pass_time(
+    rule: Rule, alarm: Alarm, mono_ms: int, is_outranked: Outranked = outranked_by_none
+) -> Moved:
+    """Let whatever delay run out that `mono_ms` has reached."""
+    calm = _calm_due_ms(rule, alarm)
+    if calm is not None and mono_ms >= calm:
+        alarm = replace(alarm, chatter=0, calm_since_ms=None)
+    due = _delay_due_ms(rule, alarm)
+    if due is not None and mono_ms >= due:
+        if alarm.clear_since_ms is not None:
+            return clear(rule, alarm, mono_ms)
+        return raise_it(rule, alarm, mono_ms, HELD_LOWER if is_outranked(rule) else HELD)
+    aged = _aged_due_ms(rule, alarm)
+    if aged is not None and mono_ms >= aged:
+        alarm, transition = advance(rule, alarm, AGED)
+        return _call(alarm, mono_ms), transition
+    return alarm, None
+
+
+def clear(rule: Rule, alarm: Alarm, mono_ms: int) -> Moved:
+    """The off-delay is over: return to normal, or latch."""
+    alarm, transition = advance(rule, alarm, CLEARED)
+    return replace(alarm, clear_since_ms=None, cleared_ms=mono_ms), transition
+
+
+def raise_it(rule: Rule, alarm: Alarm, mono_ms: int, happening: Happening = HELD) -> Moved:
+    """The on-delay is over: a new occurrence, or the same one again within its off-delay."""
     is_again = (
         alarm.state is RU
         and alarm.cleared_ms is not None
         and mono_ms - alarm.cleared_ms < rule.clear_for_ms
     )
-    alarm, transition = advance(rule, alarm, HELD)
-    alarm = replace(alarm, over_since_ms=None, over_samples=0, silenced_until_ms=None)
+    onset = mono_ms if alarm.over_since_ms is None else alarm.over_since_ms
+    alarm, transition = advance(rule, alarm, happening)
+    alarm = _call(replace(alarm, over_since_ms=None, over_samples=0), mono_ms)
     if is_again:
         return alarm, Transition.AGAIN
-    return replace(alarm, value=alarm.last, cleared_ms=None), transition
+    return (
+        replace(
+            alarm,
+            value=alarm.last,
+            cleared_ms=None,
+            onset_ms=onset,
+            acked_ms=mono_ms if alarm.state is AA else None,
+            is_quiet=False,
+            chatter=0,
+            calm_since_ms=None,
+            flood="",
+        ),
+        transition,
+    )
+
+
+def _call(alarm: Alarm, mono_ms: int) -> Alarm:
+    """It calls for people anew: whatever silence or acknowledgement there was is over."""
+    return replace(
+        alarm,
+        called_ms=mono_ms,
+        silenced_until_ms=None,
+        silenced_at=None,
+        silenced_by="",
+        is_silenced_until_new=False,
+        acked=None,
+        acked_by="",
+        acked_ms=None,
+    )
+
+
+def off_delay_ms(rule: Rule, alarm: Alarm) -> int:
+    """How long it must be normal to return to normal."""
+    if not alarm.chatter:
+        return rule.clear_for_ms
+    return max(STRETCH * rule.clear_for_ms, CALM_MS)
 
 
 def due_ms(rule: Rule, alarm: Alarm) -> int | None:
-    """The monotonic moment at which a running delay ends; None when none runs.
+    """The monotonic moment at which something happens by itself; None when nothing is running."""
+    dues = (_delay_due_ms(rule, alarm), _calm_due_ms(rule, alarm), _aged_due_ms(rule, alarm))
+    return min((due for due in dues if due is not None), default=None)
+
+
+def _delay_due_ms(rule: Rule, alarm: Alarm) -> int | None:
+    """When the on-delay or off-delay that runs is over.
 
     A frozen alarm has no running delay: lost communication neither raises nor clears.
     """
     if alarm.is_stale:
         return None
     if alarm.clear_since_ms is not None:
-        return alarm.clear_since_ms + rule.clear_for_ms
+        return alarm.clear_since_ms + off_delay_ms(rule, alarm)
     if alarm.over_since_ms is not None and alarm.over_samples >= rule.min_samples:
         return alarm.over_since_ms + rule.for_ms
     return None
 
 
+def _calm_due_ms(rule: Rule, alarm: Alarm) -> int | None:
+    """When an alarm that chattered and now stays active counts as an ordinary one again."""
+    if alarm.calm_since_ms is None or alarm.clear_since_ms is not None or not alarm.chatter:
+        return None
+    return alarm.calm_since_ms + off_delay_ms(rule, alarm)
+
+
+def _aged_due_ms(rule: Rule, alarm: Alarm) -> int | None:
+    if alarm.state is not AA or alarm.acked_ms is None or not rule.realarm_after_ms:
+        return None
+    return alarm.acked_ms + rule.realarm_after_ms
+
+
 def freeze(alarm: Alarm) -> Alarm:
     """The point cannot be read any more: keep the state, stop an off-delay."""
-    return replace(alarm, is_stale=True, clear_since_ms=None)
+    return replace(alarm, is_stale=True, is_normal=False, clear_since_ms=None)
 
 
-def silence(alarm: Alarm, until_ms: int) -> Alarm:
-    """Stop the sound until a moment; the lamp stays."""
-    return replace(alarm, silenced_until_ms=until_ms)
+def silence(alarm: Alarm, until_ms: int | None, by: str = "") -> Alarm:
+    """Stop the sound until a moment, or until the next new one (None); the lamp stays."""
+    return replace(
+        alarm,
+        silenced_until_ms=until_ms,
+        is_silenced_until_new=until_ms is None,
+        silenced_by=by,
+    )
 
 
-def acknowledge(rule: Rule, alarm: Alarm) -> tuple[Alarm, Transition | None]:
+def acknowledge(rule: Rule, alarm: Alarm) -> Moved:
     """A person has seen it."""
     return advance(rule, alarm, ACKED)
 
 
-def reset(rule: Rule, alarm: Alarm) -> tuple[Alarm, Transition | None]:
+def reset(rule: Rule, alarm: Alarm) -> Moved:
     """End a latched alarm. Only an acknowledged one whose value is known to be normal ends."""
-    if alarm.is_stale or alarm.over_since_ms is not None:
+    if reset_refusal(alarm) is not None:
         return alarm, None
     return advance(rule, alarm, WAS_RESET)
+
+
+def reset_refusal(alarm: Alarm) -> str | None:
+    """Why this alarm cannot be reset, as a code for `core.refusals`; None when it can."""
+    if alarm.state.is_active:
+        return "not_normal_yet"
+    if alarm.state is LU:
+        return "not_acknowledged"
+    if alarm.state is not LA:
+        return "nothing_to_do"
+    if alarm.is_stale:
+        return "value_unknown"
+    if alarm.over_since_ms is not None:
+        return "not_normal_yet"
+    return None if alarm.is_normal else "value_unknown"

@@ -21,9 +21,22 @@ class AlarmState(StrEnum):
         return self in (AlarmState.UA, AlarmState.RU, AlarmState.LU)
 
     @property
+    def is_active(self) -> bool:
+        """The condition holds, as far as anybody knows."""
+        return self in (AlarmState.UA, AlarmState.AA)
+
+    @property
     def is_open(self) -> bool:
         """Raised and not over: everything but N and P."""
         return self not in (AlarmState.N, AlarmState.P)
+
+
+class Inhibit(StrEnum):
+    """Why an alarm neither sounds nor blinks; it lives on and is listed. `inh` on the wire."""
+
+    SHELVED = "SH"  # 屏蔽: by a person, for a reason and a time
+    SUPPRESSED = "SU"  # 抑制: its parent fault says it already
+    OUT_OF_SERVICE = "OS"  # 停用(检修): by work order
 
 
 class Transition(StrEnum):
@@ -35,6 +48,8 @@ class Transition(StrEnum):
     ACK = "ack"
     SILENCE = "silence"
     RESET = "reset"
+    REALARM = "realarm"  # acknowledged and active for so long that it sounds again
+    CHATTER = "chatter"  # it comes and goes: kept active as one alarm from here on
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +70,30 @@ class Alarm:
     silenced_at: Now | None = None  # lets a silence keep its expiry over a reboot
     is_stale: bool = False  # the point cannot be read: frozen
     detail: str = ""  # for faults: what exactly
+    is_normal: bool = False  # the last sample said so; a reset needs it
+    onset_ms: int | None = None  # mono; when the condition began that raised it
+    called_ms: int | None = None  # mono; when it last began to call for people
+    silenced_by: str = ""
+    is_silenced_until_new: bool = False  # a warning: until the next new one
+    acked: Now | None = None
+    acked_by: str = ""
+    acked_ms: int | None = None  # mono of this boot; re-alarm counts from here
+    inhibits: tuple[Inhibit, ...] = ()
+    is_quiet: bool = False  # raised while inhibited, and nobody has been called since
+    chatter: int = 0  # activations while it comes and goes; 0 = it does not
+    calm_since_ms: int | None = None  # mono; last activation of the chatter
+    flood: str = ""  # occurrence of the alarm that opened the flood it belongs to
+
+    @property
+    def is_inhibited(self) -> bool:
+        return bool(self.inhibits)
 
     def is_sounding(self, mono_ms: int) -> bool:
         """Sound goes on through return to normal until silenced or acknowledged."""
-        return self.state.is_unacknowledged and (
-            self.silenced_until_ms is None or mono_ms >= self.silenced_until_ms
+        return self.state.is_unacknowledged and not self.inhibits and not self.is_silent(mono_ms)
+
+    def is_silent(self, mono_ms: int) -> bool:
+        """Silenced by a person, and that has not run out."""
+        return self.is_silenced_until_new or (
+            self.silenced_until_ms is not None and mono_ms < self.silenced_until_ms
         )

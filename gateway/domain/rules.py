@@ -141,6 +141,7 @@ class Rule:
     min_samples: int = 2  # 1 for a device's own alarm bit and for rules without delay
     median: int = 1  # 3: the middle one of the last three values is judged, spikes are not
     is_magnitude: bool = False  # the value without its sign is judged (a reversed transformer)
+    realarm_after_ms: int | None = None  # acknowledged and still active: sounds again; 0 = never
 
     @property
     def limit(self) -> float | None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
-from gateway.domain.alarms import Alarm, AlarmState
+from gateway.domain.alarms import Alarm, AlarmState, Inhibit
 from gateway.domain.moments import Clk, Now
 
 _FIELDS = frozenset(field.name for field in fields(Alarm))
@@ -28,6 +28,7 @@ def alarm_from_json(text: str) -> Alarm:
     """
     said: dict[str, Any] = {k: v for k, v in json.loads(text).items() if k in _FIELDS}
     said["state"] = AlarmState(said["state"])
+    said["inhibits"] = tuple(Inhibit(each) for each in said.get("inhibits", ()))
     moments = {
         name: Now(**{**value, "clk": Clk(value["clk"])})
         for name, value in said.items()

@@ -1,0 +1,56 @@
+"""What people take out of the alarms for a while: shelved rules, and what is out of service."""
+
+from dataclasses import dataclass
+
+from gateway.domain.moments import Now
+
+SHELVED_AT_MOST_MS = 8 * 3_600_000  # field/patrol-and-alarms 4.2
+
+
+@dataclass(frozen=True, slots=True)
+class Shelving:
+    """屏蔽: one rule, never of severity alarm; ends by itself at `until_ms` (mono of this boot)."""
+
+    rule: str
+    by: str
+    why: str
+    at: Now
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfService:
+    """停用(检修): a device, point or rule, by work order; ends only by a person's verb."""
+
+    subject: str
+    by: str
+    why: str
+    order: str
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """More alarms than people can take in: one sound for many, the first-out marked.
+
+    `id` is the occurrence of the alarm that opened it. First-out is the alarm whose condition
+    began first, which with different on-delays need not be the one that was raised first.
+    """
+
+    id: str
+    began: Now
+    first: str  # occurrence
+    first_rule: str
+    first_onset_ms: int
+    count: int
+    silenced_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """One raise of the last ten minutes, for the flood."""
+
+    raised_ms: int
+    onset_ms: int
+    rule: str
+    occurrence: str
