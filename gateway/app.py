@@ -25,6 +25,7 @@ from gateway.core.duty import duty_view
 from gateway.core.health import measure, with_own_device
 from gateway.core.judge import judge
 from gateway.core.messages import now_body, points_body, read_body, sender_of, state_body
+from gateway.core.patterns import BEATS
 from gateway.core.progress import (
     Progress,
     brokers_view,
@@ -134,6 +135,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 on_fault=inbox.put_first,
                 log_path=options.panel_log,
                 mono=clock.mono,
+                beats={**BEATS, **site.patterns},
             )
         )
         store = await files.enter_async_context(
@@ -422,6 +424,7 @@ async def _status(
                 "amber": panel.signal.amber.value,
                 "yellow": panel.signal.yellow.value,
                 "green": panel.signal.green.value,
+                "white": panel.signal.white.value,
                 "pattern": panel.signal.pattern.value,
             },
         },

@@ -34,14 +34,18 @@ SHORT = 30  # lines; below this each section says its least
 TWO_COLUMNS = 140  # cells; wide enough for two columns that are each as wide as a small terminal
 STALE_S = 3.0  # an answer older than this is not of this moment
 
-COLOURS = {"red": "red", "amber": "dark_orange", "yellow": "yellow", "green": "green"}
+COLOURS = {"red": "red", "amber": "dark_orange", "yellow": "yellow", "green": "green", "white": "white"}
 PATTERNS = {
     "-": Text("静音", "quiet"),
     "A1": Text("报警音 A1", "alarm A1"),
     "A2": Text("燃气报警音 A2", "gas alarm A2"),
+    "A3": Text("一氧化碳报警音 A3", "carbon monoxide A3"),
     "E": Text("升级报警音 E", "escalated E"),
+    "Q": Text("查岗音 Q", "post check Q"),
     "W": Text("预警音 W", "warning W"),
     "F": Text("故障音 F", "fault F"),
+    "U": Text("断网提示音 U", "uplink down U"),
+    "R": Text("巡查超时提示音 R", "round overdue R"),
     "B": Text("自检音 B", "self-test B"),
 }
 LANES = {
@@ -189,9 +193,9 @@ def _panel(page: Page, lang: Lang) -> Styled:
     levels, signal = part_of(panel, "levels"), part_of(panel, "signal")
     line = Styled()
     for name, word in PANEL_WORDS.items():
-        if name == "buzzer":
-            continue
         asked = str(signal.get(name, "on" if levels.get(name) else "off"))
+        if name == "buzzer" or (name == "white" and asked == "off"):  # few panels have a white one
+            continue
         if not panel or not _is_fresh(page):
             line.append(f"? {word.in_(lang)}   ", style="dim")
         elif asked == "off":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.config.load import load_site
 from gateway.config.problems import render
-from gateway.core.panel import WORDS, picture
+from gateway.core.panel import LAMPS, WORDS, picture
 from gateway.domain.events import FaultCleared, FaultRaised
 from gateway.domain.signals import Lamp, Pattern, Signal
 from gateway.domain.site import PanelPins
@@ -19,7 +19,6 @@ from gateway.drivers.sockets import NoAnswer, NoDaemon, ask
 
 SOCKET = Path("/run/care-gateway/daemon.sock")
 STEP_S = 1.0
-LAMPS = ("red", "amber", "yellow", "green")
 
 ASKED = Text(
     "守护进程正在试灯试音（2 秒），请看面板。",
@@ -117,9 +116,9 @@ def _try_output(
     if getattr(pins, name) is None:
         print(f"{WORDS[name].in_(lang)}: {NOT_WIRED.in_(lang)}")
         return
-    red, amber, yellow, green = (Lamp.ON if name == lamp else Lamp.OFF for lamp in LAMPS)
+    red, amber, yellow, green, white = (Lamp.ON if name == lamp else Lamp.OFF for lamp in LAMPS)
     pattern = Pattern.E if name == "buzzer" else Pattern.QUIET  # E begins with one second on
-    signal = Signal(red, amber, yellow, green, pattern, mono())
+    signal = Signal(red, amber, yellow, green, pattern, mono(), white=white)
     panel.beat(mono())
     panel.show(signal)
     print(f"{name}={getattr(pins, name)}   {picture(panel.levels, signal.pattern, lang)}")

@@ -199,6 +199,8 @@ def _heading(answer: Part, lang: Lang) -> Styled:
     colours = {"red": "red", "amber": "dark_orange", "yellow": "yellow", "green": "green"}
     for name, word in PANEL_WORDS.items():
         is_on = levels.get(name)
+        if name == "white" and not is_on:  # few panels have it
+            continue
         mark = "?" if is_on is None else "●" if is_on else "○"
         line.append(f"   {mark} {word.in_(lang)}", style=colours.get(name, "") if is_on else "")
     signal = panel.get("signal")

@@ -33,12 +33,14 @@ from gateway.core.patterns import ALARMS, BEATS, Beat, Beats, beat_at
 from gateway.domain.alarms import AlarmState
 from gateway.domain.rules import Severity, Sound
 from gateway.domain.signals import Lamp, Levels, Pattern, Signal
+from gateway.domain.site import RelayMode
 from gateway.domain.text import Lang, Text
 
 ESCALATE_AFTER_MS = 60_000
 UPLINK_DOWN_MS = 300_000
 BOOT_TEST_MS = 2_000
 DRILL_PREFIX_MS = 10_000
+RELAY_HALF_MS = 500  # in pulse mode
 FLASH_MS = 1_000  # of the lamp that goes with a feedback tone
 
 LAMPS = ("red", "amber", "yellow", "green", "white")
@@ -171,6 +173,18 @@ def next_change_ms(signal: Signal, mono_ms: int, beats: Beats = BEATS) -> int | 
         half = HALF_PERIOD_MS[Lamp.BLINK_4]
         waits.append(half - flashed % half if flashed >= 0 else -flashed)
     return mono_ms + min(waits) if waits else None
+
+
+def relay_at(signal: Signal, mode: RelayMode, mono_ms: int) -> bool:
+    """Return whether the fault relay's output is on: held, or in pulse mode a 1 Hz square wave."""
+    return signal.is_healthy and (mode is RelayMode.STEADY or mono_ms // RELAY_HALF_MS % 2 == 0)
+
+
+def next_pulse_ms(signal: Signal, mode: RelayMode, mono_ms: int) -> int | None:
+    """Return when the fault relay's output changes next by itself; None when never."""
+    if mode is RelayMode.STEADY or not signal.is_healthy:
+        return None
+    return mono_ms - mono_ms % RELAY_HALF_MS + RELAY_HALF_MS
 
 
 def _heard(signal: Signal, mono_ms: int, beats: Beats) -> list[Beat]:

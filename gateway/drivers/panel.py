@@ -15,12 +15,21 @@ from asyncio import AbstractEventLoop, get_running_loop
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from gateway.core.button import Button, Press, due_ms, found, take_edge, take_level
-from gateway.core.panel import fault_signal, level_at, next_change_ms, picture
+from gateway.core.panel import (
+    fault_signal,
+    level_at,
+    next_change_ms,
+    next_pulse_ms,
+    picture,
+    relay_at,
+)
+from gateway.core.patterns import BEATS, Beats
 from gateway.domain.events import FaultCleared, FaultRaised
 from gateway.domain.signals import Lamp, Levels, Pattern, Signal
 from gateway.domain.site import PanelPins
@@ -34,7 +43,7 @@ LOOK_EVERY_MS = 1_000  # the thread's own beat, also when nothing changes
 RETRY_MS = (1_000, 15_000)  # first and longest wait before a failed pin is opened again
 STOP_WITHIN_S = 2.0
 
-OUTPUTS = ("buzzer", "red", "amber", "yellow", "green")  # set in this order: heard before seen
+OUTPUTS = ("buzzer", "red", "amber", "yellow", "green", "white")  # set in this order: heard before seen
 SAFE = Levels(red=False, amber=False, yellow=True, green=False, buzzer=False)
 DARK = Signal(Lamp.OFF, Lamp.OFF, Lamp.OFF, Lamp.OFF, Pattern.QUIET, 0)
 
@@ -184,7 +193,10 @@ class Panel:
         on_fault: Report,
         on_press: Callable[[Press], None],
         mono: Callable[[], int],
+        beats: Beats = BEATS,
     ) -> None:
+        self._beats = beats
+        self._relay_mode = pins.relay_mode
         self.wires = Wires(pins, factory, on_fault, self._note_edge)
         self._mono = mono
         self._report = on_fault
@@ -228,7 +240,7 @@ class Panel:
 
     @property
     def levels(self) -> Levels:
-        return level_at(self.signal, self._mono())
+        return level_at(self.signal, self._mono(), self._beats)
 
     def picture(self, lang: Lang = Lang.ZH) -> str:
         """Return the panel as one line of text."""
@@ -283,11 +295,13 @@ class Panel:
                 self._is_said_alone = True
                 log.error("nobody decides, the panel shows it age_ms=%s", mono_ms - beat)
         signal = self.signal
-        relay = not is_alone and signal.green is not Lamp.OFF  # dead or stopped: it drops
-        self.wires.write(vars_of(level_at(signal, mono_ms)) | {"relay": relay}, mono_ms)
+        levels = vars_of(level_at(signal, mono_ms, self._beats))
+        levels["relay"] = relay_at(signal, self._relay_mode, mono_ms)
+        self.wires.write(levels, mono_ms)
         self._read_button(self._mono())
         times = (
-            next_change_ms(signal, mono_ms),
+            next_change_ms(signal, mono_ms, self._beats),
+            next_pulse_ms(signal, self._relay_mode, mono_ms),
             None if self._button is None else due_ms(self._button),
             self.wires.retry_at_ms,
             None if is_alone else beat + BEAT_LIMIT_MS + 1,
@@ -334,6 +348,7 @@ def open_panel(
     on_fault: Report,
     log_path: Path | None = None,
     mono: Callable[[], int] = mono,
+    beats: Beats = BEATS,
 ) -> Iterator[Panel]:
     """Give a running panel; on leaving, also by an exception, outputs go to the fault state.
 
@@ -341,7 +356,8 @@ def open_panel(
     `on_fault` (code `panel_failing`, subject an output, `silence`, `gpio` or `thread`) are called
     in the event loop that opens the panel, or in the panel's thread when there is none. With the
     mock factory every pin transition is appended to `log_path`, one JSON line each:
-    {"t": mono ms, "pin": "red", "level": 0 | 1}, before the level counts as set.
+    {"t": mono ms, "pin": "red", "level": 0 | 1}, before the level counts as set. `beats` are the
+    rhythms of the buzzer, where the house has its own.
     """
     loop = _loop_or_none()
 
@@ -353,7 +369,7 @@ def open_panel(
 
     gpio = _choose(Gpio(factory))
     with _pin_factory(gpio, pins, log_path) as make:
-        panel = Panel(pins, make, report, press, mono)
+        panel = Panel(pins, make, report, press, mono, beats)
         panel.start()
         try:
             yield panel
@@ -373,10 +389,7 @@ def drive_safe(pins: PanelPins, factory: str = Gpio.AUTO) -> list[str]:
         if isinstance(event, FaultRaised):
             problems.append(f"{event.subject}: {event.detail}")
 
-    outputs = PanelPins(
-        pins.red, pins.amber, pins.yellow, pins.green, pins.buzzer, None, pins.relay,
-        active_high=pins.active_high,
-    )  # fmt: skip
+    outputs = replace(pins, silence=None)
     with _pin_factory(_choose(Gpio(factory)), outputs, None) as make:
         wires = Wires(outputs, make, note, lambda _is_down: None)
         wires.write(vars_of(SAFE) | {"relay": False}, mono())

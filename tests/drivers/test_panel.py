@@ -29,8 +29,8 @@ from gateway.drivers.panel import (
 )
 
 PINS = PanelPins(red=17, amber=27, yellow=22, green=23, buzzer=24, silence=25, relay=5)
-NORMAL = Signal(Lamp.OFF, Lamp.OFF, Lamp.OFF, Lamp.ON, Pattern.QUIET, 0)
-ALARM = Signal(Lamp.ON, Lamp.OFF, Lamp.OFF, Lamp.ON, Pattern.QUIET, 0)
+NORMAL = Signal(Lamp.OFF, Lamp.OFF, Lamp.OFF, Lamp.ON, Pattern.QUIET, 0, is_healthy=True)
+ALARM = Signal(Lamp.ON, Lamp.OFF, Lamp.OFF, Lamp.ON, Pattern.QUIET, 0, is_healthy=True)
 OUTPUTS = {"red": 17, "amber": 27, "yellow": 22, "green": 23, "buzzer": 24, "relay": 5}
 
 
@@ -359,7 +359,7 @@ def test_the_safe_state_is_driven_and_says_what_failed() -> None:
 
 def test_the_safe_state_is_yellow_only() -> None:
     assert vars_of(SAFE) == {
-        n: n == "yellow" for n in ("red", "amber", "yellow", "green", "buzzer")
+        n: n == "yellow" for n in ("red", "amber", "yellow", "green", "white", "buzzer")
     }
     assert Levels(red=False, amber=False, yellow=True, green=False, buzzer=False) == SAFE
 
