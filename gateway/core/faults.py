@@ -96,6 +96,10 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
         Text("记录损坏", "A stored record is damaged"),
         (Text("通知运维", "Call the technician"),),
     ),
+    "store_pressure": (
+        Text("存储空间不足", "Storage runs full"),
+        (Text("通知运维清理磁盘", "Call the technician: free the disk"),),
+    ),
     "uplink_down": (
         Text("与平台断开", "Connection to the platform is down"),
         (Text("查网络", "Check the network"), Text("通知运维", "Call the technician")),
@@ -111,6 +115,25 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
     "platform_absent": (
         Text("平台无应答", "Platform does not answer"),
         (Text("通知平台运维", "Call the platform's operator"),),
+    ),
+    "audience_silent": (
+        Text("报警没有人签收", "An audience gave no receipt of an alarm"),
+        (Text("打电话通知", "Tell them by telephone"),),
+    ),
+    "audience_silent/inst": (
+        Text("机构负责人没有签收报警", "The head of the institution gave no receipt of an alarm"),
+        (Text("电话通知机构负责人", "Telephone the head of the institution"),),
+    ),
+    "audience_silent/civil": (
+        Text("民政部门没有签收报警", "The bureau gave no receipt of an alarm"),
+        (Text("电话通知民政部门", "Telephone the civil-affairs bureau"),),
+    ),
+    "audience_silent/fire": (
+        Text("消防部门没有签收报警", "The fire brigade gave no receipt of an alarm"),
+        (
+            Text("有火情立即拨打119", "If there is a fire, call 119 at once"),
+            Text("没有火情电话告知消防部门", "If not, tell the fire brigade by telephone"),
+        ),
     ),
     "record_parked": (
         Text("记录被平台拒收", "Platform rejected a record"),
@@ -245,7 +268,7 @@ def fault_id(code: str, subject: str) -> str:
 @lru_cache(maxsize=4096)
 def fault_rule(code: str, subject: str) -> Rule:
     """The rule under which a fault of the gateway lives: no delay, no latch, pattern F."""
-    say, do = FAULTS.get(code, _OTHER)
+    say, do = FAULTS.get(f"{code}/{subject}") or FAULTS.get(code, _OTHER)
     return Rule(
         id=fault_id(code, subject),
         name=code,

@@ -6,6 +6,7 @@ from gateway.core import alarms
 from gateway.core.faults import fault_id, fault_rule
 from gateway.core.turn import Turn
 from gateway.domain.alarms import Alarm, AlarmState
+from gateway.domain.records import Range
 
 
 def raise_fault(turn: Turn, code: str, subject: str, detail: str = "") -> None:
@@ -24,3 +25,9 @@ def clear_fault(turn: Turn, code: str, subject: str) -> None:
         return
     rule = fault_rule(code, subject)
     turn.record_transition(rule, *alarms.advance(rule, alarm, alarms.CLEARED))
+
+
+def record_gap(turn: Turn, gone: Range, why: str) -> None:
+    """Say which records will be missing or thinned; the store waits for this to be durable."""
+    fields = {"lane": gone.lane.value, "ep": gone.epoch, "from": gone.lo, "to": gone.hi}
+    turn.record_fact("gap", {**fields, "why": why})

@@ -9,11 +9,14 @@ Nothing here waits, reads a clock or touches the world; delays run on `now.mono_
 from dataclasses import replace
 from typing import assert_never
 
+from gateway.core.case_verbs import arrive, close, enter_missed, handle
+from gateway.core.cases import adopt_cases, follow_cases
 from gateway.core.intake import take_block
 from gateway.core.judge import judge
-from gateway.core.link import change_link, change_platform, keep_receipt, note_outage
-from gateway.core.own_faults import clear_fault, raise_fault
+from gateway.core.link import change_link, change_platform, note_outage
+from gateway.core.own_faults import clear_fault, raise_fault, record_gap
 from gateway.core.people import acknowledge, reset, silence, test_panel
+from gateway.core.receipts import take_receipt
 from gateway.core.rulings import Judge, let_delays_end
 from gateway.core.shown import signal_of
 from gateway.core.starting import note_clock, restart
@@ -52,9 +55,20 @@ def step(
         case events.PlatformChanged(is_present):
             change_platform(turn, is_present=is_present)
         case events.Receipt():
-            keep_receipt(turn, event)
+            take_receipt(turn, event)
+        case events.Arrive():
+            arrive(turn, event)
+        case events.Handle():
+            handle(turn, event)
+        case events.Close():
+            close(turn, event)
+        case events.MissedEntered():
+            enter_missed(turn, event)
+        case events.GapPlanned(gone, why):
+            record_gap(turn, gone, why)
         case events.Restarted():
             restart(turn)
+            adopt_cases(turn)
         case events.Stopping():
             turn.record_fact("stop", {})
         case events.Ticked():
@@ -62,6 +76,7 @@ def step(
         case _:
             assert_never(event)
     _pass_time(turn)
+    follow_cases(turn)
     return end(turn, signal_of(turn), is_last=isinstance(event, events.Stopping))
 
 

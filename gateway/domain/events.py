@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from gateway.domain.errors import ReadFailure
 from gateway.domain.points import Table
 from gateway.domain.readings import Reading
+from gateway.domain.records import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,68 @@ class StageReached:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrive:
+    """到场: `by` is at the place of a case (`alarm`: occurrence or rule id) or at `place`.
+
+    `proof` 0 = said so, 1 to 4 = by tap, as strong as the tag (field/patrol-and-alarms 2.5).
+    """
+
+    by: str
+    alarm: str | None = None
+    place: str = ""
+    proof: int = 0
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """What a case was and what was done; codes as in `domain.cases`."""
+
+    by: str
+    case: str  # occurrence or rule id
+    verdict: str
+    cause: str = ""
+    actions: tuple[str, ...] = ()
+    text: str = ""
+    has_called_119: bool | None = None
+    has_evacuated: bool | None = None
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """销号: ends a case."""
+
+    by: str
+    case: str  # occurrence or rule id
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MissedEntered:
+    """漏报补录: what people found and no rule raised. `told_ms`: UTC of it, as told."""
+
+    by: str
+    place: str
+    text: str = ""
+    cause: str = ""
+    point: str = ""
+    told_ms: int | None = None
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GapPlanned:
+    """The store makes room: these records are thinned or dropped once that is on record.
+
+    `why`: `thinned`, `dropped`, or `memory` when they were lost before a disk took them.
+    """
+
+    range: Range
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Restarted:
     """First event after start: the lamp test runs, open alarms sound again."""
 
@@ -196,7 +259,7 @@ class Stopping:
 
 Event = (
     BlockRead | Silence | Acknowledge | Reset | LampTest | FaultRaised | FaultCleared | LinkChanged
-    | PlatformChanged | Receipt | Restarted | Ticked | Stopping | DrillStarted | DrillEnded
-    | PointTestStarted | PointTestEnded | PostCheckAsked | PostCheckAnswered | NightPlanned
-    | SelfTestAsked | StageReached
+    | PlatformChanged | Receipt | GapPlanned | Restarted | Ticked | Stopping
+    | DrillStarted | DrillEnded | PointTestStarted | PointTestEnded | PostCheckAsked | PostCheckAnswered | NightPlanned
+    | SelfTestAsked | StageReached | Arrive | Handle | Close | MissedEntered
 )  # fmt: skip
