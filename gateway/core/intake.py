@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gateway.core.device_faults import is_long_gone, note_points, note_reply
+from gateway.core.evidence import keep_evidence
 from gateway.core.judge import is_still_judged
 from gateway.core.report import is_worth_reporting
 from gateway.core.rulings import Judge, freeze_rules, judge_reading
@@ -43,7 +44,7 @@ def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
             if reading.point in combined_of:
                 judged.append(reading)
     _judge(turn, judged, latest_of(turn, event.device, points), judge)
-    device = note_points(turn, event, device, points)
+    device = keep_evidence(turn, event, note_points(turn, event, device, points), points)
     turn.devices = {**turn.devices, event.device: replace(device, points=points)}
     turn.reported = tuple(reported)
 

@@ -35,16 +35,6 @@ def change_platform(turn: Turn, *, is_present: bool) -> None:
         raise_fault(turn, "platform_absent", turn.house.sender.gateway)
 
 
-def keep_receipt(turn: Turn, event: events.Receipt) -> None:
-    fields: dict[str, object] = {
-        "alarm": event.occurrence,
-        "lvl": event.level,
-        "aud": event.audience,
-        "at": event.at_ms,
-    }
-    turn.record_fact("receipt", fields)
-
-
 def note_outage(turn: Turn) -> None:
     """A long outage is a fault."""
     down = turn.state.link_down_since_ms

@@ -21,7 +21,7 @@ from gateway.domain.moments import Now
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.records import Batch, Lane, Range
 from gateway.domain.rules import Rule, Severity
-from gateway.domain.site import Delivery, Site
+from gateway.domain.site import AUDIENCES, Delivery, Site
 from gateway.domain.text import Text
 
 VERSION = 1
@@ -41,11 +41,6 @@ _HISTORY_BLOCK = (  # a final block that is stored as it is (RFC 1951, 3.2.4)
     + _HISTORY
 )
 
-_AUDIENCES = {  # hints only: the platform routes
-    Severity.ALARM: ("inst", "civil", "fire"),
-    Severity.WARNING: ("inst",),
-    Severity.FAULT: ("inst",),
-}
 _TRANSIENT_NACKS = frozenset({"busy", "retry", "storage", "unavailable"})
 
 
@@ -58,6 +53,7 @@ class Sender:
     site: Mapping[str, str]
     points_hash: str
     point_index: Mapping[str, int]
+    audiences: Mapping[Severity, tuple[str, ...]] = field(default_factory=lambda: AUDIENCES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +144,7 @@ def sender_of(site: Site, epoch: str) -> Sender:
         site={"id": site.id, "name": site.name, "inst": site.institution, **site.words},
         points_hash=hashlib.sha256(_dump(_point_rows(site))).hexdigest()[:8],
         point_index={point: index for index, point in enumerate(sorted(points))},
+        audiences=site.uplink.audiences if site.uplink else AUDIENCES,
     )
 
 
@@ -191,7 +188,7 @@ def alarm_body(
             "raised": None if raised is None else _moment(raised),
             **_moment(at),
             "site": dict(sender.site),
-            "aud": list(_AUDIENCES[rule.severity]) if mode is Mode.REAL else [],
+            "aud": list(sender.audiences.get(rule.severity, ())) if mode is Mode.REAL else [],
             "drill": mode is Mode.DRILL,
             "test": mode is Mode.TEST,
             "by": by,

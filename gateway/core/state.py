@@ -4,18 +4,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
+from gateway.core.case_data import cases_of
 from gateway.core.conditions import Held, How, Memory, needs_memory
 from gateway.core.faults import rule_of_fault_id
 from gateway.core.messages import Sender
+from gateway.core.trail import Trail, spacing_ms
 from gateway.domain.alarms import Alarm, AlarmState
+from gateway.domain.cases import Case, ReceiptLevel
 from gateway.domain.escalation import Climb, Escalation
+from gateway.domain.events import BlockRead
 from gateway.domain.kept import Kept
 from gateway.domain.modes import Drill, Mode, PointTest, PostCheck, SelfTest, parted, twin_id
 from gateway.domain.moments import Clk, Now
-from gateway.domain.points import Point
+from gateway.domain.points import Point, Table
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.records import Lane
-from gateway.domain.rules import AllOf, AnyOf, Member, Rule, Silent, levels_of, members_of
+from gateway.domain.rules import AllOf, AnyOf, Member, Rule, Severity, Silent, levels_of, members_of
 from gateway.domain.signals import Lamp, Pattern, Signal
 from gateway.domain.site import Device, QuietHours, Site
 
@@ -56,6 +60,11 @@ class House:
     batch_readings: int
     software: str
     site_sha: str
+    case_points: Mapping[str, frozenset[str]]  # device -> points whose minutes are evidence
+    trail_spacing_ms: int
+    opens_case: frozenset[Severity]
+    receipt_within_ms: int  # 0 = no receipt is waited for
+    receipt_level: ReceiptLevel
     quiet_hours: QuietHours | None = None
     zone: tzinfo | None = None  # None: not known, so it is never night
     has_white: bool = False
@@ -92,6 +101,10 @@ def house_of(
     `zone` is the site's time zone; without it there is no night.
     """
     points = site.points
+    opens_case = frozenset(
+        (Severity.ALARM, Severity.WARNING) if site.has_warning_cases else (Severity.ALARM,)
+    )
+    case_points = _case_points(site, opens_case)
     rules_of: dict[str, tuple[Rule, ...]] = {}
     limits_of: dict[str, tuple[float, ...]] = {}
     combined: dict[str, Combined] = {}
@@ -142,6 +155,11 @@ def house_of(
         batch_readings=site.store.batch_readings,
         software=software,
         site_sha=site.sha,
+        case_points=case_points,
+        trail_spacing_ms=spacing_ms(sum(map(len, case_points.values()))),
+        opens_case=opens_case,
+        receipt_within_ms=site.uplink.receipt_within_ms if site.uplink else 0,
+        receipt_level=site.uplink.receipt_level if site.uplink else ReceiptLevel.SENT,
         quiet_hours=site.quiet_hours,
         zone=zone,
         has_white=site.panel.white is not None,
@@ -150,6 +168,18 @@ def house_of(
         has_nightly_self_test=site.self_test_minute is not None,
         has_uplink=site.uplink is not None,
     )
+
+
+def _case_points(site: Site, severities: frozenset[Severity]) -> dict[str, frozenset[str]]:
+    """Of each device the points that a rule of these severities looks at."""
+    known = site.points
+    found: dict[str, frozenset[str]] = {}
+    for rule in site.rules:
+        for name in rule.points if rule.severity in severities else ():
+            if name in known:
+                device = known[name].device
+                found[device] = found.get(device, frozenset()) | {name}
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +206,8 @@ class DeviceState:
     refused: frozenset[str] = frozenset()  # points that it answers with a Modbus exception
     unanswered: frozenset[str] = frozenset()  # points that it leaves out while others come
     invalid: frozenset[str] = frozenset()  # points whose words make no sense
+    trails: Mapping[str, Trail] = field(default_factory=dict)  # of points that may open a case
+    replies: Mapping[tuple[Table, int], BlockRead] = field(default_factory=dict)  # newest ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +263,8 @@ class State:
     tone: Pattern = Pattern.QUIET  # the last feedback
     tone_since_ms: int = 0
     watched_ms: int = 0  # when the age of what rules judge was last looked at
+    cases: Mapping[str, Case] = field(default_factory=dict)  # open ones, by occurrence
+    case_due_ms: int | None = None  # when one of them has something to do by itself
     clk: Clk = Clk.NONE
     next_deadline_ms: int | None = None
     kept: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (kind, key) as at start
@@ -253,12 +287,15 @@ def state_of(
     A running silence keeps its expiry. Over a reboot that needs a trusted wall clock; without
     one the alarm sounds again, which is the safe side.
     """
+    kept = tuple(kept)
     return State(
         house=house,
         started_ms=now.mono_ms,
         alarms={alarm.rule: _woken(alarm, now) for alarm in alarms if alarm.state.is_open},
         clk=now.clk,
         silence_due_ms=min((now.mono_ms + after for _, after in house.silences), default=None),
+        cases=cases_of(kept),
+        case_due_ms=now.mono_ms,
         next_deadline_ms=now.mono_ms,
         kept={(each.kind, each.key): each.body for each in kept if each.body is not None},
     )

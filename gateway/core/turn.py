@@ -213,7 +213,8 @@ def _knows_every_point(turn: Turn) -> bool:
 def _next_deadline(turn: Turn, batch_due_ms: int | None) -> int | None:
     """The next moment at which something happens by itself; a delay already over is due at once."""
     state, mono_ms = turn.state, turn.now.mono_ms
-    due = [batch_due_ms, state.ladder_due_ms, turn.silence_due_ms, *_duties(state)]
+    due = [batch_due_ms, state.ladder_due_ms, state.case_due_ms, turn.silence_due_ms]
+    due.extend(_duties(state))
     due.extend(wait.due_ms for wait in turn.pending.values())
     later = [state.lamp_test_until_ms]
     if state.link_down_since_ms is not None:

@@ -6,6 +6,7 @@ from gateway.domain.alarms import Alarm
 from gateway.domain.kept import Kept
 from gateway.domain.records import Batch, Record
 from gateway.domain.signals import Signal
+from gateway.domain.text import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,8 @@ class Reply:
     to: int
     ok: bool
     code: str  # `done`, `nothing_to_do`, `unknown_alarm`, `not_normal_yet` ...
+    say: Text | None = None  # why not, in words, where the code has them
+    case: str = ""  # the case that it was about
 
 
 @dataclass(frozen=True, slots=True)

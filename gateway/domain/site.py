@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from gateway.domain.cases import Audience, ReceiptLevel
 from gateway.domain.escalation import Escalation
 from gateway.domain.points import Point
-from gateway.domain.rules import Rule
+from gateway.domain.rules import Rule, Severity
 from gateway.domain.signals import Pattern
 
 
@@ -145,6 +146,13 @@ class Broker:
     unix_path: str | None = None
 
 
+AUDIENCES: Mapping[Severity, tuple[Audience, ...]] = {  # hints only: the platform routes
+    Severity.ALARM: (Audience.INSTITUTION, Audience.BUREAU, Audience.FIRE_BRIGADE),
+    Severity.WARNING: (Audience.INSTITUTION,),
+    Severity.FAULT: (Audience.INSTITUTION,),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Uplink:
     gateway: str  # id in topics and records, equal to the certificate's CN
@@ -158,6 +166,9 @@ class Uplink:
     key_file: Path | None = None
     keepalive_s: int = 20
     probe_ms: int = 30_000
+    audiences: Mapping[Severity, tuple[Audience, ...]] = field(default_factory=lambda: AUDIENCES)
+    receipt_within_ms: int = 180_000  # of an alarm, from each of its audiences; 0 = not waited for
+    receipt_level: ReceiptLevel = ReceiptLevel.SENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +206,7 @@ class Site:
     detect_within_ms: int | None = None  # no rule may need longer to raise
     words: Mapping[str, str] = field(default_factory=dict)  # the institution's codes, sent upstream
     sha: str = ""  # of all files it was made from
+    has_warning_cases: bool = True  # a warning opens a case as well
     quiet_hours: QuietHours | None = NIGHT  # when warnings and faults are seen, not heard
     patterns: Mapping[Pattern, tuple[int, ...]] = field(default_factory=dict)  # own rhythms
     escalation: Escalation = field(default_factory=Escalation)
