@@ -139,6 +139,20 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
         Text("记录被平台拒收", "Platform rejected a record"),
         (Text("通知运维", "Call the technician"),),
     ),
+    "post_check_missed": (
+        Text("查岗无人应答", "Post check: no answer"),
+        (
+            Text("派人到值班室查看", "Send somebody to the duty desk"),
+            Text("按消音键应答", "Answer with the silence button"),
+        ),
+    ),
+    "self_test_failed": (
+        Text("夜间自检未通过", "Nightly self-test failed"),
+        (
+            Text("加强人工巡查", "Look after the place in person"),
+            Text("通知运维", "Call the technician"),
+        ),
+    ),
     "inbox_overrun": (
         Text("网关过载", "Gateway is overloaded"),
         (Text("通知运维", "Call the technician"),),

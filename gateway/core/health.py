@@ -16,6 +16,20 @@ from gateway.domain.site import Device, Site
 OWN_DEVICE = "gateway"
 MEASURED_EVERY_MS = 10_000
 
+# What the nightly self-test sends through everything (`core.self_test`); 0 at all other times.
+SELF_TEST_POINT = Point(
+    id=f"{OWN_DEVICE}.self_test",
+    device=OWN_DEVICE,
+    name="self_test",
+    unit="",
+    table=Table.INPUT,
+    at=0,
+    encoding=Encoding(WordType.UINT16),
+    period_ms=MEASURED_EVERY_MS,
+    label="自检",
+    heartbeat_ms=24 * 3_600_000,
+)
+
 Figures = dict[str, int | float | None]
 
 # figure -> unit, label, deadband, whether it only grows
@@ -86,7 +100,7 @@ def own_points(buses: list[str], devices: list[str]) -> tuple[Point, ...]:
     """The points of the device `gateway`, for these buses and devices."""
     wanted = [(f"bus.{bus}", BUS_FIGURES) for bus in buses]
     wanted += [(f"device.{device}", DEVICE_FIGURES) for device in devices]
-    return tuple(
+    figures_of = tuple(
         Point(
             id=f"{OWN_DEVICE}.{of}.{figure}",
             device=OWN_DEVICE,
@@ -103,13 +117,14 @@ def own_points(buses: list[str], devices: list[str]) -> tuple[Point, ...]:
         for of, figures in wanted
         for figure, (unit, label, deadband, is_counter) in figures.items()
     )
+    return (*figures_of, SELF_TEST_POINT)
 
 
 def measure(
     tallies: Mapping[str, BusTally], counts: Mapping[str, Mapping[str, int]], mono_ms: int
 ) -> BlockRead:
     """One reading of every point of the device `gateway`; what is not known yet is left out."""
-    readings: list[Reading] = []
+    readings = [Reading(SELF_TEST_POINT.id, 0, Quality.GOOD, mono_ms)]
     for bus, tally in tallies.items():
         figures = bus_figures(tally, counts.get(bus, {}), mono_ms)
         readings += _readings(f"bus.{bus}", figures, mono_ms)

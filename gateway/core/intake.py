@@ -6,6 +6,7 @@ from dataclasses import replace
 from gateway.core.device_faults import is_long_gone, note_points, note_reply
 from gateway.core.evidence import keep_evidence
 from gateway.core.judge import is_still_judged
+from gateway.core.practice import as_tested, judge_under_test
 from gateway.core.report import is_worth_reporting
 from gateway.core.rulings import Judge, freeze_rules, judge_reading
 from gateway.core.state import DeviceState, PointState
@@ -25,13 +26,18 @@ def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
     points = dict(device.points)
     house, reported = turn.house, []
     known_points, rules_of, combined_of = house.points, house.rules_of, house.combined_of
+    tests = turn.state.tests
     judged: list[Reading] = []
+    tested: list[Reading] = []
     for raw in event.readings:
         point = known_points.get(raw.point)
         if point is None:
             continue
         known = points.get(raw.point)
         reading = _believed(raw, point, known, device, points, turn)
+        if tests and raw.point in tests:
+            tested.append(reading)
+            reading = as_tested(reading)
         points[raw.point], is_new = _remember(turn, point, known, reading)
         if is_new:
             reported.append(reading)
@@ -43,7 +49,10 @@ def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
             freeze_rules(turn, reading.point)
             if reading.point in combined_of:
                 judged.append(reading)
-    _judge(turn, judged, latest_of(turn, event.device, points), judge)
+    latest = latest_of(turn, event.device, points)
+    _judge(turn, judged, latest, judge)
+    if tested:
+        judge_under_test(turn, tested, weigher(turn, latest, judge, is_twin=True))
     device = keep_evidence(turn, event, note_points(turn, event, device, points), points)
     turn.devices = {**turn.devices, event.device: replace(device, points=points)}
     turn.reported = tuple(reported)
@@ -128,7 +137,7 @@ def _remember(
             missing_since = known.missing_since_ms
     kept = reading if is_new else sent
     good_ms = known.good_ms if known else None
-    if reading.quality is GOOD or is_still_judged(reading):
+    if reading.quality in (GOOD, Quality.TEST) or is_still_judged(reading):
         good_ms = reading.mono_ms
     return PointState(reading, kept, changed, mark, misses, missing_since, good_ms), is_new
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from gateway.core import ladder, nights, post_check, practice, self_test
 from gateway.core.panel import BOOT_TEST_MS
 from gateway.core.turn import Turn
 from gateway.domain.alarms import AlarmState
@@ -27,9 +28,19 @@ def restart(turn: Turn) -> None:
     if turn.now.clk is Clk.SYNC:
         _anchor(turn)
     turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)
+    _resume(turn)
     for alarm in list(turn.alarms.values()):
         if house.rule(alarm.rule) is None:
             fields = {"rule": alarm.rule, "alarm": alarm.occurrence, "state": alarm.state.value}
             turn.record_fact("alarm_dropped", fields)
             turn.changed[alarm.rule] = replace(alarm, state=AlarmState.N)
             turn.alarms.pop(alarm.rule)
+
+
+def _resume(turn: Turn) -> None:
+    """Go on with what ran before the restart and is not over."""
+    practice.restore(turn)
+    ladder.restore(turn)
+    post_check.restore(turn)
+    nights.restore(turn)
+    self_test.restore(turn)

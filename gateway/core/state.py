@@ -277,6 +277,7 @@ class State:
     night: Night | None = None
     self_test: SelfTest | None = None  # under way
     self_tested_ms: int | None = None  # mono; when the last one began
+    self_test_cut: str | None = None  # who had asked for the one that a restart cut off
 
 
 def state_of(

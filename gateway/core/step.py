@@ -13,11 +13,21 @@ from gateway.core.case_verbs import arrive, close, enter_missed, handle
 from gateway.core.cases import adopt_cases, follow_cases
 from gateway.core.intake import take_block
 from gateway.core.judge import judge
+from gateway.core.ladder import climb
 from gateway.core.link import change_link, change_platform, note_outage
+from gateway.core.nights import follow_plan, take_plan
 from gateway.core.own_faults import clear_fault, raise_fault, record_gap
 from gateway.core.people import acknowledge, reset, silence, test_panel
+from gateway.core.post_check import (
+    answer_by_button,
+    answer_post_check,
+    ask_post_check,
+    let_post_checks_end,
+)
+from gateway.core.practice import end_drill, end_test, follow_practice, start_drill, start_test
 from gateway.core.receipts import take_receipt
 from gateway.core.rulings import Judge, let_delays_end
+from gateway.core.self_test import ask_self_test, let_self_test_end, note_stage
 from gateway.core.shown import signal_of
 from gateway.core.starting import note_clock, restart
 from gateway.core.state import State
@@ -39,7 +49,8 @@ def step(
         case events.BlockRead():
             take_block(turn, event, judge)
         case events.Silence():
-            silence(turn, event)
+            if not answer_by_button(turn, event):
+                silence(turn, event)
         case events.Acknowledge():
             acknowledge(turn, event)
         case events.Reset():
@@ -66,6 +77,24 @@ def step(
             enter_missed(turn, event)
         case events.GapPlanned(gone, why):
             record_gap(turn, gone, why)
+        case events.DrillStarted():
+            start_drill(turn, event)
+        case events.DrillEnded():
+            end_drill(turn, event)
+        case events.PointTestStarted():
+            start_test(turn, event)
+        case events.PointTestEnded():
+            end_test(turn, event)
+        case events.PostCheckAsked():
+            ask_post_check(turn, event)
+        case events.PostCheckAnswered(by, reply_to):
+            answer_post_check(turn, by, reply_to)
+        case events.NightPlanned():
+            take_plan(turn, event)
+        case events.SelfTestAsked():
+            ask_self_test(turn, event, judge)
+        case events.StageReached():
+            note_stage(turn, event)
         case events.Restarted():
             restart(turn)
             adopt_cases(turn)
@@ -75,17 +104,22 @@ def step(
             pass
         case _:
             assert_never(event)
-    _pass_time(turn)
+    _pass_time(turn, judge)
     follow_cases(turn)
     return end(turn, signal_of(turn), is_last=isinstance(event, events.Stopping))
 
 
-def _pass_time(turn: Turn) -> None:
+def _pass_time(turn: Turn, judge: Judge) -> None:
     """Whatever is due by now happens, whichever event brought the decider here."""
     watch_silence(turn)
     let_members_hold(turn)
     let_delays_end(turn)
     note_outage(turn)
+    follow_plan(turn, judge)
+    let_self_test_end(turn, judge)
+    let_post_checks_end(turn)
+    follow_practice(turn)
+    climb(turn)
     watch_now_and_then(turn)
     test = turn.state.lamp_test_until_ms
     if test is not None and turn.now.mono_ms >= test:

@@ -28,6 +28,7 @@ from gateway.core.judge import Verdict, is_still_judged
 from gateway.core.rulings import Judge, Weigh, judge_rule
 from gateway.core.state import Combined, DeviceState, Pending, PointState
 from gateway.core.turn import Turn
+from gateway.domain.modes import parted
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.rules import Rule, Silent
 
@@ -57,12 +58,15 @@ def latest_of(turn: Turn, device: str = "", points: dict[str, PointState] | None
     return _Known(turn, device, points)
 
 
-def weigher(turn: Turn, latest: Latest, judge: Judge) -> Weigh:
-    """The function that judges one reading by one rule: the verdict, and what was judged."""
+def weigher(turn: Turn, latest: Latest, judge: Judge, *, is_twin: bool = False) -> Weigh:
+    """The function that judges one reading by one rule: the verdict, and what was judged.
+
+    `is_twin`: the rules are twins for a test, which remember under ids of their own.
+    """
     remembering, mean_of = turn.house.remembering, _mean_of(turn, latest)
 
     def weigh(rule: Rule, reading: Reading) -> tuple[Verdict, Reading]:
-        if rule.id not in remembering:
+        if rule.id not in remembering and not (is_twin and parted(rule.id)[1] in remembering):
             return judge(rule, reading), reading
         if isinstance(rule.condition, Silent):
             return _hear_again(turn, rule, rule.condition, reading), reading
