@@ -15,6 +15,10 @@ def main() -> int:
         from gateway.cli.run import main as run
 
         return run(arguments[1:])
+    if arguments[:1] == ["console"]:  # it runs beside the daemon, as long
+        from gateway.cli.console import main as console
+
+        return console(arguments[1:])
     from gateway.cli.main import main as command_line
 
     return command_line(arguments)

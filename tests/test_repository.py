@@ -91,11 +91,12 @@ def test_locks_agree_on_every_version() -> None:
     ("lock", "extras", "has_base"),
     [
         ("run", [], True),
-        ("demo", ["demo", "build"], True),
-        ("dev", ["dev", "demo", "build"], True),
+        ("demo", ["demo", "console", "build"], True),
+        ("dev", ["dev", "demo", "console", "build"], True),
         ("systemd", ["systemd"], False),
         ("pi", ["pi"], False),
         ("nfc", ["nfc"], False),
+        ("console", ["console"], False),
     ],
 )
 def test_lock_satisfies_what_the_project_declares(
@@ -169,7 +170,8 @@ PLANTED = {
     "store/rows.py": "import gateway.drivers.clock\nimport pydantic\nimport systemd",
     "drivers/clock.py": "import gpiozero\nimport sqlite_utils\nimport nfc\nimport paho.mqtt.client",
     "config/schema.py": "import typer\nimport pymodbus",
-    "app.py": "import amqtt",
+    "app.py": "import amqtt\nimport uvicorn",
+    "web/feed.py": "import gateway.store.store",
     "cli/run.py": "import gateway.sim.bus",
 }
 

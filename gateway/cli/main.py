@@ -28,6 +28,10 @@ _HELP = {
         "A supplement; not a fire alarm control panel.",
     ),
     "run": Text("运行网关守护进程。", "Run the daemon."),
+    "console": Text(
+        "运行值班台网页：报警、位置、怎么办（只读）。",
+        "Serve the duty page: what is wrong, where, what to do (read-only).",
+    ),
     "check": Text(
         "检查站点文件，一次列出全部问题及其位置。",
         "Check a site file and show every problem at once, each under its line.",
@@ -137,6 +141,12 @@ def build(lang: Lang) -> typer.Typer:
         from gateway.cli.run import main as run_daemon
 
         raise typer.Exit(run_daemon(list(context.args)))
+
+    @app.command(help=words("console"), **passed_on)
+    def console(context: typer.Context) -> None:
+        from gateway.cli.console import main as serve_console
+
+        raise typer.Exit(serve_console(list(context.args)))
 
     @app.command(help=words("check"))
     def check(

@@ -1,0 +1,92 @@
+"""What every request must pass and every answer carries (design 13).
+
+A page on the internet that a browser of this house visits cannot reach the console under a name
+of its own (DNS rebinding): a request must name this machine, or an address.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from ipaddress import ip_address
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LONGEST_TARGET = 1024  # path and query
+METHODS = frozenset({"GET", "HEAD"})  # the page is read-only
+
+POLICY = (
+    b"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    b"object-src 'none'"
+)
+HEADERS = (
+    (b"content-security-policy", POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), usb=()"),
+)
+
+
+def guarded(app: App, hosts: Collection[str]) -> App:
+    """Return `app` behind the guard. `hosts` are this machine's names, without ports."""
+    allowed = frozenset(host.lower().rstrip(".") for host in hosts)
+
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+
+        async def send_guarded(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *HEADERS]
+            await send(message)
+
+        refusal = _refusal(scope, allowed)
+        if refusal is None:
+            await app(scope, receive, send_guarded)
+        else:
+            await _answer(send_guarded, *refusal)
+
+    return guard
+
+
+def _refusal(scope: Scope, allowed: Collection[str]) -> tuple[int, bytes] | None:
+    if scope["method"] not in METHODS:
+        return 405, b"read-only: GET"
+    if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_TARGET:
+        return 414, b"too long"
+    given = [value for name, value in scope["headers"] if name == b"host"]
+    if len(given) != 1 or not is_allowed(given[0].decode("latin-1"), allowed):
+        return 421, b"not a name of this machine; see care-gateway console --host"
+    return None
+
+
+def is_allowed(host: str, allowed: Collection[str]) -> bool:
+    """True for an address, or one of the allowed names; a port may follow."""
+    if host.startswith("["):
+        name, bracket, port = host[1:].partition("]")
+        port = port.removeprefix(":") if bracket else "?"
+    else:
+        name, _, port = host.partition(":")
+    if port and not (port.isascii() and port.isdigit()):
+        return False
+    name = name.lower().rstrip(".")
+    if name in allowed:
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+async def _answer(send: Send, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
+    if status == 405:
+        headers.append((b"allow", b"GET, HEAD"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
