@@ -57,7 +57,7 @@ ALARM_CLASS, PLAIN_CLASS = Text("报警", "alarm"), Text("普通", "plain")
 
 def plan(path: Path, *, lang: Lang, as_json: bool, silent: int | None = None) -> int:
     """Print the plan of every bus on stdout; 0, or 2 when the site file cannot be used."""
-    loaded = load_site(path)
+    loaded = load_site(path, is_timed=False)  # an impossible plan is shown, and then refused
     if loaded.site is None:
         print(render([p for p in loaded.problems if p.is_error], lang), file=sys.stderr)
         return INPUT_WRONG
@@ -67,14 +67,18 @@ def plan(path: Path, *, lang: Lang, as_json: bool, silent: int | None = None) ->
     if as_json:
         document = _document(loaded.site, plans, problems, hypothesis)
         print(json.dumps(document, ensure_ascii=False, indent=2))
-        return FINE
+        return _verdict(problems)
     to = console()
     for each in plans:
         _show(each, lang, to)
     to.print(_assumed(hypothesis).in_(lang))
     for problem in problems:
         print(f"{problem.fact.in_(lang)}\n  = {problem.advice.in_(lang)}", file=sys.stderr)
-    return FINE
+    return _verdict(problems)
+
+
+def _verdict(problems: Sequence[PlanProblem]) -> int:
+    return INPUT_WRONG if any(problem.is_error for problem in problems) else FINE
 
 
 def _show(plan: BusPlan, lang: Lang, to: Console) -> None:
@@ -181,6 +185,7 @@ def _document(
             {
                 "code": problem.code,
                 "subject": problem.subject,
+                "is_error": problem.is_error,
                 "fact": {"zh": problem.fact.zh, "en": problem.fact.en},
                 "advice": {"zh": problem.advice.zh, "en": problem.advice.en},
             }

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.config.problems import Place, Problem
 from gateway.config.schema import BusPart
@@ -14,6 +15,7 @@ from gateway.domain.text import Text
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NUMBERED = re.compile(r"/dev/tty(USB|ACM)\d+")
+LASTING = Path("/dev/serial")
 LINKS = ("serial", "tcp")
 SERIAL_KEYS = ("baud", "parity", "stop_bits", "open_delay", "rs485")
 USB = re.compile(r"usb:[0-9a-fA-F]{4}:[0-9a-fA-F]{4}(:.+)?")
@@ -57,21 +59,40 @@ def report_unused(
 
 
 def _numbered_ports(buses: Mapping[str, PlacedBus], tree: Tree, found: list[Problem]) -> None:
-    """Two adapters can change their numbers at a restart; then each bus asks the wrong devices."""
+    """Numbers are given anew at each start and plugging in: a bus may ask the wrong devices."""
     numbered = {
-        os.path.realpath(placed.bus.link.port): tree.place(("buses", name, "serial"))
+        os.path.realpath(placed.bus.link.port): (name, placed.bus.link.port)
         for name, placed in buses.items()
         if placed.bus is not None and isinstance(placed.bus.link, SerialLine)
         if NUMBERED.fullmatch(placed.bus.link.port)
     }
-    if len(numbered) < 2:
+    if not numbered:
         return
-    first, *others = numbered.values()
-    fact = Text("重启后 ttyUSB 的编号可能互换", "ttyUSB numbers may change places at a restart")
+    first, *others = [tree.place(("buses", name, "serial")) for name, _ in numbered.values()]
+    number = next(port for _, port in numbered.values()).removeprefix("/dev/")
+    fact = Text(
+        f"拔插或重启后 {number} 可能变号", f"{number} may get another number when plugged in"
+    )
+    if others:
+        fact = Text("重启后 ttyUSB 的编号可能互换", "ttyUSB numbers may change places at a restart")
+    lasting = {port: lasting_name(port) for _, port in numbered.values()}
+    names = ", ".join(name for name in lasting.values() if name)
+    if len(lasting) > 1:
+        names = ", ".join(f"{port} = {name}" for port, name in lasting.items() if name)
     advice = Text(
-        "改用不变的名字：ls -l /dev/serial/by-path", "take lasting names: ls -l /dev/serial/by-path"
+        f"改用不变的名字：{names or 'ls -l /dev/serial/by-path'}",
+        f"take lasting names: {names or 'ls -l /dev/serial/by-path'}",
     )
     found.append(warning(first, "port_may_change", fact, advice, *others))
+
+
+def lasting_name(port: str, names: Path = LASTING) -> str:
+    """The name by which this port is found under any number; "" where it is not plugged in."""
+    for folder in ("by-path", "by-id"):
+        for name in sorted((names / folder).glob("*")):
+            if os.path.realpath(name) == os.path.realpath(port):
+                return str(name)
+    return ""
 
 
 def check_id(name: str, place: Place, found: list[Problem]) -> None:

@@ -91,7 +91,8 @@ class BusPlan:
 class PlanProblem:
     """A plan that cannot work, or not well. `subject` is a bus, or a point nobody can read.
 
-    An overload is no error: what rules judge is still read first, and that is worth having.
+    A serial line that cannot carry what is asked of it is an error. Over TCP an overload is a
+    warning: time there is what devices are taken to need, not what the wire does.
     """
 
     code: str
@@ -120,6 +121,9 @@ def plan_bus(site: Site, bus: Bus, hypothesis: Hypothesis) -> BusPlan:
         for block in plan_blocks(device, bus)
     )
     cost_of = {point.id: cost for cost in costs for point in cost.block.points}
+    units = {cost.block.unit for cost in costs}
+    has_line = isinstance(bus.link, SerialLine) or len(units) > 1  # a bridge has one behind it
+    late_ms = bus.late_ms if has_line else 0
     waits: dict[int, _Waits] = {}  # by block: the rules of a block wait alike
     detections = []
     for rule in site.rules:
@@ -127,7 +131,7 @@ def plan_bus(site: Site, bus: Bus, hypothesis: Hypothesis) -> BusPlan:
         if own is not None:
             if id(own) not in waits:
                 waits[id(own)] = _waits(own, costs, hypothesis)
-            detections.append(_detection(rule, own, waits[id(own)], bus, hypothesis))
+            detections.append(_detection(rule, own, waits[id(own)], late_ms, hypothesis))
     return BusPlan(bus, costs, tuple(detections))
 
 
@@ -160,16 +164,18 @@ def _waits(own: Cost, costs: Sequence[Cost], hypothesis: Hypothesis) -> _Waits:
     )
 
 
-def _detection(rule: Rule, own: Cost, waits: _Waits, bus: Bus, hypothesis: Hypothesis) -> Detection:
+def _detection(
+    rule: Rule, own: Cost, waits: _Waits, late_ms: int, hypothesis: Hypothesis
+) -> Detection:
+    """`late_ms`: how long a lost answer may still come, where nothing tells it from another."""
     period = own.block.period_ms
-    late_ms = bus.late_ms if isinstance(bus.link, SerialLine) else 0
     retry = hypothesis.lost * (own.lost_ms + late_ms + waits.due_ms)
     soon = min(period, max(NUDGED_MS, ceil(own.read_ms) + IDLE_MS))
     once_more = soon + waits.nudged_ms + own.read_ms
     point = next(point for point in own.block.points if point.id == rule.point)
     return Detection(
         rule=rule,
-        bus=bus.id,
+        bus=own.block.bus,
         sensor_ms=point.response_ms,
         period_ms=period,
         wait_ms=ceil(waits.due_ms),
@@ -306,7 +312,8 @@ def _overload(plan: BusPlan, site: Site) -> PlanProblem:
     zh.append(f"；最重的是 {heavy.device}（{heavy.count} 个寄存器，每 {heavy.period_ms} ms）")
     en.append(f"; heaviest is {heavy.device} ({heavy.count} registers every {heavy.period_ms} ms)")
     advice = Text("".join(zh), " ".join(en).replace(" ;", ";"))
-    return PlanProblem("bus_overload", plan.bus.id, False, fact, advice)
+    is_error = is_too_much and isinstance(plan.bus.link, SerialLine)
+    return PlanProblem("bus_overload", plan.bus.id, is_error, fact, advice)
 
 
 def _faster(plan: BusPlan, site: Site) -> tuple[int, float] | None:

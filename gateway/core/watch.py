@@ -19,8 +19,11 @@ def watch_now_and_then(turn: Turn) -> None:
 
 
 def _watch_reads(turn: Turn) -> None:
-    """One fault for a bus on which a point that a rule judges was not read when it should be."""
-    late: dict[str, list[str]] = {}
+    """One fault for a bus on which a point that a rule judges was not read when it should be.
+
+    It names the rule that is latest, measured by what was planned for it.
+    """
+    late: dict[str, list[tuple[float, str]]] = {}  # by bus: how many times too old, what
     for rule_id, planned_ms in turn.house.read_within_ms.items():
         rule = turn.house.rules[rule_id]
         device = turn.house.points[rule.point].device
@@ -32,9 +35,14 @@ def _watch_reads(turn: Turn) -> None:
         age_ms = turn.now.mono_ms - max(read_ms, turn.state.started_ms + WATCH_FROM_MS)
         if age_ms > within_ms:
             bus = turn.house.devices[device].bus
-            late.setdefault(bus, []).append(f"{rule.point} > {within_ms / 1000:.0f} s")
+            said = (
+                f"{rule_id}: not read for {age_ms / 1000:.0f} s, planned {within_ms / 1000:.0f} s"
+            )
+            late.setdefault(bus, []).append((age_ms / within_ms, said))
     for bus in turn.house.devices_on:
         if bus in late:
-            raise_fault(turn, "detection_late", bus, f"{len(late[bus])} rules, {late[bus][0]}")
+            worst = max(late[bus])[1]
+            more = f" (+{len(late[bus]) - 1})" if len(late[bus]) > 1 else ""
+            raise_fault(turn, "detection_late", bus, worst + more)
         elif fault_id("detection_late", bus) in turn.alarms:
             clear_fault(turn, "detection_late", bus)

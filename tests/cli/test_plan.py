@@ -49,9 +49,11 @@ def test_people_see_blocks_load_detection_times_and_what_they_hold_under(capsys)
             assert word in printed
 
 
-def test_an_impossible_plan_is_said_with_its_numbers_and_what_would_help(capsys):
-    assert plan(CASES / "bus_overloaded" / "site.yaml", lang=Lang.EN, as_json=False) == 0
-    said = capsys.readouterr().err
+def test_an_impossible_plan_is_shown_and_refused_with_what_would_help(capsys):
+    assert plan(CASES / "bus_overloaded" / "site.yaml", lang=Lang.EN, as_json=False) == 2
+    printed = capsys.readouterr()
+    assert "Bus plant-room (2400 baud)" in printed.out
+    said = printed.err
     assert "103 %" in said
     assert "4800 baud (load 63 %)" in said
     assert "second bus" in said

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.config.buses import lasting_name
 from gateway.config.load import load_site
 from gateway.config.problems import render
 from gateway.config.shipped import shipped_dir
@@ -25,7 +26,7 @@ from gateway.domain.text import Lang
 SITE = """\
 site: {id: elm-house, name: 榆园, institution: elder-care, words: {district: 示范区, no: 12}}
 buses:
-  line: {serial: /dev/ttyUSB7, baud: 2400, parity: even, stop_bits: 2, timeout: 1s, gap: 5.5ms}
+  line: {serial: /dev/ttyAMA0, baud: 2400, parity: even, stop_bits: 2, timeout: 1s, gap: 5.5ms}
   hall: {tcp: "bridge:1502"}
 devices:
   meter: {profile: peacefair-pzem-016, bus: line, unit: 3, place: 1F, owner: 电工班, name: 总表}
@@ -63,7 +64,7 @@ def test_a_whole_site_comes_out_as_it_was_written(tmp_path):
     assert site.timezone == "Asia/Shanghai"
     assert dict(site.words) == {"district": "示范区", "no": "12"}
     line, hall = site.buses
-    assert line.link == SerialLine("/dev/ttyUSB7", 2400, Parity.EVEN, 2)
+    assert line.link == SerialLine("/dev/ttyAMA0", 2400, Parity.EVEN, 2)
     assert (line.timeout_ms, line.gap_ms) == (1000, 5.5)
     assert hall.link == TcpLink("bridge", 1502)
     assert (hall.timeout_ms, hall.gap_ms) == (500, None)
@@ -221,6 +222,20 @@ def test_no_typing_error_crashes_the_loader(cut, put, tmp_path_factory):
     assert (loaded.site is None) == any(problem.is_error for problem in loaded.problems)
 
 
+def test_a_numbered_port_that_is_plugged_in_is_told_its_lasting_name(tmp_path):
+    port = tmp_path / "ttyUSB7"
+    port.touch()
+    by_path, by_id = tmp_path / "by-path", tmp_path / "by-id"
+    by_path.mkdir()
+    (by_path / "other").symlink_to(tmp_path / "ttyUSB8")
+    assert lasting_name(str(port), tmp_path) == ""
+    by_id.mkdir()
+    (by_id / "usb-1a86_USB_Serial").symlink_to(port)
+    assert lasting_name(str(port), tmp_path) == str(by_id / "usb-1a86_USB_Serial")
+    (by_path / "platform-usb-0:1.2").symlink_to(port)
+    assert lasting_name(str(port), tmp_path) == str(by_path / "platform-usb-0:1.2")
+
+
 def test_loading_brings_in_no_command_line_library():
     code = (
         "import sys, gateway.config.load;"
@@ -233,7 +248,7 @@ def test_loading_brings_in_no_command_line_library():
 
 def test_a_usb_adapter_and_its_line_settings_come_out_as_they_were_written(tmp_path):
     text = SITE.replace(
-        "serial: /dev/ttyUSB7,",
+        "serial: /dev/ttyAMA0,",
         'serial: "usb:1A86:7523", open_delay: 100ms, late_max: 3s, '
         "rs485: {rts_on_send: false, delay_after: 2ms},",
     )

@@ -1,6 +1,7 @@
 """What one silent line, or one that is read too late, becomes: one fault, about the right thing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.core.decode import decode_failure
@@ -171,6 +172,18 @@ def test_a_point_that_is_not_read_in_time_is_a_fault_of_its_bus_until_it_is_read
     play.answers(80_000, "a")
     play.feed(81_000, events.Ticked())
     assert play.open() == []
+
+
+def test_of_several_late_rules_the_one_that_is_latest_by_its_plan_is_named():
+    play = Play("a", "b", "c", within_ms=4_000)
+    planned = {"a.leak/high": 40_000, "b.leak/high": 4_000, "c.leak/high": 8_000}
+    house = replace(play.state.house, read_within_ms=planned)
+    play.state = replace(play.state, house=house)
+    for second in range(60):
+        play.answers(second * 1000, "a", "b", "c")
+    play.feed(120_000, events.Ticked())
+    detail = play.state.alarms["gateway/detection_late/line"].detail
+    assert detail == "b.leak/high: not read for 61 s, planned 4 s (+2)"
 
 
 def test_a_poll_that_never_reads_anything_is_late_too():

@@ -94,6 +94,24 @@ def test_a_bus_that_is_too_slow_at_any_baud_is_not_told_to_go_faster():
     assert "second bus" in problem.advice.en
 
 
+def test_a_lost_reply_behind_a_bridge_is_waited_for_as_on_a_line():
+    """Several units at one address: a line behind it, on which answers carry no number."""
+    bridged = replace(line_site(), buses=(Bus("line", TcpLink("d.example"), late_ms=2_000),))
+    patient = replace(bridged, buses=(Bus("line", TcpLink("d.example"), late_ms=5_000),))
+    lost = replace(NOTHING_FAILS, lost=1)
+    assert detection(patient, lost).retry_ms - detection(bridged, lost).retry_ms == 3_000
+    assert detection(patient).total_ms == detection(bridged).total_ms
+
+
+def test_a_line_that_cannot_carry_its_plan_is_an_error_and_over_tcp_a_warning():
+    much = line_site(devices=60, baud=115200)
+    (problem,) = detection_problems(much)
+    assert problem.is_error
+    (problem,) = detection_problems(replace(much, buses=(Bus("line", TcpLink("d.example")),)))
+    assert not problem.is_error
+    assert "cannot read all of this in time" in problem.fact.en
+
+
 def test_an_overloaded_plan_names_the_baud_that_would_do():
     (problem,) = detection_problems(line_site(devices=14, baud=2400))
     assert "cannot read all of this in time" in problem.fact.en
