@@ -13,7 +13,7 @@ import logging
 import random
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -26,6 +26,7 @@ from gateway.core.health import measure, with_own_device
 from gateway.core.judge import judge
 from gateway.core.messages import now_body, points_body, read_body, sender_of, state_body
 from gateway.core.patterns import BEATS
+from gateway.core.nights import plan_night
 from gateway.core.progress import (
     Progress,
     brokers_view,
@@ -35,14 +36,23 @@ from gateway.core.progress import (
 )
 from gateway.core.rulings import Judge
 from gateway.core.schedule import Schedule
+from gateway.core.self_test import is_alarm
 from gateway.core.state import State, house_of, open_alarms, shown_readings, state_of
 from gateway.core.step import step
 from gateway.core.tally import BusTally
-from gateway.core.view import alarms_view, buses_view, devices_view, points_view
-from gateway.domain.events import LampTest, Restarted, Silence, Stopping
+from gateway.core.view import alarms_view, buses_view, devices_view, points_view, practice_view
+from gateway.domain.events import (
+    LampTest,
+    NightPlanned,
+    Restarted,
+    Silence,
+    StageReached,
+    Stopping,
+)
 from gateway.domain.moments import Now
 from gateway.domain.outcome import Outcome
-from gateway.domain.records import Lane
+from gateway.domain.records import Lane, Range, Record
+from gateway.domain.signals import Levels
 from gateway.domain.site import Broker, Bus, Site, Uplink
 from gateway.drivers import mqtt, systemd
 from gateway.drivers.clock import Clock, zone
@@ -56,11 +66,13 @@ from gateway.tasks.forward import Incoming, Link, broker_name, forward
 from gateway.tasks.inbox import Inbox
 from gateway.tasks.keep_time import keep_time
 from gateway.tasks.measure_self import measure_self
+from gateway.tasks.plan_nights import plan_nights
 from gateway.tasks.poll import Nudges, poll_bus
 from gateway.tasks.supervise import supervise
 from gateway.tasks.tail import tail
 from gateway.tasks.tell import tell
 from gateway.tasks.watch import Changes, Watch
+from gateway.tasks.trace import Trace
 from gateway.tasks.watchdog import feed_watchdog
 
 log = logging.getLogger(__name__)
@@ -119,10 +131,16 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
     sender = sender_of(watched, epoch)
     beats = dict.fromkeys(["decider", *(bus.id for bus in site.buses)], clock.mono())
     incoming = Incoming()
+    trace = Trace(inbox.put_first)
+    loop = asyncio.get_running_loop()
     progress = Progress()
     link_stopping = asyncio.Event()
     nudges = {bus.id: Nudges() for bus in site.buses}
     figures = Figures({bus.id: BusTally(clock.mono()) for bus in site.buses})
+
+    def durable(records: Sequence[Record]) -> None:
+        incoming.durable(records)
+        trace.durable(records)
 
     async with AsyncExitStack() as files:
         lamps = files.enter_context(ExitStack())  # people first: lit before any disk is asked
@@ -143,7 +161,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 site.store,
                 epoch=epoch,
                 encode=partial(read_body, sender),
-                on_durable=incoming.durable,
+                on_durable=durable,
                 on_fault=inbox.put_first,
                 before_commit=failpoints.before_commit,
             )
@@ -167,8 +185,20 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
         )  # fmt: skip
 
         def submit(outcome: Outcome) -> None:
+            if outcome.rehearsal is not None:
+                trace.follow(outcome.rehearsal.key)
+                panel.rehearse(outcome.rehearsal.signal, partial(rehearsed, outcome.rehearsal.key))
             store.submit(outcome)
             incoming.submitted(outcome.records)
+
+        def rehearsed(key: str, levels: Levels) -> None:
+            """Called in the panel's thread."""
+            if is_alarm(levels):
+                loop.call_soon_threadsafe(inbox.put_first, StageReached("panel", key))
+
+        def settled(ranges: Sequence[Range]) -> None:
+            store.settle(ranges)
+            trace.settled(ranges)
 
         def told(before: State, after: State, outcome: Outcome) -> None:
             changes.note(before, after, outcome)
@@ -244,6 +274,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
             helpers = [
                 start(group, "time", partial(keep_time, clock.save, sleep=asyncio.sleep)),
                 start(group, "plan", partial(_plan_watch, site, decided)),
+                start(group, "nights", partial(_plan_nights, site, inbox, clock)),
             ]
             helpers.extend(_watched(group, start, beats, panel, clock))
             forwarding = None
@@ -258,7 +289,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                         connect=partial(_connect, uplink),
                         load=store.unsettled,
                         position=store.position,
-                        settle=store.settle,
+                        settle=settled,
                         bounds=store.bounds,
                         incoming=incoming,
                         post=inbox.put_first,
@@ -297,6 +328,20 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
             await _end([*helpers, deciding, *([forwarding] if forwarding else [])])
     faulthandler.cancel_dump_traceback_later()
     log.info("stopped")
+
+
+async def _plan_nights(site: Site, inbox: Inbox, clock: Clock) -> None:
+    """Draw the moments of each night, where the site wants any and its zone is known."""
+    here = zone(site.timezone)
+    if here is None or (site.self_test_minute is None and not site.post_checks.per_night):
+        await asyncio.Event().wait()
+        return
+    draw = random.SystemRandom().random  # nobody shall guess when
+
+    def plan(utc_ms: int) -> NightPlanned:
+        return plan_night(utc_ms, here, site.post_checks, site.self_test_minute, draw)
+
+    await plan_nights(plan, put=inbox.put_first, clock=clock.now, sleep=asyncio.sleep)
 
 
 async def _plan_watch(site: Site, decided: Decided) -> None:
@@ -429,6 +474,7 @@ async def _status(
             },
         },
         "alarms": alarms_view(state, now),
+        "practice": practice_view(state, now),
         "points": points_view(state, now),
         "devices": devices_view(state, figures.tallies, now.mono_ms),
         "buses": buses_view(figures.tallies, figures.counts(), now.mono_ms),

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 from gateway.core.cases import alarm_of, close_case, put_case
+from gateway.core.ladder import note_arrival
 from gateway.core.messages import occurrence_id
+from gateway.core.practice import note_scene
 from gateway.core.turn import Turn
 from gateway.domain import events
 from gateway.domain.alarms import AlarmState
@@ -20,7 +22,7 @@ from gateway.domain.cases import (
     Stamp,
     Verdict,
 )
-from gateway.domain.modes import mode_of
+from gateway.domain.modes import Mode, mode_of
 from gateway.domain.outcome import Reply
 from gateway.domain.rules import Severity
 from gateway.domain.text import Text
@@ -42,6 +44,9 @@ def arrive(turn: Turn, event: events.Arrive) -> None:
         put_case(turn, replace(case, arrived=arrival))
         fields = {"case": case.occurrence, "by": event.by, "proof": event.proof}
         turn.record_fact("arrival", {**fields, "place": arrival.place}, mode_of(case.rule))
+        note_arrival(turn, case.rule)
+        if mode_of(case.rule) is Mode.DRILL:
+            note_scene(turn, "arrive", case.rule, event.by)
     refusal = "" if new else "nothing_to_do" if found else "unknown_case"
     _answer(turn, event.reply_to, refusal, new[0].occurrence if new else "")
 

@@ -28,7 +28,7 @@ from gateway.core.turn import Turn
 from gateway.domain import events
 from gateway.domain.alarms import Alarm, AlarmState, Transition
 from gateway.domain.modes import Mode, SelfTest, twin_id
-from gateway.domain.outcome import Reply
+from gateway.domain.outcome import Rehearsal, Reply
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.rules import Is, Rule, Severity, Sound
 from gateway.domain.signals import Levels
@@ -98,7 +98,8 @@ def begin_self_test(turn: Turn, by: str, judge: Judge) -> None:
     shown = PanelAlarm(
         RULE.severity, RULE.sound, raised.state, is_sounding=True, raised_mono_ms=now.mono_ms
     )
-    turn.rehearsal = signal_for(PanelView(alarms=(shown,)), None, now.mono_ms)
+    signal = signal_for(PanelView(alarms=(shown,)), None, now.mono_ms)
+    turn.rehearsal = Rehearsal(raised.occurrence, signal)
     turn.record_transition(RULE, replace(raised, state=AlarmState.N), Transition.CLEAR, by)
     as_test = replace(reading, quality=Quality.TEST, reason="self_test")
     turn.reported = (*turn.reported, as_test)

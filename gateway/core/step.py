@@ -105,7 +105,9 @@ def step(
         case _:
             assert_never(event)
     _pass_time(turn, judge)
+    follow_practice(turn)
     follow_cases(turn)
+    climb(turn)  # the last: it looks at everything that happened to alarms in this step
     return end(turn, signal_of(turn), is_last=isinstance(event, events.Stopping))
 
 
@@ -118,8 +120,6 @@ def _pass_time(turn: Turn, judge: Judge) -> None:
     follow_plan(turn, judge)
     let_self_test_end(turn, judge)
     let_post_checks_end(turn)
-    follow_practice(turn)
-    climb(turn)
     watch_now_and_then(turn)
     test = turn.state.lamp_test_until_ms
     if test is not None and turn.now.mono_ms >= test:

@@ -15,7 +15,7 @@ from gateway.domain.alarms import Alarm, AlarmState, Transition
 from gateway.domain.kept import Kept
 from gateway.domain.modes import Mode
 from gateway.domain.moments import Now
-from gateway.domain.outcome import Outcome, Reply
+from gateway.domain.outcome import Outcome, Rehearsal, Reply
 from gateway.domain.readings import Reading
 from gateway.domain.records import Batch, Lane, Record
 from gateway.domain.rules import Rule, Severity
@@ -47,7 +47,7 @@ class Turn:
     kept: dict[tuple[str, str], Kept] = field(default_factory=dict)
     transitions: list[Moved] = field(default_factory=list)  # as recorded, in their order
     scenes_taken: int = 0  # of `transitions`: those that the drill's timeline knows
-    rehearsal: Signal | None = None
+    rehearsal: Rehearsal | None = None
 
     def put_alarm(self, alarm: Alarm) -> None:
         """Remember an alarm; one in state N with no sound to keep is forgotten."""

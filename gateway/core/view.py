@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from gateway.core.health import OWN_DEVICE, bus_figures, device_figures
+from gateway.core.ladder import escalated_to
 from gateway.core.state import State, open_alarms, quality_now
 from gateway.core.tally import BusTally, Tally
 from gateway.core.turn import Turn, begin
 from gateway.domain.alarms import Alarm
+from gateway.domain.modes import Mode, mode_of
 from gateway.domain.moments import Now
 from gateway.domain.rules import Rule
 
@@ -69,6 +71,47 @@ def _alarm_view(turn: Turn, alarm: Alarm, rule: Rule) -> View:
         "occurrence": alarm.occurrence,
         "is_stale": alarm.is_stale,
         "is_sounding": alarm.is_sounding(turn.now.mono_ms),
+        "is_drill": mode_of(alarm.rule) is Mode.DRILL,
+        "is_test": mode_of(alarm.rule) is Mode.TEST,
+        "escalated_to": escalated_to(turn.state, alarm.rule),
+    }
+
+
+def practice_view(state: State, now: Now) -> View:
+    """The drill, the points under test, post checks and the self-test that are under way."""
+    drill, self_test = state.drill, state.self_test
+    return {
+        "drill": None
+        if drill is None
+        else {
+            "scenario": drill.scenario,
+            "scope": drill.scope,
+            "leader": drill.leader,
+            "started_at": drill.started.utc_ms,
+            "left_ms": max(0, drill.until_ms - now.mono_ms),
+        },
+        "tests": [
+            {
+                "point": test.point,
+                "by": test.by,
+                "left_ms": max(0, test.until_ms - now.mono_ms),
+                "tripped": list(test.tripped),
+            }
+            for test in state.tests.values()
+        ],
+        "post_checks": [
+            {
+                "check": check.id,
+                "source": check.source,
+                "asked_at": check.asked.utc_ms,
+                "left_ms": max(0, check.until_ms - now.mono_ms),
+                "is_missed": check.is_missed,
+            }
+            for check in state.post_checks.values()
+        ],
+        "self_test": None
+        if self_test is None
+        else {"by": self_test.by, "reached": list(self_test.reached)},
     }
 
 

@@ -21,10 +21,18 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What the panel would show for the self-test's record `key` (`<epoch>-<lane>-<seq>`)."""
+
+    key: str
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """`alarms` and `kept` are what changed: the store keeps them in the transaction of `records`.
 
-    `rehearsal` is what the panel would show: its thread works it out, and shows nothing of it.
+    The panel's thread works a `rehearsal` out, and shows nothing of it.
 
     `nudges` are point ids whose block shall be read within a second, because an alarm is pending.
     """
@@ -36,4 +44,4 @@ class Outcome:
     nudges: tuple[str, ...] = ()
     replies: tuple[Reply, ...] = ()
     kept: tuple[Kept, ...] = ()
-    rehearsal: Signal | None = None
+    rehearsal: Rehearsal | None = None

@@ -43,7 +43,14 @@ LOOK_EVERY_MS = 1_000  # the thread's own beat, also when nothing changes
 RETRY_MS = (1_000, 15_000)  # first and longest wait before a failed pin is opened again
 STOP_WITHIN_S = 2.0
 
-OUTPUTS = ("buzzer", "red", "amber", "yellow", "green", "white")  # set in this order: heard before seen
+OUTPUTS = (
+    "buzzer",
+    "red",
+    "amber",
+    "yellow",
+    "green",
+    "white",
+)  # set in this order: heard before seen
 SAFE = Levels(red=False, amber=False, yellow=True, green=False, buzzer=False)
 DARK = Signal(Lamp.OFF, Lamp.OFF, Lamp.OFF, Lamp.OFF, Pattern.QUIET, 0)
 
@@ -203,6 +210,7 @@ class Panel:
         self._on_press = on_press
         self._button: Button | None = None  # None: not read yet
         self._edges: deque[tuple[int, bool]] = deque()  # from gpiozero's thread to the panel's
+        self._rehearsals: deque[tuple[Signal, Callable[[Levels], None]]] = deque()
         self._shown = DARK
         self._alone: tuple[Signal, Signal] | None = None  # what was shown, what is shown instead
         self._beat = self._thread_beat = mono()
@@ -216,6 +224,14 @@ class Panel:
         if signal is not self._shown:
             self._shown = signal
             self._wake.set()
+
+    def rehearse(self, signal: Signal, done: Callable[[Levels], None]) -> None:
+        """Have the thread work out what it would set for a signal, and set nothing of it.
+
+        `done` is called in the thread, with the levels at the signal's beginning.
+        """
+        self._rehearsals.append((signal, done))
+        self._wake.set()
 
     def beat(self, mono_ms: int) -> None:
         """Say that the decider lives."""
@@ -299,6 +315,9 @@ class Panel:
         levels["relay"] = relay_at(signal, self._relay_mode, mono_ms)
         self.wires.write(levels, mono_ms)
         self._read_button(self._mono())
+        while self._rehearsals:
+            rehearsed, done = self._rehearsals.popleft()
+            done(level_at(rehearsed, rehearsed.since_ms, self._beats))
         times = (
             next_change_ms(signal, mono_ms, self._beats),
             next_pulse_ms(signal, self._relay_mode, mono_ms),

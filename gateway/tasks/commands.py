@@ -4,7 +4,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 
-from gateway.domain.events import Acknowledge, Event, LampTest, Reset, Silence
+from gateway.domain.events import (
+    Acknowledge,
+    DrillEnded,
+    DrillStarted,
+    Event,
+    LampTest,
+    PointTestEnded,
+    PointTestStarted,
+    PostCheckAnswered,
+    Reset,
+    SelfTestAsked,
+    Silence,
+)
 from gateway.domain.outcome import Reply
 
 Request = Mapping[str, object]
@@ -12,7 +24,12 @@ Answer = dict[str, object]
 
 MAX_BY = 64
 MAX_ALARM = 300
-VERBS = ("status", "silence", "acknowledge", "reset", "panel_test")
+MAX_WORDS = 200
+MAX_DRILLED = 100  # rules of one drill
+VERBS = (
+    "status", "silence", "acknowledge", "reset", "panel_test", "drill_start", "drill_end",
+    "test_start", "test_end", "answer_post_check", "self_test",
+)  # fmt: skip
 
 Query = Callable[[Request], Awaitable[Answer]]  # asks, changes nothing
 
@@ -79,6 +96,26 @@ def event_of(request: Request, reply_to: int) -> Event:
             return Reset(_by(request), _alarm(request), reply_to)
         case "panel_test":
             return LampTest(_by(request), reply_to)
+        case "drill_start":
+            return DrillStarted(
+                _by(request),
+                _words(request, "scenario", is_needed=True),
+                _words(request, "scope"),
+                _rules(request),
+                reply_to,
+            )
+        case "drill_end":
+            return DrillEnded(_by(request), reply_to)
+        case "test_start":
+            return PointTestStarted(
+                _by(request), _words(request, "point", is_needed=True), reply_to
+            )
+        case "test_end":
+            return PointTestEnded(_by(request), _words(request, "point", is_needed=True), reply_to)
+        case "answer_post_check":
+            return PostCheckAnswered(_by(request), reply_to)
+        case "self_test":
+            return SelfTestAsked(_by(request), reply_to)
         case _:
             raise BadRequest(f"unknown verb {str(verb)[:40]!r}: use one of {', '.join(VERBS)}")
 
@@ -97,3 +134,23 @@ def _alarm(request: Request) -> str | None:
     if not isinstance(alarm, str) or len(alarm) > MAX_ALARM:
         raise BadRequest("'alarm' must be a rule id or an occurrence; leave it out for all")
     return alarm
+
+
+def _words(request: Request, name: str, *, is_needed: bool = False) -> str:
+    words = request.get(name, "")
+    is_short = isinstance(words, str) and len(words) <= MAX_WORDS
+    if not isinstance(words, str) or not is_short or (is_needed and not words.strip()):
+        least = 1 if is_needed else 0
+        raise BadRequest(f"{name!r} must be a text of {least} to {MAX_WORDS} characters")
+    return words.strip()
+
+
+def _rules(request: Request) -> tuple[str, ...]:
+    rules = request.get("rules", [])
+    if (
+        not isinstance(rules, list)
+        or len(rules) > MAX_DRILLED
+        or not all(isinstance(rule, str) and len(rule) <= MAX_ALARM for rule in rules)
+    ):
+        raise BadRequest(f"'rules' must be a list of at most {MAX_DRILLED} rule ids")
+    return tuple(rules)

@@ -59,6 +59,7 @@ from gateway.domain.events import (
     FaultRaised,
     LinkChanged,
     PlatformChanged,
+    PostCheckAsked,
     Receipt,
 )
 from gateway.domain.moments import Now
@@ -72,6 +73,8 @@ DRAIN_MS = 5_000
 LOAD_RECORDS = 128
 LOAD_BYTES = 256 * 1024
 WAITING_RECORDS = 2_000
+POST_CHECK_MINUTES = 10  # where the platform does not say
+MAX_POST_CHECK_MINUTES = 255  # one byte in GB/T 26875.3, type 91
 LARGEST_ALARM = 8 * 1024  # bytes; a generous guess, only to know when a try is worth it
 
 _TAKEN = "identity_in_use"
@@ -127,6 +130,7 @@ class Incoming:
     def __init__(self) -> None:
         self.changed = asyncio.Event()
         self.has_overrun = False
+        self.must_reread = False
         self._durable: deque[Record] = deque()
         self._submitted: OrderedDict[Key, Record] = OrderedDict()
 
@@ -145,6 +149,11 @@ class Incoming:
                 self._durable.append(record)
             else:
                 self.has_overrun = True
+        self.changed.set()
+
+    def look_again(self, _count: int = 0) -> None:
+        """Older records came back to the store: what was read by position is read anew."""
+        self.must_reread = True
         self.changed.set()
 
     @property
@@ -401,6 +410,10 @@ def _note_alarms(run: _Run) -> None:
 
 
 def _take_incoming(run: _Run) -> None:
+    if run.incoming.must_reread:
+        run.incoming.must_reread = False
+        for view in run.lanes.values():
+            view.after, view.has_more = None, True
     if run.incoming.has_overrun:
         run.incoming.has_overrun = False
         for view in run.lanes.values():
@@ -654,6 +667,8 @@ def _hear(run: _Run, topic: str, payload: bytes) -> None:
             run.post(Receipt(occurrence, level, audience, at_ms))
         case Command(op="describe"):
             run.describe_again = True
+        case Command(id=id_, op="post_check", args=args):
+            _ask_post_check(run, id_, args)
         case Command(op=op):
             _log.warning("command unknown op=%.40s", op)
         case Malformed(why):
@@ -661,6 +676,16 @@ def _hear(run: _Run, topic: str, payload: bytes) -> None:
         case other:
             assert_never(other)
     run.wake.set()
+
+
+def _ask_post_check(run: _Run, id_: str, args: Mapping[str, object]) -> None:
+    """The platform asks who is awake: `minutes` to answer, `at` = UTC ms when it asked."""
+    minutes, at = args.get("minutes", POST_CHECK_MINUTES), args.get("at")
+    if type(minutes) is not int or not 1 <= minutes <= MAX_POST_CHECK_MINUTES:
+        _log.warning("post check malformed id=%.40s minutes=%.40s", id_, minutes)
+        return
+    at_ms = at if type(at) is int else None
+    run.post(PostCheckAsked(id_, "platform", minutes * 60_000, at_ms))
 
 
 def _hear_state(run: _Run, payload: bytes) -> None:
