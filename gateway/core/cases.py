@@ -98,10 +98,20 @@ def _follow(turn: Turn, rule: Rule, alarm: Alarm, transition: Transition, by: st
         return
     case = turn.state.cases.get(alarm.occurrence)
     if case is not None:
-        case = _noted(case, transition, Stamp(turn.now, by))
+        case = _as_noisy(_noted(case, transition, Stamp(turn.now, by)), alarm)
         if case.sounded is None and alarm.is_sounding(turn.now.mono_ms):
             case = replace(case, sounded=turn.now)
         put_case(turn, case)
+
+
+def _as_noisy(case: Case, alarm: Alarm) -> Case:
+    """The case with what is known by now of the flood and the chatter that the alarm is part of."""
+    return replace(
+        case,
+        flood=alarm.flood,
+        is_first_out=alarm.flood == alarm.occurrence,
+        activations=max(case.activations, alarm.chatter),
+    )
 
 
 def _noted(case: Case, transition: Transition, stamp: Stamp) -> Case:
@@ -137,7 +147,7 @@ def _open(turn: Turn, rule: Rule, alarm: Alarm) -> None:
         value=alarm.value,
         limit=rule.limit,
         site_sha=house.site_sha,
-        is_first_out=bool(getattr(alarm, "is_first_out", False)),
+        flood=alarm.flood,
         is_drill=mode is Mode.DRILL,
         is_test=mode is Mode.TEST,
         sounded=turn.now if alarm.is_sounding(turn.now.mono_ms) else None,

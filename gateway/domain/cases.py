@@ -223,6 +223,7 @@ class Case:
     value: Value | None = None
     limit: float | None = None
     site_sha: str = ""
+    flood: str = ""  # occurrence that opened the flood it is part of: that one is first out
     is_first_out: bool = False
     is_drill: bool = False
     is_test: bool = False
