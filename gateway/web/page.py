@@ -13,10 +13,12 @@ from zoneinfo import ZoneInfo
 from gateway.domain.text import Lang
 from gateway.web.feed import Lost
 from gateway.web.words import (
+    INHIBITS,
     LAMPS,
     LIT,
     LIVES,
     LOST_STEPS,
+    MODES,
     NAMES,
     SOUNDING,
     STATES,
@@ -55,6 +57,8 @@ def content_of(shown: Shown, lang: Lang) -> dict[str, Any]:
     if is_stale or top not in STATES:
         top = "unknown"
     counts = _part(snapshot, "counts")
+    has_first = bool(rows) and not rows[0]["is_inhibited"]
+    practised = "" if is_stale else str(snapshot.get("mode", ""))
     return {
         "words": {key: text.in_(lang) for key, text in WORDS.items()},
         "lang": lang.value,
@@ -63,10 +67,17 @@ def content_of(shown: Shown, lang: Lang) -> dict[str, Any]:
         "house": str(_part(snapshot, "site").get("name", "")),
         "top": top,
         "top_word": STATES[top].in_(lang),
+        "practised": MODES[practised].in_(lang) if practised in MODES else "",
         "counts": [(name, STATES[name].in_(lang), _count(counts.get(name))) for name in SEVERITIES],
         "shelved": _count(counts.get("shelved")),
-        "first": rows[0] if rows else None,
-        "others": rows[1:],
+        "out_of_service": WORDS["out_of_service"].in_(lang).format(counts.get("out_of_service"))
+        if counts.get("out_of_service")
+        else "",
+        "notices": [] if is_stale else _notices(snapshot, later_ms, lang),
+        "cases": _count(_part(snapshot, "cases").get("open")),
+        "has_cases": "open" in _part(snapshot, "cases"),
+        "first": rows[0] if has_first else None,
+        "others": rows[has_first:],
         "more": int(snapshot.get("more") or 0),
         "points": _points(snapshot, lang),
         "has_every_point": _has_every_point(snapshot),
@@ -120,6 +131,9 @@ def _alarm(
         "age_ms": age,
         "age": span(age, lang),
         "is_stale": row.get("is_stale") is True,
+        "mode": MODES[str(row["mode"])].in_(lang) if row.get("mode") in MODES else "",
+        "marks": _marks(row, lang),
+        "is_inhibited": bool(row.get("inhibits")),
         "life": LIVES[life].in_(lang) if life in LIVES else life,
         "is_waiting": life in ("UA", "RU", "LU"),
         "is_silenced": life in ("UA", "RU", "LU") and row.get("is_sounding") is False,
@@ -128,6 +142,40 @@ def _alarm(
             :MOST_STEPS
         ],
     }
+
+
+def _marks(row: Part, lang: Lang) -> list[str]:
+    """What else is known of an alarm, in a word each."""
+    inhibits = row.get("inhibits")
+    found = [
+        INHIBITS[each].in_(lang)
+        for each in (inhibits if isinstance(inhibits, list) else [])
+        if each in INHIBITS
+    ]
+    if row.get("is_first_out") is True:
+        found.append(WORDS["first_out"].in_(lang))
+    if row.get("is_on_site") is True:
+        found.append(WORDS["on_site"].in_(lang))
+    if row.get("chatter"):
+        found.append(WORDS["chattering"].in_(lang).format(row["chatter"]))
+    return found
+
+
+def _notices(snapshot: Part, lasted_ms: int, lang: Lang) -> list[dict[str, Any]]:
+    """Full-width lines: what is asked of the desk, and what is only practice."""
+    found = []
+    if check := _part(snapshot, "post_check"):
+        left = max(0, int(check.get("left_ms") or 0) - lasted_ms)
+        said = WORDS["post_check"].in_(lang)
+        found.append({"kind": "asked", "say": said, "left": stopwatch(left)})
+    if drill := _part(snapshot, "drill"):
+        left = max(0, int(drill.get("left_ms") or 0) - lasted_ms)
+        said = WORDS["drill_on"].in_(lang).format(drill.get("scenario"), drill.get("leader"))
+        found.append({"kind": "practice", "say": said, "left": stopwatch(left)})
+    if tests := snapshot.get("tests"):
+        said = WORDS["tests_on"].in_(lang).format(tests)
+        found.append({"kind": "practice", "say": said, "left": ""})
+    return found
 
 
 def _lost(shown: Shown, lang: Lang) -> dict[str, Any] | None:

@@ -16,6 +16,12 @@ LIVES = {  # of one alarm
     "LU": Text("已恢复，待确认复位", "returned, to acknowledge and reset"),
     "LA": Text("已确认，待复位", "acknowledged, to reset"),
 }
+MODES = {"drill": Text("演练", "Drill"), "test": Text("测试", "Test")}
+INHIBITS = {
+    "SH": Text("屏蔽", "shelved"),
+    "SU": Text("抑制", "suppressed"),
+    "OS": Text("停用", "out of service"),
+}
 LAMPS = {
     "red": Text("报警", "Alarm"),
     "amber": Text("预警", "Warning"),
@@ -32,6 +38,17 @@ NAMES = {Text("中文", "中文"): "zh", Text("English", "English"): "en"}
 WORDS = {
     "desk": Text("值班台", "Duty desk"),
     "shelved": Text("屏蔽", "Shelved"),
+    "out_of_service": Text("停用 {}", "Out of service {}"),
+    "drill": Text("演练", "Drill"),
+    "drill_on": Text("演练进行中：{}，指挥 {}", "A drill is on: {}, led by {}"),
+    "tests_on": Text("{} 个监测点在测试", "{} points are being tested"),
+    "post_check": Text(
+        "查岗：请按面板的消音键应答", "Post check: press the panel's silence button"
+    ),
+    "left": Text("还剩", "left"),
+    "first_out": Text("首发", "first-out"),
+    "on_site": Text("已到场", "on site"),
+    "chattering": Text("抖动 {} 次", "chattering, {} times"),
     "limit": Text("限值", "limit"),
     "since": Text("已持续", "for"),
     "from": Text("起于", "since"),

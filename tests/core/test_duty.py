@@ -83,7 +83,7 @@ def test_the_worst_severity_is_the_state_of_the_house(tmp_path, worst):
     severities = order[: order.index(worst) + 1]
     view = shown(a_house(tmp_path, severities), read(*[600] * len(severities)))
     assert view["top"] == worst.value
-    assert view["counts"] == {s.value: int(s in severities) for s in Severity}
+    assert [view["counts"][s.value] for s in Severity] == [int(s in severities) for s in Severity]
     assert [row["severity"] for row in view["alarms"]] == [s.value for s in reversed(severities)]
 
 
@@ -111,7 +111,7 @@ def test_a_flood_is_counted_whole_and_shown_bounded(tmp_path):
     house = a_house(tmp_path, [Severity.WARNING] * (MOST_ALARMS + 9) + [Severity.ALARM])
     view = shown(house, read(*[600] * (MOST_ALARMS + 10)))
     assert (len(view["alarms"]), view["more"]) == (MOST_ALARMS, 10)
-    assert view["counts"] == {"alarm": 1, "warning": MOST_ALARMS + 9, "fault": 0}
+    assert (view["counts"]["alarm"], view["counts"]["warning"]) == (1, MOST_ALARMS + 9)
     assert view["alarms"][0]["severity"] == "alarm"
 
 
@@ -127,3 +127,42 @@ def test_lamps_are_those_of_the_panel(tmp_path):
         "buzzer": signal.pattern,
     }  # fmt: skip
     assert (lamps["red"], lamps["buzzer"]) == ("2Hz", "A1")
+
+
+def test_what_is_shelved_calls_for_nobody_and_stands_last(tmp_path):
+    house = a_house(tmp_path, [Severity.WARNING, Severity.FAULT])
+    shelve = events.Shelve("s01", "board.p0/high", 3_600_000, "door is being painted")
+    view = shown(house, read(600, 600), [(2_000, shelve)])
+    assert view["top"] == "fault"
+    assert (view["counts"]["warning"], view["counts"]["shelved"]) == (0, 1)
+    assert [(row["severity"], row["inhibits"]) for row in view["alarms"]] == [
+        ("fault", []), ("warning", ["SH"]),
+    ]  # fmt: skip
+
+
+def test_a_drill_is_shown_as_one_until_a_real_alarm_breaks_through(tmp_path):
+    house = a_house(tmp_path, [Severity.ALARM, Severity.ALARM])
+    drill = events.DrillStarted("s01", "kitchen fire", rules=("board.p0/high",))
+    practised = shown(house, read(20, 20), [(2_000, drill)])
+    assert (practised["top"], practised["mode"]) == ("alarm", "drill")
+    assert practised["counts"]["alarm"] == 0
+    assert practised["drill"]["scenario"] == "kitchen fire"
+    broken = shown(house, read(20, 20), [(2_000, drill)], read(20, 600, ms=3_000))
+    assert (broken["top"], broken["mode"], broken["counts"]["alarm"]) == ("alarm", "real", 1)
+    assert [row["mode"] for row in broken["alarms"]] == ["real"]
+    assert broken["drill"] is None
+
+
+def test_a_post_check_is_shown_with_the_time_left_to_answer_it(tmp_path):
+    house = a_house(tmp_path, [Severity.ALARM])
+    view = shown(house, read(20), [(2_000, events.PostCheckAsked("p1", "platform", 60_000))])
+    assert view["post_check"] == {"left_ms": 52_000}
+
+
+def test_open_cases_are_counted_and_an_arrival_is_told(tmp_path):
+    house = a_house(tmp_path, [Severity.ALARM])
+    view = shown(house, read(600))
+    assert view["cases"] == {"open": 1}
+    assert view["alarms"][0]["is_on_site"] is False
+    view = shown(house, read(600), [(2_000, events.Arrive("s01", "board.p0/high"))])
+    assert view["alarms"][0]["is_on_site"] is True
