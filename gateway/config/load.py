@@ -1,7 +1,6 @@
 """A site file, its profiles and the default rules -> a Site, or everything that is wrong."""
 
 import hashlib
-import re
 import zoneinfo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,18 +9,19 @@ from pathlib import Path
 from gateway.config.buses import PlacedBus, read_buses, report_unused
 from gateway.config.devices import PlacedDevice, check_owner, read_devices
 from gateway.config.kinds import Kinds
+from gateway.config.panel import read_panel
 from gateway.config.plans import report_plan
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import Shelf
 from gateway.config.rules import Owned, PlacedRule, fighting, late_warnings, site_rule
-from gateway.config.schema import PanelPart, RulePart, SiteFile, TlsPart, UplinkPart
+from gateway.config.schema import RulePart, SiteFile, TlsPart, UplinkPart
 from gateway.config.shipped import shipped_dir
 from gateway.config.tree import Tree, read_tree
 from gateway.config.validate import error, meant_by, settings, validate, value_of, warning
 from gateway.config.words import MEANINGS
 from gateway.core.health import OWN_DEVICE, own_points
 from gateway.domain.rules import Rule
-from gateway.domain.site import Broker, Device, PanelPins, SerialLine, Site, StoreSpec, Uplink
+from gateway.domain.site import Broker, Device, Site, StoreSpec, Uplink
 from gateway.domain.text import Text
 
 STORE_DIR = Path("/var/lib/care-gateway")
@@ -53,7 +53,7 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
     devices = read_devices(tree, buses, shelf, found)
     rules = _rules(tree, file, buses, devices, found)
     report_unused(buses, _named(tree), found)
-    panel = _panel(tree, buses, found)
+    panel = read_panel(tree, buses, found)
     uplink = _uplink(tree, path.parent, found)
     if file.site is not None:
         _check_house(tree, file, found)
@@ -68,7 +68,7 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
         buses=tuple(placed.bus for placed in buses.values() if placed.bus is not None),
         devices=tuple(_alarm_class(placed.device, rules) for placed in devices.values()),
         rules=tuple(rules),
-        panel=panel,
+        panel=panel.pins,
         uplink=uplink,
         store=_store(file, path.parent, store_dir),
         silence_ms=file.silence,
@@ -77,6 +77,8 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
         detect_within_ms=None if file.site.limit is None else file.site.limit.detect_within,
         words=file.site.words,
         sha=_sha([tree, *kinds.trees, *shelf.trees]),
+        quiet_hours=panel.quiet_hours,
+        patterns=panel.patterns,
     )
     report_plan(site, tree, found, is_timed=is_timed)
     problems = _in_reading_order(found, tree.file)
@@ -158,57 +160,6 @@ def _alarm_class(device: Device, rules: Sequence[Rule]) -> Device:
         for point in device.points
     )
     return replace(device, points=points)
-
-
-def _panel(tree: Tree, buses: Mapping[str, PlacedBus], found: list[Problem]) -> PanelPins:
-    if not isinstance(tree.at(("panel",)), dict):
-        return PanelPins()
-    part = validate(PanelPart, tree, ("panel",), found)
-    given = {name: getattr(part, name) for name in PanelPart.model_fields}
-    first: dict[int, Place] = {}
-    for name, pin in given.items():
-        if pin is None or isinstance(pin, bool):
-            continue
-        place = tree.place(("panel", name))
-        if pin in first:
-            fact = Text(f"引脚 {pin} 用了两次", f"pin {pin} is used twice")
-            advice = Text("每个灯和按钮各用一个引脚", "each lamp and button has a pin of its own")
-            found.append(error(place, "pin_twice", fact, advice, first[pin]))
-        first.setdefault(pin, place)
-        _check_pin(pin, place, buses, found)
-    return PanelPins(**given)
-
-
-# What the board itself needs, or holds at a level (Raspberry Pi GPIO documentation).
-_RESERVED = {
-    0: Text("扩展板识别用", "reads what board is plugged on"),
-    1: Text("扩展板识别用", "reads what board is plugged on"),
-    2: Text("板上有固定的上拉电阻", "is held high by a resistor on the board"),
-    3: Text("板上有固定的上拉电阻", "is held high by a resistor on the board"),
-    14: Text("板上串口的发送脚", "is the sender of the board's serial port"),
-    15: Text("板上串口的接收脚", "is the receiver of the board's serial port"),
-}
-_ON_BOARD = re.compile(r"/dev/(serial[01]|ttyAMA\d+|ttyS\d+)")
-
-
-def _check_pin(
-    pin: int, place: Place, buses: Mapping[str, PlacedBus], found: list[Problem]
-) -> None:
-    if pin not in _RESERVED:
-        return
-    why = _RESERVED[pin]
-    fact = Text(f"引脚 {pin} 有别的用途：{why.zh}", f"pin {pin} is taken: it {why.en}")
-    advice = Text(
-        "换一个，如 5、6、16、17、22 到 27", "take another, such as 5, 6, 16, 17 or 22 to 27"
-    )
-    lines = [
-        placed.place
-        for placed in buses.values()
-        if placed.bus is not None and isinstance(placed.bus.link, SerialLine)
-        if pin in (14, 15) and _ON_BOARD.fullmatch(placed.bus.link.port)
-    ]
-    report = error if pin in (0, 1) or lines else warning
-    found.append(report(place, "pin_reserved", fact, advice, *lines))
 
 
 def _uplink(tree: Tree, folder: Path, found: list[Problem]) -> Uplink | None:

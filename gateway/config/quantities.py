@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from gateway.config import slips
-from gateway.domain.site import Broker, TcpLink
+from gateway.domain.site import Broker, QuietHours, TcpLink
 from gateway.domain.text import Text
 
 _NUMBER = r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?"
@@ -23,6 +23,7 @@ _SAID = {
     "日": "d", "day": "d", "days": "d",
 }  # fmt: skip
 LONGEST_MS = 366 * 86_400_000
+LONGEST_NIGHT_MIN = 720
 
 # What one of each is in the first of its group; only within a group can one be turned into another.
 _GROUPS: dict[str, dict[str, str]] = {
@@ -282,6 +283,35 @@ def _broker_advice(scheme: str, rest: str) -> Text:
         "写成 mqtts://主机:端口、mqtt://主机:端口 或 mqtt+unix:///路径",
         "write mqtts://host:port, mqtt://host:port or mqtt+unix:///path",
     )
+
+
+HOURS = r"([01]?\d|2[0-3])[:：]([0-5]\d)\s*[-–~～]\s*([01]?\d|2[0-3])[:：]([0-5]\d)"
+
+
+def quiet_hours(value: Any) -> QuietHours | None:
+    """`22:00-06:00` -> from when to when, local time; `off` -> None."""
+    if value is False or (isinstance(value, str) and value.strip().lower() == "off"):
+        return None
+    match = re.fullmatch(HOURS, value.strip()) if isinstance(value, str) else None
+    if match is None:
+        fact = Text(f"`{shown(value)}` 不是时段", f"`{shown(value)}` is not a span of hours")
+        advice = Text("如 22:00-06:00；不要就写 off", "such as 22:00-06:00, or off")
+        raise Unreadable("not_hours", fact, advice)
+    begin, end = (60 * int(match[n]) + int(match[n + 1]) for n in (1, 3))
+    if begin == end:
+        fact = Text(f"`{shown(value)}` 从头到尾是同一刻", f"`{shown(value)}` begins when it ends")
+        advice = Text(
+            "不能整天静音；不要夜间就写 off", "it cannot be the whole day; without a night: off"
+        )
+        raise Unreadable("not_hours", fact, advice)
+    hours = QuietHours(begin, end)
+    if hours.length_min > LONGEST_NIGHT_MIN:
+        fact = Text(f"`{shown(value)}` 超过 12 小时", f"`{shown(value)}` is more than 12 hours")
+        advice = Text(
+            "白天预警和故障要能听见", "by day, warnings and faults shall be heard: 12 at most"
+        )
+        raise Unreadable("not_hours", fact, advice)
+    return hours
 
 
 def shown(value: Any) -> str:

@@ -24,10 +24,11 @@ from pydantic_core import CoreSchema
 
 from gateway.config import quantities
 from gateway.config.quantities import Unreadable
+from gateway.core.patterns import BEATS, MOST_BEATS
 from gateway.domain.points import Table, WordOrder, WordType
 from gateway.domain.readings import Quality
 from gateway.domain.rules import Severity, Sound
-from gateway.domain.site import Broker, Delivery, Parity, Reconnect, TcpLink
+from gateway.domain.site import NIGHT, Broker, Delivery, Parity, Reconnect, RelayMode, TcpLink
 from gateway.domain.text import Text
 
 MAX_STEPS = 4
@@ -111,6 +112,20 @@ _DURATION: JsonSchemaValue = {
 }
 _LIMIT: JsonSchemaValue = {
     "anyOf": [_typed(quantities.QUANTITY, "300 mA", "0.07 MPa"), {"type": "number"}]
+}
+_QUIET_HOURS: JsonSchemaValue = {
+    "anyOf": [_typed(quantities.HOURS, "22:00-06:00"), {"enum": ["off", False]}]
+}
+_PATTERNS: JsonSchemaValue = {
+    "type": "object",
+    "propertyNames": {"enum": [pattern.value for pattern in BEATS]},
+    "additionalProperties": {
+        "type": "array",
+        "items": {"anyOf": [{"type": "integer", "minimum": 1}, _DURATION]},
+        "minItems": 1,
+        "maxItems": MOST_BEATS,
+        "examples": [[300, 300, 300, 8300]],
+    },
 }
 _ADDRESS = _typed(quantities.ADDRESS, "192.168.1.20", "192.168.1.20:502")
 _BROKER = _typed(quantities.BROKER, "mqtts://platform.example:8883", "mqtt://192.168.1.5")
@@ -240,7 +255,13 @@ class PanelPart(Part):
     buzzer: Pin | None = None
     silence: Pin | None = None
     relay: Pin | None = None
+    relay_mode: RelayMode = RelayMode.STEADY
+    white: Pin | None = None
     active_high: StrictBool = True
+    quiet_hours: Annotated[
+        Any, BeforeValidator(quantities.quiet_hours), WithJsonSchema(_QUIET_HOURS)
+    ] = NIGHT
+    patterns: Annotated[dict[Any, Any], WithJsonSchema(_PATTERNS)] = {}
 
 
 class TlsPart(Part):

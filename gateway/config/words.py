@@ -34,7 +34,8 @@ _RULE = {
         "级别：alarm 报警、warning 预警、fault 故障", "severity: alarm, warning or fault"
     ),
     "sound": Text(
-        "声音：A1 火警类、A2 燃气、W 预警、F 故障", "sound: A1 fire, A2 gas, W warning, F fault"
+        "声音：A1 火警类、A2 燃气、A3 一氧化碳、W 预警、F 故障",
+        "sound: A1 fire, A2 gas, A3 carbon monoxide, W warning, F fault",
     ),
     "latch": Text("true：保持到有人复位", "true: stays until someone resets it"),
     "say": Text("发生了什么，一句话", "what is the matter, in one phrase"),
@@ -119,7 +120,20 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "green": Text("绿灯：一切正常", "green lamp: all is well"),
         "buzzer": Text("蜂鸣器", "buzzer"),
         "silence": Text("消音按钮", "silence button"),
-        "relay": Text("故障继电器", "fault relay"),
+        "relay": Text("故障继电器：正常时吸合", "fault relay: energised while all is well"),
+        "relay_mode": Text(
+            "steady：一直吸合；pulse：1 Hz 脉冲，程序卡住也会释放（要配脉冲保持电路）",
+            "steady: held; pulse: 1 Hz, for a circuit that lets go when the pulses stop",
+        ),
+        "white": Text("白灯：查岗、巡查超时；没有就用绿灯", "white: post check, round; else green"),
+        "quiet_hours": Text(
+            "夜间：预警和故障只亮灯不响，报警照响；不要就写 off",
+            "night: warnings and faults by lamp only, alarms sound as ever; or off",
+        ),
+        "patterns": Text(
+            "自己的声音节奏：响、停、响、停……毫秒",
+            "rhythms of your own: on, off, on, off ... in ms",
+        ),
         "active_high": Text("false：低电平点亮（低有效的继电器板）", "false: low switches on"),
     },
     "UplinkPart": {
