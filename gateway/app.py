@@ -67,7 +67,7 @@ from gateway.tasks.inbox import Inbox
 from gateway.tasks.keep_time import keep_time
 from gateway.tasks.measure_self import measure_self
 from gateway.tasks.plan_nights import plan_nights
-from gateway.tasks.poll import Nudges, poll_bus
+from gateway.tasks.poll import Nudges, poll_bus, tell_fault
 from gateway.tasks.supervise import supervise
 from gateway.tasks.tail import tail
 from gateway.tasks.tell import tell
@@ -377,13 +377,19 @@ async def _poll(
             tally=figures.tallies[bus.id],
             plan=lambda device, turnaround_ms: plan_blocks(devices[device], bus, turnaround_ms),
         )
+        tell = tell_fault(lambda: door.foreign_master, "foreign_master", bus.id, inbox.put_first)
+
+        def beat_and_tell() -> None:
+            beat()
+            tell()
+
         await poll_bus(
             schedule,
             read=read,
             put=inbox.put,
             clock=clock.mono,
             sleep_until=clock.sleep_until,
-            beat=beat,
+            beat=beat_and_tell,
             nudged=nudges.take,
         )
 

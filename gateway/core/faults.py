@@ -51,6 +51,13 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
             Text("通知运维", "Call the technician"),
         ),
     ),
+    "foreign_master": (
+        Text("总线上另有主机在读取设备", "Another master reads devices on this bus"),
+        (
+            Text("断开另一台主机，或给它单独布线", "Take it off the line, or give it its own"),
+            Text("通知运维", "Call the technician"),
+        ),
+    ),
     "detection_late": (
         Text("测点读取变慢，报警会迟", "Points are read late: alarms would be late"),
         (

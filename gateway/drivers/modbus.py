@@ -139,7 +139,7 @@ class BusDoor:
         self._asked_by_others: set[Shape] = set()
         self._unit: int | None = None  # that was asked last
         self._has_line = self._is_serial  # answers come over a line, where they carry no number
-        self._masters: deque[float] = deque(maxlen=MASTER_REQUESTS)
+        self._masters: deque[tuple[float, int]] = deque(maxlen=MASTER_REQUESTS)  # when, unit
 
     async def read(
         self, unit: int, table: Table, start: int, count: int, timeout_ms: int
@@ -170,10 +170,12 @@ class BusDoor:
         return max(0, round(1000 * (until - self._loop.time())))
 
     @property
-    def has_foreign_master(self) -> bool:
-        """True while somebody else asks questions on this line: not once, but again and again."""
-        full = len(self._masters) == MASTER_REQUESTS
-        return full and self._loop.time() - self._masters[0] < MASTER_WITHIN_S
+    def foreign_master(self) -> str:
+        """What somebody else asks for on this line, not once but again and again; "" if nobody."""
+        masters = self._masters
+        if len(masters) < MASTER_REQUESTS or self._loop.time() - masters[0][0] > MASTER_WITHIN_S:
+            return ""
+        return "asks unit " + ", ".join(map(str, sorted({unit for _, unit in masters})))
 
     def close(self) -> None:
         """Give the port or socket back."""
@@ -444,7 +446,7 @@ class BusDoor:
             return
         self.counts.foreign += 1
         self.counts.foreign_requests += 1
-        self._masters.append(self._loop.time())
+        self._masters.append((self._loop.time(), request.shape.unit))
         self._asked_by_others.add(request.shape)
         self._is_late(request.shape)
 

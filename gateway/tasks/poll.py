@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from gateway.core.blocks import ReadBlock
 from gateway.core.schedule import Schedule, Words
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent, ReadFailure
-from gateway.domain.events import BlockRead
+from gateway.domain.events import BlockRead, FaultCleared, FaultRaised
 
 ReadWords = Callable[[ReadBlock, int], Awaitable[Words]]
 
@@ -28,6 +28,28 @@ class Nudges:
         taken = frozenset(self._points)
         self._points.clear()
         return taken
+
+
+def tell_fault(
+    look: Callable[[], str],
+    code: str,
+    subject: str,
+    post: Callable[[FaultRaised | FaultCleared], object],
+) -> Callable[[], None]:
+    """Return what posts this fault when `look` finds something wrong, and its end once it is over.
+
+    To be called often. The end is also told at the first call: the fault may be of an earlier run.
+    """
+    is_raised: bool | None = None
+
+    def tell() -> None:
+        nonlocal is_raised
+        wrong = look()
+        if is_raised is not bool(wrong):
+            is_raised = bool(wrong)
+            post(FaultRaised(code, subject, wrong) if wrong else FaultCleared(code, subject))
+
+    return tell
 
 
 def no_nudges() -> Collection[str]:

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 from paho.mqtt.publish import single
 
-from gateway.sim.bus import open_tcp
+from gateway.sim.bus import open_rtu, open_tcp
 from gateway.sim.devices import by_unit, lx47le
+from gateway.sim.line import framed
 from tests.daemon.rig import (
     ENVIRONMENT,
     LEAK,
@@ -66,6 +67,33 @@ async def test_a_rule_that_raises_is_a_fault_and_another_alarm_sounds(tmp_path):
             lambda status: f"gateway/rule_failed/{broken}" in rules_of(status), "the fault"
         )
         await alarm_sounds(board, daemon)
+        assert await daemon.stop() == 0
+
+
+async def test_another_master_on_the_line_is_a_fault_and_an_alarm_sounds_all_the_same(tmp_path):
+    board = lx47le("board", 3)
+    text = site_of(1).replace('tcp: "127.0.0.1:1"', f"serial: {tmp_path}/line, baud: 115200")
+    async with (
+        open_rtu(tmp_path / "line", by_unit([board]), baud=115_200) as line,
+        open_daemon(tmp_path, text) as daemon,
+    ):
+
+        async def ask_again_and_again():
+            question = framed(bytes([3, 4, 0, 5, 0, 2]))
+            while True:
+                line.wire.ask(question)
+                await asyncio.sleep(0.3)
+
+        await daemon.start()
+        await daemon.status_when(is_reading, "readings")
+        asking = asyncio.create_task(ask_again_and_again())
+        status = await daemon.status_when(
+            lambda status: "gateway/foreign_master/hall" in rules_of(status), "the fault"
+        )
+        (bus,) = status["buses"]
+        assert bus["foreign"] >= 3
+        await alarm_sounds(board, daemon)
+        asking.cancel()
         assert await daemon.stop() == 0
 
 

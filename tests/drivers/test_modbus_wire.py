@@ -212,7 +212,7 @@ async def test_our_own_echo_is_taken_out_and_counted():
             assert await door.read(1, INPUT, start, 2, TIMEOUT_MS) == [start, start + 1]
         assert door.counts.echoes == 20
         assert (door.counts.foreign, door.counts.noise_bytes) == (0, 0)
-        assert not door.has_foreign_master
+        assert door.foreign_master == ""
 
 
 def test_an_echo_that_looks_like_an_answer_is_not_one():
@@ -252,9 +252,9 @@ async def test_another_master_is_tolerated_counted_and_noticed():
             assert await door.read(1, INPUT, start, 2, TIMEOUT_MS) == [start, start + 1]
         assert door.counts.foreign_requests == 8
         assert door.counts.foreign == 16, "its questions and their answers"
-        assert door.has_foreign_master
+        assert door.foreign_master == "asks unit 9"
         await asyncio.sleep(120)
-        assert not door.has_foreign_master
+        assert door.foreign_master == ""
 
 
 @simulated

@@ -9,11 +9,11 @@ import pytest
 from gateway.core.blocks import ReadBlock
 from gateway.core.schedule import IDLE_MS, Schedule
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
-from gateway.domain.events import BlockRead
+from gateway.domain.events import BlockRead, FaultCleared, FaultRaised
 from gateway.domain.points import Encoding, Point, Table, WordType
 from gateway.domain.readings import Quality
 from gateway.domain.site import Bus, TcpLink
-from gateway.tasks.poll import Nudges, poll_bus
+from gateway.tasks.poll import Nudges, poll_bus, tell_fault
 
 TIMEOUT_MS = 300
 READ_MS = 20
@@ -333,6 +333,18 @@ def test_nudges_are_given_out_once():
     nudges.add(["a.x", "a.y"])
     assert nudges.take() == {"a.x", "a.y"}
     assert nudges.take() == frozenset()
+
+
+def test_a_fault_is_told_once_when_it_begins_and_once_when_it_ends():
+    wrong, posted = [""], []
+    tell = tell_fault(lambda: wrong[0], "foreign_master", "b", posted.append)
+    for wrong[0] in ("", "", "asks unit 5", "asks unit 5", "asks unit 5, 7", "", ""):
+        tell()
+    raised, cleared = (
+        FaultRaised("foreign_master", "b", "asks unit 5"),
+        FaultCleared("foreign_master", "b"),
+    )
+    assert posted == [cleared, raised, cleared], "what an earlier run raised is cleared first"
 
 
 def test_blocks_that_a_late_answer_would_fit_wait_while_others_are_read():
