@@ -163,12 +163,22 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 encode=partial(read_body, sender),
                 on_durable=durable,
                 on_fault=inbox.put_first,
+                on_gap=inbox.put_first,
+                on_salvaged=incoming.look_again,
                 before_commit=failpoints.before_commit,
             )
         )
         house = house_of(watched, sender, VERSION, zone=zone(site.timezone))
         restored = store.restored
-        decided = Decided(state_of(house, restored.alarms, clock.now(), kept=restored.kept))
+        decided = Decided(
+            state_of(
+                house,
+                restored.alarms,
+                clock.now(),
+                kept=restored.kept,
+                heads=restored.heads,
+            )
+        )
         changes = Changes()
         watch = Watch(changes, partial(_duty, site, decided, store, progress, clock), clock.mono)
         desk = Desk(
@@ -295,12 +305,13 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                         post=inbox.put_first,
                         clock=clock.now,
                         jitter=random.uniform,
-                        describe=partial(
-                            state_body,
+                        describe=lambda **said: state_body(
                             sender,
                             delivery=uplink.delivery,
                             software=VERSION,
                             site_sha=site.sha,
+                            heads=store.heads(),
+                            **said,
                         ),
                         points=points_body(sender, watched),
                         now_snapshot=partial(_now, decided, clock),

@@ -24,7 +24,8 @@ def _anchor(turn: Turn) -> None:
 def restart(turn: Turn) -> None:
     """Record the start, test the lamps, and let go of open alarms whose rule is no longer there."""
     house = turn.house
-    turn.record_fact("boot", {"sw": house.software, "cfg": house.site_sha})
+    heads = {lane.value: head for lane, head in turn.state.heads.items()}
+    turn.record_fact("boot", {"sw": house.software, "cfg": house.site_sha, "head": heads})
     if turn.now.clk is Clk.SYNC:
         _anchor(turn)
     turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)

@@ -268,6 +268,7 @@ class State:
     clk: Clk = Clk.NONE
     next_deadline_ms: int | None = None
     kept: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (kind, key) as at start
+    heads: Mapping[Lane, str] = field(default_factory=dict)  # of the record chains, as at start
     climbs: Mapping[str, Climb] = field(default_factory=dict)  # by rule, while its alarm is open
     ladder_due_ms: int | None = None
     drill: Drill | None = None
@@ -281,7 +282,12 @@ class State:
 
 
 def state_of(
-    house: House, alarms: Iterable[Alarm], now: Now, *, kept: Iterable[Kept] = ()
+    house: House,
+    alarms: Iterable[Alarm],
+    now: Now,
+    *,
+    kept: Iterable[Kept] = (),
+    heads: Mapping[Lane, str] | None = None,
 ) -> State:
     """The state at start: what was open is open again, and no value is known yet.
 
@@ -299,6 +305,7 @@ def state_of(
         case_due_ms=now.mono_ms,
         next_deadline_ms=now.mono_ms,
         kept={(each.kind, each.key): each.body for each in kept if each.body is not None},
+        heads=heads or {},
     )
 
 

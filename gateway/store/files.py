@@ -193,12 +193,34 @@ def set_aside(path: Path) -> Path:
 
 def _each(path: Path, do: Callable[[Path], object]) -> None:
     """The log before the file: a log left alone would be replayed into the next file."""
-    for suffix in ("-shm", "-wal", ""):
+    for suffix in ("-shm", "-wal", "-salvaged", ""):
         with suppress(FileNotFoundError):
             do(path.with_name(f"{path.name}{suffix}"))
 
 
 def _bad_numbers(path: Path) -> set[int]:
-    form = re.compile(re.escape(path.name) + r"\.bad-(\d+)(-wal|-shm)?")
+    form = re.compile(re.escape(path.name) + r"\.bad-(\d+)(-wal|-shm|-salvaged)?")
     found = (form.fullmatch(entry.name) for entry in path.parent.iterdir())
     return {int(match[1]) for match in found if match}
+
+
+def number_of(bad: Path) -> int:
+    """The N of a file that was set aside as `.bad-N`."""
+    return int(bad.name.rpartition("-")[2])
+
+
+def not_salvaged(path: Path) -> Path | None:
+    """The newest file set aside from `path` that nobody has read to its end."""
+    for number in sorted(_bad_numbers(path), reverse=True):
+        bad = path.with_name(f"{path.name}.bad-{number}")
+        if bad.exists():
+            return None if _mark_of(bad).exists() else bad
+    return None
+
+
+def mark_salvaged(bad: Path) -> None:
+    _mark_of(bad).touch()
+
+
+def _mark_of(bad: Path) -> Path:
+    return bad.with_name(f"{bad.name}-salvaged")

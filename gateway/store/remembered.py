@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from gateway.domain.alarms import Alarm
 from gateway.domain.kept import Kept
+from gateway.domain.records import Lane
 from gateway.store.alarms import alarm_from_json, alarm_to_json, is_forgettable
 
 K = TypeVar("K")
@@ -33,6 +34,7 @@ class Restored:
 
     alarms: tuple[Alarm, ...] = ()
     kept: tuple[Kept, ...] = ()  # every body is text
+    heads: Mapping[Lane, str] = field(default_factory=dict)  # of the record chains, in hex
 
 
 @dataclass(slots=True)
@@ -69,15 +71,23 @@ class Remembered:
     ) -> list[str]:
         """Read what the file says; what is wrong with rows that cannot be read.
 
-        At the start that is also what it should say. Later this process knows better.
+        At the start that is also what it should say. Later this process knows better, and so does
+        a damaged file that could still be read.
         """
         alarms, wrong_alarms = _read_alarms(connection)
         kept, wrong_kept = _read_kept(connection)
         self._saved_alarms, self._saved_kept = alarms, kept
-        if is_start:
+        is_known = bool(self._alarms or self._kept)
+        if is_start and not is_known:
             self._alarms, self._kept = dict(alarms), dict(kept)
-        self._must_resave = not is_first_open and bool(self._alarms or self._kept)
+        self._must_resave = is_known and (is_start or not is_first_open)
         return [*wrong_alarms, *wrong_kept]
+
+    def rescue(self, connection: sqlite3.Connection) -> None:
+        """At the start, take what a damaged file still says; sqlite3.Error when it says nothing."""
+        alarms, _ = _read_alarms(connection)
+        kept, _ = _read_kept(connection)
+        self._alarms, self._kept = alarms, kept
 
     def forget_file(self) -> None:
         """The file is gone: nothing is saved of what should be."""

@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from gateway.core.faults import fault_id
-from gateway.domain.events import FaultCleared, FaultRaised
+from gateway.domain.events import FaultCleared, FaultRaised, GapPlanned
 from gateway.domain.outcome import Outcome
 from gateway.domain.records import Batch, Lane, Range, Record
 from gateway.domain.site import StoreSpec
 from gateway.store.files import DirectoryLock, FileSpec, StoreBusy
+from gateway.store.gaps import gaps_of
 from gateway.store.reader import last_of_kind
 from gateway.store.remembered import Restored
+from gateway.store.room import Ballast
 from gateway.store.rows import Position
 from gateway.store.writer import SLOW_AFTER_S, FileStats, Hooks, Writer
 
@@ -26,7 +28,10 @@ READINGS_BYTES = 512 * 2**20
 READY_WITHIN_S = 5.0
 CLOSE_WITHIN_S = 5.0
 LOOK_EVERY_S = 0.25
-_CODES = ("store_failing", "store_slow", "store_corrupt", "store_row_damaged", "task_failed")
+_CODES = (
+    "store_failing", "store_slow", "store_corrupt", "store_row_damaged", "store_pressure",
+    "task_failed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +88,15 @@ class Store:
 
     def position(self, record: Record) -> Position:
         """Where a durable record stands in its lane; KeyError for one of an unknown epoch."""
-        return Position(self._of(record.lane).ordinals[record.epoch], record.seq)
+        return Position(self._of(record.lane).ledger.ordinals[record.epoch], record.seq)
+
+    def heads(self) -> dict[Lane, str]:
+        """SHA-256 of each chained lane's newest durable record and all before it, in hex."""
+        return {lane: head.hash.hex() for lane, head in self._core.ledger.heads.items()}
 
     def knows_epoch(self, epoch: str) -> bool:
         """True for this start's epoch and those of earlier starts that either file still has."""
-        return any(epoch in writer.ordinals for writer in (self._core, self._readings))
+        return any(epoch in writer.ledger.ordinals for writer in (self._core, self._readings))
 
     async def bounds(self) -> dict[Lane, tuple[Range, ...]]:
         """Oldest and newest unsettled number of each lane and epoch, oldest epoch first.
@@ -96,7 +105,7 @@ class Store:
         """
         found: dict[Lane, list[Range]] = {lane: [] for lane in Lane}
         for writer in (self._core, self._readings):
-            for bound, _ in writer.bounds:
+            for bound, _ in writer.ledger.bounds:
                 found[bound.lane].append(bound)
         return {lane: tuple(ranges) for lane, ranges in found.items()}
 
@@ -127,6 +136,8 @@ async def open_store(
     encode: Callable[[Batch], bytes],
     on_durable: Callable[[tuple[Record, ...]], None],
     on_fault: Callable[[FaultRaised | FaultCleared], None],
+    on_gap: Callable[[GapPlanned], None] | None = None,
+    on_salvaged: Callable[[int], None] | None = None,
     before_commit: Callable[[str], None] | None = None,
     core_bytes: int = CORE_BYTES,
     readings_bytes: int = READINGS_BYTES,
@@ -134,8 +145,10 @@ async def open_store(
     """The store under `spec.directory`, ready within 5 s whatever the disk says.
 
     `encode` and `before_commit` (a failpoint, given the file's name) run in the writer threads,
-    `on_durable` and `on_fault` in the event loop. StoreBusy when another daemon has the directory;
-    whatever else is wrong is reported as a fault, and the store works from memory.
+    the other functions in the event loop. `on_gap`: this is to be recorded on lane B before
+    readings are thinned or dropped; `on_salvaged`: so many records of a damaged file came back,
+    so what was read by position is to be read again. StoreBusy when another daemon has the
+    directory; whatever else is wrong is reported as a fault, and the store works from memory.
     """
     loop = asyncio.get_running_loop()
 
@@ -143,17 +156,28 @@ async def open_store(
         with suppress(RuntimeError):  # the loop has ended: a thread that hung has nobody to tell
             loop.call_soon_threadsafe(call)
 
-    hooks = Hooks(encode, on_durable, on_fault, post, before_commit)
+    found: list[Writer] = []
+
+    def durable(records: tuple[Record, ...]) -> None:
+        for gone in gaps_of(records):
+            for writer in found:
+                writer.permit(gone)
+        on_durable(records)
+
+    hooks = Hooks(encode, durable, on_fault, post, before_commit, on_gap, on_salvaged)
+    ballast = Ballast(spec.directory)
     lock = DirectoryLock(spec.directory)
     await _take(lock)
     directory, ride_s = spec.directory, spec.commit_every_ms / 1000 + 2
     core = Writer(
-        FileSpec(directory / "core.db", 4096, core_bytes, "core", 1.0), epoch, lock, hooks
-    )
+        FileSpec(directory / "core.db", 4096, core_bytes, "core", 1.0),
+        epoch, lock, ballast, hooks,
+    )  # fmt: skip
     readings = Writer(
         FileSpec(directory / "readings.db", 1024, readings_bytes, "readings", ride_s),
-        epoch, lock, hooks,
+        epoch, lock, ballast, hooks,
     )  # fmt: skip
+    found.append(readings)
     writers = (core, readings)
     for writer in writers:
         writer.start()

@@ -72,6 +72,47 @@ CREATE TABLE kept (  -- what else the decider must know again after a restart
 ) STRICT, WITHOUT ROWID
 """
 
+# The chain's hash; NULL in rows of before the chain, and on lane R, which has none.
+_HASH = "ALTER TABLE record ADD COLUMN hash BLOB"
+_CHECKPOINT = """
+CREATE TABLE checkpoint (
+  id INTEGER PRIMARY KEY,  -- of the last record that went
+  hash BLOB NOT NULL,  -- of that record: the next one ties on to it
+  why TEXT NOT NULL
+) STRICT
+"""
+_SALVAGED = """
+CREATE TABLE salvaged (  -- sound records of a damaged file, under their old identity
+  id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  boot TEXT NOT NULL,
+  mono INTEGER NOT NULL,
+  utc INTEGER,
+  clk TEXT NOT NULL,
+  err INTEGER,
+  body BLOB NOT NULL,
+  crc INTEGER NOT NULL,
+  hash BLOB
+) STRICT
+"""
+_POINT = """
+CREATE TABLE point (
+  number INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE
+) STRICT
+"""
+_HISTORY = """
+CREATE TABLE history (  -- five minutes of a point, for charts
+  slot INTEGER NOT NULL,  -- UTC s / 300, best known
+  point INTEGER NOT NULL REFERENCES point,
+  least REAL NOT NULL,
+  mean REAL NOT NULL,  -- over time: a value holds until the next one
+  greatest REAL NOT NULL,
+  ms INTEGER NOT NULL,  -- how long of the five minutes the value was good
+  PRIMARY KEY (slot, point)
+) STRICT, WITHOUT ROWID
+"""
+
 
 def _create(db: Database, *statements: str) -> None:
     for statement in statements:
@@ -88,9 +129,19 @@ def what_is_kept(db: Database) -> None:
     _create(db, _KEPT)
 
 
+@core()
+def hash_chain_and_salvage(db: Database) -> None:
+    _create(db, _HASH, _CHECKPOINT, _SALVAGED)
+
+
 @readings()
 def batches(db: Database) -> None:
     _create(db, _RECORD, _PENDING, _DAMAGED, _EPOCH, _READABLE)
+
+
+@readings()
+def history_and_salvage(db: Database) -> None:
+    _create(db, _HASH, _SALVAGED, _POINT, _HISTORY)
 
 
 SCHEMAS = {"core": core, "readings": readings}

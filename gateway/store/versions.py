@@ -7,8 +7,8 @@ older than this program (`gateway.store.tables`).
 import sqlite3
 
 LATEST = {
-    "core": ("records_and_alarm_state", "what_is_kept"),
-    "readings": ("batches",),
+    "core": ("records_and_alarm_state", "what_is_kept", "hash_chain_and_salvage"),
+    "readings": ("batches", "history_and_salvage"),
 }
 
 

@@ -1,11 +1,12 @@
-"""The one thread that owns one database file: group commit, acks, reads, faults.
+"""The one thread that owns one database file: group commit, acks, reads, faults, chores.
 
     submit -> waiting -> [one transaction: settle, evict, insert] -> on_durable
                  ^                     | error
                  +---- put back -------+ damaged: set aside, begin anew; else reopen once, back off
 
 Nothing that a caller does here waits for the disk: callers and thread share `waiting` under a lock
-that is never held over a call into SQLite.
+that is never held over a call into SQLite. What the file holds is known by `store.ledger`; between
+commits `store.chores` checks, salvages and tidies a little at a time.
 """
 
 import logging
@@ -15,16 +16,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from gateway.domain.alarms import Alarm
-from gateway.domain.events import FaultCleared, FaultRaised
+from gateway.domain.events import FaultCleared, FaultRaised, GapPlanned
 from gateway.domain.kept import Kept
 from gateway.domain.records import Batch, Lane, Range, Record
-from gateway.store import rows
+from gateway.store import chain, room
+from gateway.store.chores import Chores
 from gateway.store.files import (
     DirectoryLock,
     FileSpec,
@@ -33,8 +35,12 @@ from gateway.store.files import (
     open_file,
     set_aside,
 )
-from gateway.store.remembered import Change, Remembered, Restored
-from gateway.store.rows import Position, Row, RowDamaged
+from gateway.store.history import History
+from gateway.store.ledger import Commit, Ledger
+from gateway.store.reader import open_reader
+from gateway.store.remembered import Restored
+from gateway.store.room import Ballast, Level
+from gateway.store.rows import Position
 from gateway.store.waiting import Waiting, add, put_back
 
 T = TypeVar("T")
@@ -44,23 +50,9 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 30.0
 BATCHES_A_COMMIT = 64
-CHECKED_AT_START = 100
-CHECKED_A_SLICE = 200
-CHECK_EVERY_S = 0.05  # between slices: the check must not compete with the people-first path
 SLOW_AFTER_S = 2.0
-FULL_SHARE = 0.9  # of the size bound: above it settled rows go, oldest first
 COMMITS_REMEMBERED = 1_000
-
-_INSERT = "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_UNSETTLED = """
-SELECT record.id, kind, boot, mono, utc, clk, err, body, crc
-FROM pending CROSS JOIN record ON record.id = pending.id  -- in this order, whatever is analysed
-WHERE pending.id > ? AND pending.id <= ? ORDER BY pending.id
-"""
-_NEWEST_BELOW = """
-SELECT id, kind, boot, mono, utc, clk, err, body, crc
-FROM record WHERE id < ? AND id NOT IN (SELECT id FROM damaged) ORDER BY id DESC LIMIT ?
-"""
+ASK_DISK_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +70,8 @@ class FileStats:
     bytes_written: int | None
     fsync_p99_ms: float | None  # of COMMIT, over the last 1,000
     unsettled: dict[Lane, int]
+    bytes_a_day: int | None = None  # at this start's pace; None before its first hour
+    level: Level = Level.FINE  # of pressure
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +83,8 @@ class Hooks:
     on_fault: Callable[[FaultRaised | FaultCleared], None]
     post: Callable[[Callable[[], None]], None]
     before_commit: Callable[[str], None] | None = None
-
-
-@dataclass(slots=True)
-class _Bound:
-    lo: int
-    hi: int
-    count: int
+    on_gap: Callable[[GapPlanned], None] | None = None
+    on_salvaged: Callable[[int], None] | None = None
 
 
 @dataclass(slots=True)
@@ -107,54 +96,45 @@ class _Query:
     answer: Future[list[Record]]
 
 
-@dataclass(slots=True)
-class _Commit:
-    """What one transaction did: becomes the writer's memory once it is durable."""
-
-    records: list[Record] = field(default_factory=list)
-    fresh: list[tuple[Lane, Position]] = field(default_factory=list)
-    epochs: dict[str, int] = field(default_factory=dict)
-    remembered: Change = field(default_factory=Change)
-    settled: dict[tuple[Lane, int], int] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
-
-
 class Writer:
     """One file and its thread. Every method but `_…` may be called from the event loop."""
 
-    def __init__(self, spec: FileSpec, epoch: str, lock: DirectoryLock, hooks: Hooks) -> None:
+    def __init__(
+        self, spec: FileSpec, epoch: str, lock: DirectoryLock, ballast: Ballast, hooks: Hooks
+    ) -> None:
         self.spec = spec
-        self.epoch = epoch
         self.ready: Future[Restored] = Future()
         self.ended: Future[None] = Future()
         self.busy_since: float | None = time.monotonic()  # monotonic s; None when idle
         self.is_failing = False
         self.reported: set[tuple[str, str]] = set()  # code and subject of faults that stand
-        self.ordinals: dict[str, int] = {}
-        self.bounds: tuple[tuple[Range, int], ...] = ()  # unsettled, and how many
+        self.ledger = Ledger(spec, epoch)
         self._lock = lock
+        self._ballast = ballast
         self._hooks = hooks
         self._changed = threading.Condition()
         self._waiting = Waiting()
         self._taken = Waiting()  # what the transaction under way holds
         self._flushes: list[Future[None]] = []
         self._queries: deque[_Query] = deque()
+        self._permitted: set[Range] = set()  # gaps that are on record
         self._is_closing = False
         self._has_ended = False
         self._connection: sqlite3.Connection | None = None
-        self._unsettled: dict[tuple[Lane, int], _Bound] = {}
-        self._remembered = Remembered()
         self._has_opened = False
         self._is_full = False
         self._retry_at = 0.0
         self._retry_s = FIRST_RETRY_S
         self._settle_at: float | None = None
-        self._check_below: int | None = None  # rows under this id are still to be checked
-        self._check_left = 0
-        self._check_at = 0.0
+        self._history = History() if spec.schema == "readings" else None
+        self._chores = Chores(spec, self.ledger, ballast)
+        self._level = Level.FINE
+        self._disk_bytes = 1 << 62
+        self._ask_disk_at = 0.0
         self._durations: deque[float] = deque(maxlen=COMMITS_REMEMBERED)
         self._commits = 0
         self._bytes: int | None = None
+        self._began_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=f"store {spec.name}", daemon=True)
 
     def start(self) -> None:
@@ -182,6 +162,12 @@ class Writer:
                 self._settle_at = time.monotonic() + self.spec.settle_after_s
             if self._is_full:
                 self._retry_at = 0.0  # what is settled can make room
+            self._changed.notify()
+
+    def permit(self, gone: Range) -> None:
+        """The gap of these records is on record: what was planned may be done."""
+        with self._changed:
+            self._permitted.add(gone)
             self._changed.notify()
 
     def flush(self) -> Future[None]:
@@ -232,7 +218,7 @@ class Writer:
             dropped_readings = sum(x.dropped_readings for x in both)
         durations = sorted(self._durations.copy())
         unsettled: dict[Lane, int] = {}
-        for bound, count in self.bounds:
+        for bound, count in self.ledger.bounds:
             unsettled[bound.lane] = unsettled.get(bound.lane, 0) + count
         return FileStats(
             name=self.spec.name,
@@ -246,7 +232,13 @@ class Writer:
             bytes_written=self._bytes,
             fsync_p99_ms=durations[len(durations) * 99 // 100] * 1000 if durations else None,
             unsettled=unsettled,
+            bytes_a_day=self._bytes_a_day(),
+            level=self._level,
         )
+
+    def _bytes_a_day(self) -> int | None:
+        hours = (time.monotonic() - self._began_at) / 3600
+        return None if self._bytes is None or hours < 1 else round(self._bytes / hours * 24)
 
     # -- the thread
 
@@ -269,29 +261,28 @@ class Writer:
 
     def _pause(self) -> float:
         """Seconds until something is to do; under the lock."""
-        if self._is_closing or self._queries:
+        if self._is_closing or self._queries or self._permitted:
             return 0.0
         now = time.monotonic()
         if self.is_failing:
             return self._retry_at - now
         if self._connection is None or self._flushes or self._waiting.is_urgent:
             return 0.0
-        checks_at = float("inf") if self._check_below is None else self._check_at
         settles_at = float("inf") if self._settle_at is None else self._settle_at
-        return min(checks_at, settles_at) - now
+        return min(self._chores.due_at(), settles_at) - now
 
     def _turn(self, is_last: bool) -> None:
         with self._changed:  # before the work: what was settled before it was asked is seen
             queries, self._queries = self._queries, deque()
+            permitted, self._permitted = self._permitted, set()
         is_due = is_last or not self.is_failing or time.monotonic() >= self._retry_at
         is_more = is_due
         while is_more:
             is_more = self._commit_waiting() and is_last and self._waiting.is_urgent
         for query in queries:
             _resolve(query.answer, self._read(query))
-        is_check_due = self._check_below is not None and time.monotonic() >= self._check_at
-        if is_check_due and not is_last:
-            self._check_slice()
+        if self._connection is not None and not is_last:
+            self._do_chores(self._connection, permitted)
 
     def _commit_waiting(self) -> bool:
         """Take what waits and commit it; False when that failed and it was put back."""
@@ -350,144 +341,97 @@ class Writer:
         return self._connection is not None
 
     def _write(self, connection: sqlite3.Connection, work: Waiting) -> None:
-        commit = _Commit()
-        if not (work.is_urgent or work.settles or self._remembered.must_resave):
+        history = self._history
+        is_history_due = history is not None and history.has_rows
+        if not (work.is_urgent or work.settles or self.ledger.remembered.must_resave
+                or is_history_due):  # fmt: skip
             return
-        encoded = self._encode(work, commit)
+        refused: list[str] = []
+        records = self._encode(work, refused)
         connection.execute("BEGIN IMMEDIATE")
-        for settled in work.settles:
-            self._settle_range(connection, settled, commit)
-        self._evict(connection)
-        for record in encoded:
-            self._insert(connection, record, commit)
-        if commit.fresh:  # an ack may come before the commit: alarms are also sent from memory
-            for settled in work.settles:
-                self._settle_range(connection, settled, commit)
-        commit.remembered = self._remembered.save(connection, work.alarms, work.kept)
-        commit.refused += commit.remembered.refused
+        commit = self.ledger.settle(connection, work)
+        room.evict(connection, self._free_on_disk(), is_full=self._is_full)
+        self.ledger.write(connection, work, records, commit)
+        rows_of_history = history.write(connection) if history is not None else 0
+        commit.refused += refused
         if self._hooks.before_commit is not None:
             self._hooks.before_commit(self.spec.name)
         started = time.monotonic()
         connection.execute("COMMIT")
         self._durations.append(time.monotonic() - started)
         self._remember(connection, commit)
+        if history is not None:
+            history.confirm(rows_of_history)
+            for batch in (*work.thinned, *work.batches):
+                history.add(batch)
 
-    def _encode(self, work: Waiting, commit: _Commit) -> list[Record]:
+    def _encode(self, work: Waiting, refused: list[str]) -> list[Record]:
         records = [record for queue in work.records.values() for record in queue]
         for batch in (*work.thinned, *work.batches):
             try:
                 body = self._hooks.encode(batch)
             except Exception as error:  # noqa: BLE001  # one bad batch must not stop the others
-                commit.refused.append(f"batch {batch.seq}: {error!r}")
+                refused.append(f"batch {batch.seq}: {error!r}")
             else:
                 records.append(Record(Lane.R, batch.epoch, batch.seq, "read", batch.at, body))
         return records
 
-    def _insert(self, connection: sqlite3.Connection, record: Record, commit: _Commit) -> None:
-        """Insert a record, once: after a COMMIT that failed late the rows may be there already."""
-        try:
-            position = Position(self._ordinal(connection, record.epoch, commit), record.seq)
-            row = rows.to_row(record, position.ordinal)
-            is_fresh = connection.execute(_INSERT, row).rowcount == 1
-        except (ValueError, TypeError, AttributeError, OverflowError, sqlite3.ProgrammingError,
-                sqlite3.InterfaceError, sqlite3.IntegrityError) as error:  # fmt: skip
-            commit.refused.append(f"record {record.lane} {record.seq}: {error!r}")
-            return
-        if is_fresh:
-            connection.execute("INSERT INTO pending VALUES (?)", row[:1])
-            commit.fresh.append((record.lane, position))
-        elif not self._is_same(connection, row):
-            commit.refused.append(f"record {record.lane} {record.seq}: number used twice")
-            return
-        commit.records.append(record)
-
-    def _is_same(self, connection: sqlite3.Connection, row: Row) -> bool:
-        found = connection.execute("SELECT crc FROM record WHERE id = ?", row[:1]).fetchone()
-        return found is not None and found[0] == row[-1]
-
-    def _ordinal(self, connection: sqlite3.Connection, epoch: str, commit: _Commit) -> int:
-        if (known := self.ordinals.get(epoch, commit.epochs.get(epoch))) is not None:
-            return known
-        taken = (*self.ordinals.values(), *commit.epochs.values())
-        ordinal = max(taken, default=0) + 1
-        _insert_epoch(connection, ordinal, epoch)
-        commit.epochs[epoch] = ordinal
-        return ordinal
-
-    def _settle_range(
-        self, connection: sqlite3.Connection, settled: Range, commit: _Commit
-    ) -> None:
-        ordinal = self.ordinals.get(settled.epoch)
-        lo, hi = max(settled.lo, 0), min(settled.hi, rows.MAX_SEQ)
-        if ordinal is None or lo > hi:
-            return
-        ids = (rows.id_of(settled.lane, Position(ordinal, n)) for n in (lo, hi))
-        gone = connection.execute(
-            "DELETE FROM pending WHERE id BETWEEN ? AND ?", tuple(ids)
-        ).rowcount
-        if gone:
-            group = settled.lane, ordinal
-            commit.settled[group] = commit.settled.get(group, 0) + gone
-
-    def _evict(self, connection: sqlite3.Connection) -> None:
-        """Above the size bound's share drop settled records, oldest first, until under it."""
-        (most,) = connection.execute("PRAGMA max_page_count").fetchone()
-        for _ in range(16):
-            (pages,) = connection.execute("PRAGMA page_count").fetchone()
-            (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-            if pages - free < FULL_SHARE * most and not self._is_full:
-                return
-            gone = connection.execute(
-                "DELETE FROM record WHERE id IN (SELECT record.id FROM record"
-                " LEFT JOIN pending ON pending.id = record.id"
-                " WHERE pending.id IS NULL ORDER BY record.id LIMIT 16)"
-            ).rowcount
-            if gone == 0:
-                return
-            self._is_full = False
-
-    # -- after COMMIT
-
-    def _remember(self, connection: sqlite3.Connection, commit: _Commit) -> None:
+    def _remember(self, connection: sqlite3.Connection, commit: Commit) -> None:
         self._commits += 1
         self._bytes = _bytes_written()
         self._is_full = False
-        self.ordinals = {**self.ordinals, **commit.epochs}
-        self._remembered.confirm(commit.remembered)
-        for lane, (ordinal, seq) in commit.fresh:
-            bound = self._unsettled.setdefault((lane, ordinal), _Bound(seq, seq, 0))
-            bound.lo, bound.hi = min(bound.lo, seq), max(bound.hi, seq)
-            bound.count += 1
-        for group, gone in commit.settled.items():
-            self._unsettled[group].count -= gone
-            self._refresh_bound(connection, group)
-        if commit.fresh or commit.settled:
-            self._publish_bounds()
+        self.ledger.confirm(connection, commit)
         if commit.records:
             records = tuple(commit.records)
             self._hooks.post(lambda: self._hooks.on_durable(records))
         for why in commit.refused:
             self._report(FaultRaised("task_failed", f"store {self.spec.name}", why))
 
-    def _refresh_bound(self, connection: sqlite3.Connection, group: tuple[Lane, int]) -> None:
-        ids = _ids_of(*group)
-        lo, hi = connection.execute(
-            "SELECT (SELECT min(id) FROM pending WHERE id BETWEEN ?1 AND ?2),"
-            " (SELECT max(id) FROM pending WHERE id BETWEEN ?1 AND ?2)",
-            ids,
-        ).fetchone()
-        if lo is None:
-            del self._unsettled[group]
-        else:
-            bound = self._unsettled[group]
-            bound.lo, bound.hi = rows.position_of(lo).seq, rows.position_of(hi).seq
+    # -- room
 
-    def _publish_bounds(self) -> None:
-        names = {ordinal: epoch for epoch, ordinal in self.ordinals.items()}
-        self.bounds = tuple(
-            (Range(lane, names.get(ordinal, ""), bound.lo, bound.hi), bound.count)
-            for (lane, ordinal), bound in sorted(self._unsettled.items())
-        )
+    def _free_on_disk(self) -> int:
+        now = time.monotonic()
+        if now >= self._ask_disk_at:
+            self._ask_disk_at = now + ASK_DISK_EVERY_S
+            self._disk_bytes = room.free_on_disk(self.spec.path.parent)
+        return self._disk_bytes
+
+    def _note_pressure(self, connection: sqlite3.Connection) -> None:
+        """Say it once, when it changes; with the last level the ballast goes."""
+        found = room.measure(connection, self._free_on_disk())
+        was, self._level = self._level, found.level
+        if found.is_disk_at_its_end:
+            self._ballast.drop()
+        if found.level >= Level.THIN and was < Level.THIN:
+            detail = f"{found.used_share:.0%} used, {found.disk_bytes // 10**6} MB free on the disk"
+            self._report(FaultRaised("store_pressure", self.spec.name, detail))
+        elif found.level < Level.THIN and was >= Level.THIN:
+            self._report(FaultCleared("store_pressure", self.spec.name))
+
+    def _do_chores(self, connection: sqlite3.Connection, permitted: set[Range]) -> None:
+        """Whatever is due between commits; a few milliseconds of it."""
+        try:
+            if self.ready.done():
+                self._note_pressure(connection)
+            damaged = self._chores.check(connection)
+            if damaged:
+                self._put_damaged_apart(connection, damaged)
+            gap = self._chores.make_room(connection, self._level, permitted)
+            if gap is not None:
+                self._tell_gap(gap)
+            self._chores.tidy(connection, self._free_on_disk())
+            salvaged = self._chores.salvage(connection, self._level)
+        except Exception as error:  # noqa: BLE001  # sorted there: damaged, or failing
+            self._give_up(error)
+            return
+        if salvaged is not None and self._hooks.on_salvaged is not None:
+            tell = self._hooks.on_salvaged
+            self._hooks.post(lambda: tell(salvaged))
+
+    def _tell_gap(self, gap: GapPlanned) -> None:
+        if self._hooks.on_gap is not None:
+            tell = self._hooks.on_gap
+            self._hooks.post(lambda: tell(gap))
 
     # -- reading
 
@@ -496,7 +440,9 @@ class Writer:
         if self._connection is None:
             return []
         try:
-            found, damaged = self._select(self._connection, query)
+            found, damaged = self.ledger.select(
+                self._connection, query.lane, query.after, query.limit, query.max_bytes
+            )
             if damaged:
                 self._put_damaged_apart(self._connection, damaged)
         except Exception as error:  # noqa: BLE001  # sorted there: damaged, or failing
@@ -512,69 +458,10 @@ class Writer:
         if refusal is not None:
             self._fail(refusal)
 
-    def _select(
-        self, connection: sqlite3.Connection, query: _Query
-    ) -> tuple[list[Record], dict[int, str]]:
-        names = {ordinal: epoch for epoch, ordinal in self.ordinals.items()}
-        lo = rows.id_of(query.lane, query.after or Position(0, 0))
-        hi = rows.id_of(query.lane, Position(rows.MAX_ORDINAL, rows.MAX_SEQ))
-        found: list[Record] = []
-        damaged: dict[int, str] = {}
-        size = 0
-        for row in connection.execute(_UNSETTLED, (lo, hi)):
-            try:
-                record = rows.from_row(row, names.get(rows.position_of(row[0]).ordinal))
-            except RowDamaged as error:
-                damaged[row[0]] = str(error)
-                continue
-            size += len(record.body)
-            if len(found) >= query.limit or (found and size > query.max_bytes):
-                break
-            found.append(record)
-        return found, damaged
-
     def _put_damaged_apart(self, connection: sqlite3.Connection, damaged: dict[int, str]) -> None:
-        """Take damaged rows out of what is to be sent: reported once, kept for salvage."""
-        groups: dict[tuple[Lane, int], int] = {}
-        connection.execute("BEGIN IMMEDIATE")
-        for row_id, why in damaged.items():
-            connection.execute("INSERT OR IGNORE INTO damaged VALUES (?, ?)", (row_id, why))
-            gone = connection.execute("DELETE FROM pending WHERE id = ?", (row_id,)).rowcount
-            group = rows.lane_of(row_id), rows.position_of(row_id).ordinal
-            groups[group] = groups.get(group, 0) + gone
-        connection.execute("COMMIT")
-        for group, gone in groups.items():
-            if gone:
-                self._unsettled[group].count -= gone
-                self._refresh_bound(connection, group)
-        self._publish_bounds()
+        self.ledger.put_damaged_apart(connection, damaged)
         for why in damaged.values():
             self._report(FaultRaised("store_row_damaged", self.spec.name, why))
-
-    def _check_slice(self) -> None:
-        """Check some rows, newest first; called when there is nothing else to do."""
-        connection, below = self._connection, self._check_below
-        if connection is None or below is None:
-            return
-        names = {ordinal: epoch for epoch, ordinal in self.ordinals.items()}
-        count = min(CHECKED_A_SLICE, self._check_left)
-        damaged: dict[int, str] = {}
-        seen = 0
-        try:
-            for row in connection.execute(_NEWEST_BELOW, (below, count)):
-                seen, below = seen + 1, row[0]
-                try:
-                    rows.from_row(row, names.get(rows.position_of(row[0]).ordinal))
-                except RowDamaged as error:
-                    damaged[row[0]] = str(error)
-            if damaged:
-                self._put_damaged_apart(connection, damaged)
-        except Exception as error:  # noqa: BLE001  # sorted there: damaged, or failing
-            self._give_up(error)
-            return
-        self._check_at = time.monotonic() + CHECK_EVERY_S
-        self._check_left -= seen
-        self._check_below = below if seen == count and self._check_left > 0 else None
 
     # -- opening, failing, recovering
 
@@ -582,51 +469,22 @@ class Writer:
         self._lock.take()
         connection, is_checked = open_file(self.spec)
         try:
-            self._load(connection)
+            wrong = self.ledger.load(
+                connection,
+                is_start=not self._has_opened and not self.ready.done(),
+                is_first_open=not self._has_opened,
+            )
+            if self._history is not None:
+                self._history.learn(connection.execute("SELECT id, number FROM point"))
         except BaseException:
             connection.close()
             raise
-        if not self._has_opened:
-            self._check_below = (1 << 63) - 1
-            self._check_left = CHECKED_AT_START if is_checked else 1 << 62
-        self._has_opened = True
-        return connection
-
-    def _load(self, connection: sqlite3.Connection) -> None:
-        """Take from the file what the writer keeps in memory, and note this start's epoch."""
-        known = {name: ordinal for ordinal, name in connection.execute(
-            "SELECT ordinal, epoch FROM epoch ORDER BY ordinal")}  # fmt: skip
-        self.ordinals = {**self.ordinals, **known}
-        for name in dict.fromkeys((*self.ordinals, self.epoch)):
-            if name not in known:
-                self._register(connection, name, set(known.values()))
-        self._unsettled = _read_bounds(connection)
-        self._publish_bounds()
-        if self.spec.schema == "core":
-            self._load_remembered(connection)
-
-    def _register(self, connection: sqlite3.Connection, epoch: str, taken: set[int]) -> None:
-        """Note an epoch; a full disk must not keep the file from being read and drained."""
-        ordinal = self.ordinals.get(epoch)
-        if ordinal is None or ordinal in taken:
-            ordinal = max((*self.ordinals.values(), *taken), default=0) + 1
-        try:
-            _insert_epoch(connection, ordinal, epoch)
-        except sqlite3.OperationalError as error:
-            if not is_full(error):
-                raise
-            self.ordinals = {k: v for k, v in self.ordinals.items() if k != epoch}
-        else:
-            self.ordinals = {**self.ordinals, epoch: ordinal}
-
-    def _load_remembered(self, connection: sqlite3.Connection) -> None:
-        wrong = self._remembered.load(
-            connection,
-            is_start=not self._has_opened and not self.ready.done(),
-            is_first_open=not self._has_opened,
-        )
         for why in wrong:
             self._report(FaultRaised("store_row_damaged", self.spec.name, why))
+        if not self._has_opened:
+            self._chores.begin(is_file_checked=is_checked)
+        self._has_opened = True
+        return connection
 
     def _begin_anew(self, error: Exception) -> Exception | None:
         """Set the damaged file aside and say so; None, or why even that failed."""
@@ -634,12 +492,24 @@ class Writer:
             bad = set_aside(self.spec.path)
         except OSError as refusal:
             return refusal
-        self._unsettled = {}
-        self._remembered.forget_file()
-        self._publish_bounds()
+        if not self._has_opened and not self.ready.done():
+            self._rescue(bad)
+        self.ledger.forget_file(bad)
+        self._chores.begin_salvage()
         detail = f"{error}; kept as {bad.name}"
         self._report(FaultRaised("store_corrupt", self.spec.name, detail))
         return None
+
+    def _rescue(self, bad: Path) -> None:
+        """At the start: what the decider must know, as far as the damaged file still tells it."""
+        if self.spec.schema != "core":
+            return
+        try:
+            with open_reader(bad) as connection:
+                self.ledger.remembered.rescue(connection)
+                self.ledger.heads = chain.read_heads(connection)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("store rescued no alarm state file=%s why=%s", bad.name, error)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -666,7 +536,8 @@ class Writer:
 
     def _tell_ready(self) -> None:
         if not self.ready.done():
-            _resolve(self.ready, self._remembered.restored)
+            heads = {lane: head.hash.hex() for lane, head in self.ledger.heads.items()}
+            _resolve(self.ready, replace(self.ledger.remembered.restored, heads=heads))
 
     def _report(self, fault: FaultRaised | FaultCleared) -> None:
         if isinstance(fault, FaultRaised):
@@ -707,36 +578,6 @@ def _resolve(future: Future[T], value: T) -> None:
     """Give the answer, unless who asked has gone."""
     if future.set_running_or_notify_cancel():
         future.set_result(value)
-
-
-def _read_bounds(connection: sqlite3.Connection) -> dict[tuple[Lane, int], _Bound]:
-    """Unsettled records by lane and epoch, going from group to group by the key.
-
-    GROUP BY on an expression of the key would sort all of `pending`: 20 times slower.
-    """
-    bounds: dict[tuple[Lane, int], _Bound] = {}
-    first = "SELECT min(id) FROM pending WHERE id >= ?"
-    (lo,) = connection.execute(first, (0,)).fetchone()
-    while lo is not None:
-        group = rows.lane_of(lo), rows.position_of(lo).ordinal
-        hi, count = connection.execute(
-            "SELECT max(id), count(*) FROM pending WHERE id BETWEEN ? AND ?", _ids_of(*group)
-        ).fetchone()
-        bounds[group] = _Bound(rows.position_of(lo).seq, rows.position_of(hi).seq, count)
-        (lo,) = connection.execute(first, (hi + 1,)).fetchone()
-    return bounds
-
-
-def _insert_epoch(connection: sqlite3.Connection, ordinal: int, epoch: str) -> None:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    connection.execute(
-        "INSERT INTO epoch VALUES (?, ?, ?, ?)", (ordinal, epoch, boot, round(time.time() * 1000))
-    )
-
-
-def _ids_of(lane: Lane, ordinal: int) -> tuple[int, int]:
-    lo = rows.id_of(lane, Position(ordinal, 0))
-    return lo, lo | rows.MAX_SEQ
 
 
 def _bytes_written() -> int | None:

@@ -93,7 +93,7 @@ def test_a_directory_is_one_daemons(tmp_path: Path):
 def _fill(spec: FileSpec) -> None:
     connection, _ = open_file(spec)
     connection.execute("BEGIN")
-    row = "INSERT INTO record VALUES (?, 'alarm', 'b', 1, 2, 'sync', 3, zeroblob(300), 0)"
+    row = "INSERT INTO record VALUES (?, 'alarm', 'b', 1, 2, 'sync', 3, zeroblob(300), 0, NULL)"
     connection.executemany(row, ((n,) for n in range(1, 500)))
     connection.execute("COMMIT")
     connection.close()

@@ -9,7 +9,7 @@ from gateway.store import rows, tables, versions
 from gateway.store.rows import Position
 
 SCHEMAS = Path(__file__).with_name("schemas")
-LATEST = {"core": (tables.core, "core-2.sql"), "readings": (tables.readings, "readings-1.sql")}
+LATEST = {"core": (tables.core, "core-3.sql"), "readings": (tables.readings, "readings-2.sql")}
 
 
 def _schema(connection: sqlite3.Connection) -> str:
@@ -47,7 +47,7 @@ def test_people_can_read_the_identity_of_a_row():
     for lane in Lane:
         row_id = rows.id_of(lane, Position(7, 42))
         connection.execute(
-            "INSERT INTO record VALUES (?, 'k', 'b', 1, 2, 'sync', 3, x'00', 0)", (row_id,)
+            "INSERT INTO record VALUES (?, 'k', 'b', 1, 2, 'sync', 3, x'00', 0, NULL)", (row_id,)
         )
     connection.execute("INSERT INTO pending VALUES (?)", (rows.id_of(Lane.A, Position(7, 42)),))
     found = connection.execute("SELECT lane, epoch, seq, is_settled FROM records ORDER BY lane")

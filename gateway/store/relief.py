@@ -1,0 +1,109 @@
+"""Make room among readings that nobody has yet: thin, then drop, each once its gap is on record.
+
+    plan -> GapPlanned -> the decider records a gap -> it is durable -> permit -> carry_out
+
+While the gap cannot be recorded nothing is deleted.
+"""
+
+import logging
+import sqlite3
+import time
+from dataclasses import dataclass
+
+from gateway.core.thinning import thin_bodies
+from gateway.domain.events import GapPlanned
+from gateway.domain.records import Lane, Range
+from gateway.store import room, rows
+from gateway.store.ledger import Ledger
+from gateway.store.room import Level
+
+log = logging.getLogger(__name__)
+
+ASK_AGAIN_S = 600.0  # the decider may have failed on it
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    ids: tuple[int, ...]
+    event: GapPlanned
+    asked_at: float
+
+
+class Relief:
+    """Used by the thread of readings.db; `permitted` is given to it."""
+
+    def __init__(self) -> None:
+        self._plan: _Plan | None = None
+
+    def plan(
+        self, connection: sqlite3.Connection, ledger: Ledger, level: Level
+    ) -> GapPlanned | None:
+        """What to record before readings are thinned or dropped; None when nothing is to ask."""
+        now = time.monotonic()
+        if self._plan is not None:
+            return self._plan.event if self._is_forgotten(now) else None
+        if level < Level.THIN:
+            return None
+        found, why = room.oldest_unsettled(connection, "read"), "thinned"
+        if len(found) < 2 and level is Level.LAST:
+            found, why = room.oldest_unsettled(connection, "thin"), "dropped"
+        if len(found) < 2:
+            return None
+        ids = tuple(row_id for row_id, _ in found)
+        first, last = rows.position_of(ids[0]), rows.position_of(ids[-1])
+        epoch = ledger.names.get(first.ordinal, "")
+        event = GapPlanned(Range(Lane.R, epoch, first.seq, last.seq), why)
+        self._plan = _Plan(ids, event, now)
+        return event
+
+    def _is_forgotten(self, now: float) -> bool:
+        plan = self._plan
+        if plan is None or now - plan.asked_at < ASK_AGAIN_S:
+            return False
+        self._plan = _Plan(plan.ids, plan.event, now)
+        return True
+
+    def carry_out(
+        self, connection: sqlite3.Connection, ledger: Ledger, permitted: set[Range]
+    ) -> bool:
+        """Do what was planned, if its gap is durable; True when something was done."""
+        plan = self._plan
+        if plan is None or plan.event.range not in permitted:
+            return False
+        self._plan = None
+        if plan.event.why == "dropped":
+            ledger.thin(connection, (), plan.ids)
+        else:
+            _thin(connection, ledger, plan.ids)
+        log.info(
+            "store made room how=%s batches=%d from=%d to=%d",
+            plan.event.why, len(plan.ids), plan.event.range.lo, plan.event.range.hi,
+        )  # fmt: skip
+        return True
+
+
+def _thin(connection: sqlite3.Connection, ledger: Ledger, ids: tuple[int, ...]) -> None:
+    """Rewrite the batches with fewer readings; those that have none left go."""
+    found = [
+        row
+        for row_id in ids
+        for row in connection.execute(
+            "SELECT record.id, body FROM record JOIN pending ON pending.id = record.id"
+            " WHERE record.id = ?",
+            (row_id,),
+        )
+    ]
+    try:
+        bodies = thin_bodies([body for _, body in found])
+    except ValueError as error:  # damaged: what it is worth is told when it is to be sent
+        log.warning("store cannot thin a batch why=%s", error)
+        bodies = [body for _, body in found]
+    kept = [(row_id, body) for (row_id, _), body in zip(found, bodies, strict=True) if body]
+    empty = {row_id for row_id, _ in found} - {row_id for row_id, _ in kept}
+    ledger.thin(connection, [(body, _crc(ledger, row_id, body), row_id) for row_id, body in kept],
+                empty)  # fmt: skip
+
+
+def _crc(ledger: Ledger, row_id: int, body: bytes) -> int:
+    position = rows.position_of(row_id)
+    return rows.crc_of(rows.lane_of(row_id), ledger.names[position.ordinal], position.seq, body)
