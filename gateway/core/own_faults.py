@@ -5,23 +5,32 @@ from dataclasses import replace
 from gateway.core import alarms
 from gateway.core.faults import fault_id, fault_rule
 from gateway.core.turn import Turn
-from gateway.domain.alarms import Alarm, AlarmState
+from gateway.domain.alarms import Alarm
 from gateway.domain.records import Range
 
 
-def raise_fault(turn: Turn, code: str, subject: str, detail: str = "") -> None:
-    """A fault that is open already is not raised again."""
+def raise_fault(
+    turn: Turn, code: str, subject: str, detail: str = "", *, onset_ms: int | None = None
+) -> None:
+    """A fault that is open already is not raised again. `onset_ms` (mono): since when it is so."""
     rule = fault_rule(code, subject)
     alarm = turn.alarms.get(rule.id, Alarm(rule.id))
-    if alarm.state in (AlarmState.UA, AlarmState.AA):
+    if alarm.state.is_active:
+        held = alarms.hold(alarm, turn.now.mono_ms)
+        if held is not alarm:
+            turn.change_alarm(held)
         return
-    alarm = replace(alarm, detail=detail, silenced_until_ms=None, cleared_ms=None)
-    turn.record_transition(rule, *alarms.advance(rule, alarm, alarms.HELD))
+    alarm = replace(alarm, detail=detail, over_since_ms=onset_ms)
+    turn.record_transition(rule, *alarms.raise_it(rule, alarm, turn.now.mono_ms))
 
 
 def clear_fault(turn: Turn, code: str, subject: str) -> None:
     alarm = turn.alarms.get(fault_id(code, subject))
     if alarm is None:
+        return
+    if alarm.chatter and alarm.state.is_active:  # it comes and goes: is it gone for longer?
+        if alarm.clear_since_ms is None:
+            turn.change_alarm(replace(alarm, clear_since_ms=turn.now.mono_ms))
         return
     rule = fault_rule(code, subject)
     turn.record_transition(rule, *alarms.advance(rule, alarm, alarms.CLEARED))

@@ -1,65 +1,139 @@
 """What people ask for: silence, acknowledge, reset, a test of the panel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from gateway.core import alarms
+from gateway.core.noise import silence_flood, silence_one
 from gateway.core.panel import BOOT_TEST_MS
+from gateway.core.refusals import REFUSALS
+from gateway.core.state import quality_now
 from gateway.core.turn import Turn
 from gateway.domain import events
-from gateway.domain.alarms import Alarm, Transition
+from gateway.domain.alarms import Alarm
+from gateway.domain.modes import Mode, mode_of
 from gateway.domain.outcome import Reply
 from gateway.domain.rules import Rule, Severity
 
-FAULT_SILENCE_MS = 12 * 3_600_000  # field/patrol-and-alarms 5, pattern F
+NOBODY = frozenset({"", "panel"})  # may silence, and nothing else
+
+Refusal = Callable[[Turn, Rule, Alarm], str | None]  # a code of `core.refusals`, or None
 
 
 def silence(turn: Turn, event: events.Silence) -> None:
+    """Stop what sounds now; in a flood also the warnings and faults that still join it."""
     silenced = 0
     for alarm in list(turn.alarms.values()):
         rule = turn.house.rule(alarm.rule)
-        if rule is None or not alarm.is_sounding(turn.now.mono_ms):
-            continue
-        length = turn.house.silence_ms if rule.severity is Severity.ALARM else FAULT_SILENCE_MS
-        quiet = alarms.silence(alarm, turn.now.mono_ms + length)
-        quiet = replace(quiet, silenced_at=turn.now)
-        turn.record_transition(rule, quiet, Transition.SILENCE, event.by)
-        silenced += 1
-    _answer(turn, event.reply_to, done=silenced)
+        if rule is not None and alarm.is_sounding(turn.now.mono_ms):
+            silence_one(turn, rule, alarm, event.by)
+            silenced += 1
+    if silenced:
+        silence_flood(turn, event.by)
+    answer(turn, event.reply_to, done=silenced)
 
 
 def acknowledge(turn: Turn, event: events.Acknowledge) -> None:
-    _on_alarms(turn, event, alarms.acknowledge)
-
-
-def reset(turn: Turn, event: events.Reset) -> None:
-    _on_alarms(turn, event, alarms.reset)
-
-
-def _on_alarms(
-    turn: Turn,
-    event: events.Acknowledge | events.Reset,
-    act: Callable[[Rule, Alarm], tuple[Alarm, Transition | None]],
-) -> None:
-    """Apply a person's verb to one alarm (by rule or occurrence) or to all it fits."""
-    done, found = 0, 0
-    for alarm in list(turn.alarms.values()):
-        rule = turn.house.rule(alarm.rule)
-        if rule is None or event.alarm not in (None, alarm.rule, alarm.occurrence):
-            continue
-        found += 1
-        moved, transition = act(rule, alarm)
-        if transition is not None:
-            turn.record_transition(rule, moved, transition, event.by)
-            done += 1
-    _answer(turn, event.reply_to, done=done, is_unknown=event.alarm is not None and not found)
-
-
-def _answer(turn: Turn, to: int | None, *, done: int, is_unknown: bool = False) -> None:
-    if to is None:
+    """A named person has seen it; of one point's alarms the less severe ones with it."""
+    if event.by in NOBODY:
+        refuse(turn, event.reply_to, "needs_person")
         return
-    code = "unknown_alarm" if is_unknown else "done" if done else "nothing_to_do"
-    turn.replies.append(Reply(to, ok=done > 0, code=code))
+    found = _meant(turn, event.alarm)
+    done = sum(_acknowledge_one(turn, rule, alarm, event.by) for rule, alarm in found)
+    if event.alarm is not None:
+        for rule, _ in found:
+            for lower in _lower_ones(turn, rule):
+                _acknowledge_one(turn, *lower, event.by)
+    _answer_or_refuse(turn, event.reply_to, event.alarm, len(found), done, ())
+
+
+def _acknowledge_one(turn: Turn, rule: Rule, alarm: Alarm, by: str) -> bool:
+    moved, transition = alarms.acknowledge(rule, alarm)
+    if transition is None:
+        return False
+    seen = replace(moved, acked=turn.now, acked_by=by, acked_ms=turn.now.mono_ms)
+    turn.record_transition(rule, seen, transition, by)
+    return True
+
+
+def _lower_ones(turn: Turn, rule: Rule) -> list[tuple[Rule, Alarm]]:
+    """The warnings of the point of an alarm: whoever has seen the alarm has seen them."""
+    if rule.severity is not Severity.ALARM or mode_of(rule.id) is not Mode.REAL:
+        return []
+    return [
+        (other, alarm)
+        for other in turn.house.rules_of.get(rule.point, ())
+        if other.point == rule.point
+        and other.severity is Severity.WARNING
+        and (alarm := turn.alarms.get(other.id)) is not None
+    ]
+
+
+def no_refusal(_turn: Turn, _rule: Rule, _alarm: Alarm) -> str | None:
+    return None
+
+
+def reset(turn: Turn, event: events.Reset, is_refused: Refusal = no_refusal) -> None:
+    """End latched alarms whose value is normal and trusted, unless `is_refused` says why not."""
+    if event.by in NOBODY:
+        refuse(turn, event.reply_to, "needs_person")
+        return
+    found, done, refusals = _meant(turn, event.alarm), 0, []
+    for rule, alarm in found:
+        refusal = _reset_refusal(turn, rule, alarm) or is_refused(turn, rule, alarm)
+        if refusal is not None:
+            refusals.append(refusal)
+            continue
+        moved, transition = alarms.reset(rule, alarm)
+        turn.record_transition(rule, moved, transition, event.by)
+        done += 1
+    _answer_or_refuse(turn, event.reply_to, event.alarm, len(found), done, refusals)
+
+
+def _reset_refusal(turn: Turn, rule: Rule, alarm: Alarm) -> str | None:
+    refusal = alarms.reset_refusal(alarm)
+    point = turn.house.points.get(rule.point)
+    if refusal is not None or point is None:
+        return refusal
+    device = turn.devices.get(point.device)
+    known = device.points.get(point.id) if device is not None else None
+    quality = quality_now(point, known, turn.now.mono_ms).quality
+    return None if quality in rule.judges else "value_unknown"
+
+
+def _meant(turn: Turn, name: str | None) -> list[tuple[Rule, Alarm]]:
+    """The alarms that a person means: by rule or occurrence; all of them without a name."""
+    return [
+        (rule, alarm)
+        for alarm in turn.alarms.values()
+        if name in (None, alarm.rule, alarm.occurrence)
+        and (rule := turn.house.rule(alarm.rule)) is not None
+    ]
+
+
+def _answer_or_refuse(
+    turn: Turn, to: int | None, name: str | None, found: int, done: int, refusals: Iterable[str]
+) -> None:
+    """One alarm by its name: why not. All at once: the first reason that says what to do."""
+    telling = [code for code in refusals if code != "nothing_to_do"]
+    if done:
+        answer(turn, to, done=done)
+    elif name is not None and not found:
+        refuse(turn, to, "unknown_alarm")
+    else:
+        refuse(turn, to, telling[0] if telling else "nothing_to_do")
+
+
+def answer(turn: Turn, to: int | None, *, done: int) -> None:
+    if not done:
+        refuse(turn, to, "nothing_to_do")
+    elif to is not None:
+        turn.replies.append(Reply(to, ok=True, code="done"))
+
+
+def refuse(turn: Turn, to: int | None, code: str) -> None:
+    if to is not None:
+        turn.replies.append(Reply(to, ok=False, code=code, say=REFUSALS.get(code)))
 
 
 def test_panel(turn: Turn, event: events.LampTest) -> None:
@@ -71,9 +145,9 @@ def test_panel(turn: Turn, event: events.LampTest) -> None:
     if not is_sounding:
         turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)
         turn.record_fact("panel_test", {"by": event.by})
-    if event.reply_to is not None:
-        code = "alarm_sounding" if is_sounding else "done"
-        turn.replies.append(Reply(event.reply_to, ok=not is_sounding, code=code))
+        answer(turn, event.reply_to, done=1)
+    else:
+        refuse(turn, event.reply_to, "alarm_sounding")
 
 
 def _severity(turn: Turn, alarm: Alarm) -> Severity | None:

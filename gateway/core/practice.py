@@ -76,7 +76,7 @@ def _begin_drill(turn: Turn, event: events.DrillStarted) -> None:
     for name in dict.fromkeys(event.rules):
         rule = twin(turn.house.rules[name], Mode.DRILL)
         turn.record_transition(
-            rule, *alarms.advance(rule, Alarm(rule.id), alarms.HELD), by=event.by
+            rule, *alarms.raise_it(rule, Alarm(rule.id), turn.now.mono_ms), by=event.by
         )
 
 

@@ -1,15 +1,16 @@
 """Judge readings by their rules; a rule that fails costs itself only."""
 
 from collections.abc import Callable
+from functools import partial
 
 from gateway.core import alarms
 from gateway.core.judge import Verdict
 from gateway.core.own_faults import clear_fault, raise_fault
 from gateway.core.state import RuleTrouble
 from gateway.core.turn import Turn
-from gateway.domain.alarms import Alarm
+from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.readings import Quality, Reading
-from gateway.domain.rules import Rule, Silent
+from gateway.domain.rules import Rule, Severity, Silent
 
 Judge = Callable[[Rule, Reading], Verdict]
 Weigh = Callable[[Rule, Reading], tuple[Verdict, Reading]]  # and the number that was judged
@@ -50,8 +51,24 @@ def _judge_by(turn: Turn, rule: Rule, reading: Reading, weigh: Weigh) -> None:
         if verdict is not Verdict.OVER:
             return
         alarm = Alarm(rule.id)
-    alarm, transition = alarms.take_sample(rule, alarm, verdict, reading, turn.now.mono_ms)
+    alarm, transition = alarms.take_sample(
+        rule, alarm, verdict, reading, turn.now.mono_ms, partial(_is_outranked, turn)
+    )
     turn.record_transition(rule, alarm, transition)
+
+
+def _is_outranked(turn: Turn, rule: Rule) -> bool:
+    """True for a warning under an acknowledged alarm of its point: a severity that falls."""
+    if rule.severity is not Severity.WARNING:
+        return False
+    return any(
+        other.severity is Severity.ALARM
+        and other.point == rule.point
+        and (alarm := turn.alarms.get(other.id)) is not None
+        and alarm.state is AlarmState.AA
+        and not alarm.inhibits
+        for other in turn.house.rules_of.get(rule.point, ())
+    )
 
 
 def freeze_rules(turn: Turn, point: str) -> None:
@@ -86,6 +103,8 @@ def let_delays_end(turn: Turn) -> None:
     for alarm in list(turn.alarms.values()):
         rule = turn.house.rule(alarm.rule)
         if rule is not None:
-            moved, transition = alarms.pass_time(rule, alarm, turn.now.mono_ms)
+            moved, transition = alarms.pass_time(
+                rule, alarm, turn.now.mono_ms, partial(_is_outranked, turn)
+            )
             if moved is not alarm:
                 turn.record_transition(rule, moved, transition)

@@ -7,7 +7,9 @@ from gateway.core.local_time import is_night
 from gateway.core.panel import PanelAlarm, PanelView, signal_for
 from gateway.core.state import open_alarms
 from gateway.core.turn import Turn, sounding_since
+from gateway.domain.alarms import Alarm
 from gateway.domain.modes import PRACTICE, mode_of
+from gateway.domain.rules import Rule, Severity
 from gateway.domain.signals import Signal
 
 
@@ -17,9 +19,9 @@ def signal_of(turn: Turn) -> Signal:
     shown = []
     for alarm in open_alarms(replace(state, alarms=turn.alarms)) if turn.alarms else ():
         rule = turn.house.rule(alarm.rule)
-        if rule is not None:
+        if rule is not None and not alarm.inhibits:
             is_sounding = alarm.is_sounding(turn.now.mono_ms)
-            since = sounding_since(state, alarm)
+            since = _called_since(turn, rule, alarm)
             is_drill = mode_of(alarm.rule) in PRACTICE
             shown.append(
                 PanelAlarm(rule.severity, rule.sound, alarm.state, is_sounding, since, is_drill)
@@ -36,7 +38,8 @@ def signal_of(turn: Turn) -> Signal:
         ),
         escalate_after_ms=house.escalate_after_ms,
         is_post_check=any(not check.is_missed for check in state.post_checks.values()),
-        is_limited=state.drill is not None or bool(state.tests),
+        is_limited=state.drill is not None
+        or bool(state.tests or state.shelved or state.out_of_service),
         is_night=bool(may_be_muted) and is_night(house.quiet_hours, turn.now, house.zone),
         link_down_since_ms=down,
         silenced=state.silenced,
@@ -45,3 +48,11 @@ def signal_of(turn: Turn) -> Signal:
         has_white=house.has_white,
     )
     return signal_for(view, turn.state.signal, turn.now.mono_ms)
+
+
+def _called_since(turn: Turn, rule: Rule, alarm: Alarm) -> int:
+    """One sound for a flood: what joins it does not begin the rhythm anew, but for an alarm."""
+    since, flood = sounding_since(turn.state, alarm), turn.state.noise.flood
+    if flood is None or alarm.flood != flood.id or rule.severity is Severity.ALARM:
+        return since
+    return min(since, max(flood.began.mono_ms, turn.state.started_ms))

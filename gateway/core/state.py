@@ -7,21 +7,26 @@ from datetime import tzinfo
 from gateway.core.case_data import cases_of
 from gateway.core.conditions import Held, How, Memory, needs_memory
 from gateway.core.faults import rule_of_fault_id
+from gateway.core.life_data import noise_from, out_of_service_from, shelved_from
 from gateway.core.messages import Sender
 from gateway.core.trail import Trail, spacing_ms
 from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.cases import Case, ReceiptLevel
 from gateway.domain.escalation import Climb, Escalation
 from gateway.domain.events import BlockRead
+from gateway.domain.inhibits import OutOfService, Shelving
 from gateway.domain.kept import Kept
 from gateway.domain.modes import Drill, Mode, PointTest, PostCheck, SelfTest, parted, twin_id
-from gateway.domain.moments import Clk, Now
+from gateway.domain.moments import Clk, Now, rebased
+from gateway.domain.noise import Noise
 from gateway.domain.points import Point, Table
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.records import Lane
 from gateway.domain.rules import AllOf, AnyOf, Member, Rule, Severity, Silent, levels_of, members_of
 from gateway.domain.signals import Lamp, Pattern, Signal
 from gateway.domain.site import Device, QuietHours, Site
+
+FAULT_SILENCE_MS = 12 * 3_600_000  # field/patrol-and-alarms 5, pattern F
 
 DARK = Signal(Lamp.OFF, Lamp.OFF, Lamp.OFF, Lamp.OFF, Pattern.QUIET, 0)
 
@@ -72,6 +77,16 @@ class House:
     post_check_ms: int = 300_000  # to answer one that the gateway asks by itself
     has_nightly_self_test: bool = False
     has_uplink: bool = False
+
+    def silence_of(self, severity: Severity) -> int | None:
+        """How long a silence lasts in ms; None = until the next new one (a warning's)."""
+        match severity:
+            case Severity.ALARM:
+                return self.silence_ms
+            case Severity.FAULT:
+                return FAULT_SILENCE_MS
+            case _:
+                return None
 
     def rule(self, rule_id: str) -> Rule | None:
         """The site's rule of this id, one's twin for practice, or a fault of the gateway's."""
@@ -269,6 +284,10 @@ class State:
     next_deadline_ms: int | None = None
     kept: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (kind, key) as at start
     heads: Mapping[Lane, str] = field(default_factory=dict)  # of the record chains, as at start
+    shelved: Mapping[str, Shelving] = field(default_factory=dict)  # by rule
+    unshelved: tuple[Kept, ...] = ()  # ended while the daemon was down, to be recorded
+    out_of_service: Mapping[str, OutOfService] = field(default_factory=dict)  # by subject
+    noise: Noise = Noise()
     climbs: Mapping[str, Climb] = field(default_factory=dict)  # by rule, while its alarm is open
     ladder_due_ms: int | None = None
     drill: Drill | None = None
@@ -295,6 +314,7 @@ def state_of(
     one the alarm sounds again, which is the safe side.
     """
     kept = tuple(kept)
+    shelved, unshelved = shelved_from(kept, now)
     return State(
         house=house,
         started_ms=now.mono_ms,
@@ -304,20 +324,48 @@ def state_of(
         cases=cases_of(kept),
         case_due_ms=now.mono_ms,
         next_deadline_ms=now.mono_ms,
+        shelved=shelved,
+        unshelved=unshelved,
+        out_of_service=out_of_service_from(kept),
+        noise=noise_from(kept, now),
         kept={(each.kind, each.key): each.body for each in kept if each.body is not None},
         heads=heads or {},
     )
 
 
 def _woken(alarm: Alarm, now: Now) -> Alarm:
-    alarm = replace(alarm, over_since_ms=None, over_samples=0, clear_since_ms=None, cleared_ms=None)
-    silenced = alarm.silenced_at
-    if alarm.silenced_until_ms is None or silenced is None or silenced.boot == now.boot:
+    """As it was, but nothing that was measured since: delays begin anew, no value is known."""
+    alarm = replace(
+        alarm,
+        over_since_ms=None,
+        over_samples=0,
+        clear_since_ms=None,
+        cleared_ms=None,
+        is_normal=False,
+        calm_since_ms=now.mono_ms if alarm.chatter else None,
+    )
+    return _resilenced(_same_boot_or_not(alarm, now), now)
+
+
+def _same_boot_or_not(alarm: Alarm, now: Now) -> Alarm:
+    """Moments of another boot's clock mean nothing, unless the wall clock can carry them over."""
+    if alarm.raised is None or alarm.raised.boot == now.boot:
         return alarm
-    if silenced.utc_ms is None or now.utc_ms is None or now.clk not in (Clk.SYNC, Clk.HOLD):
-        return replace(alarm, silenced_until_ms=None, silenced_at=None)
-    left = alarm.silenced_until_ms - silenced.mono_ms - (now.utc_ms - silenced.utc_ms)
-    return replace(alarm, silenced_until_ms=now.mono_ms + left if left > 0 else None)
+    acked_ms = alarm.acked_ms
+    if acked_ms is not None:
+        acked = rebased(alarm.acked or alarm.raised, now)
+        acked_ms = now.mono_ms if acked is None else acked.mono_ms
+    return replace(alarm, onset_ms=None, called_ms=now.mono_ms, acked_ms=acked_ms)
+
+
+def _resilenced(alarm: Alarm, now: Now) -> Alarm:
+    if alarm.silenced_until_ms is None or alarm.silenced_at is None:
+        return alarm
+    at = rebased(alarm.silenced_at, now)
+    if at is None:
+        return replace(alarm, silenced_until_ms=None, silenced_at=None, silenced_by="")
+    until = alarm.silenced_until_ms - alarm.silenced_at.mono_ms + at.mono_ms
+    return replace(alarm, silenced_until_ms=until, silenced_at=at)
 
 
 def quality_now(point: Point, known: PointState | None, mono_ms: int) -> Reading:

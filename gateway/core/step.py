@@ -16,6 +16,7 @@ from gateway.core.judge import judge
 from gateway.core.ladder import climb
 from gateway.core.link import change_link, change_platform, note_outage
 from gateway.core.nights import follow_plan, take_plan
+from gateway.core.noise import note_noise
 from gateway.core.own_faults import clear_fault, raise_fault, record_gap
 from gateway.core.people import acknowledge, reset, silence, test_panel
 from gateway.core.post_check import (
@@ -28,6 +29,14 @@ from gateway.core.practice import end_drill, end_test, follow_practice, start_dr
 from gateway.core.receipts import take_receipt
 from gateway.core.rulings import Judge, let_delays_end
 from gateway.core.self_test import ask_self_test, let_self_test_end, note_stage
+from gateway.core.shelving import (
+    end_shelvings,
+    put_in_service,
+    settle_inhibits,
+    shelve,
+    take_out_of_service,
+    unshelve,
+)
 from gateway.core.shown import signal_of
 from gateway.core.starting import note_clock, restart
 from gateway.core.state import State
@@ -55,6 +64,14 @@ def step(
             acknowledge(turn, event)
         case events.Reset():
             reset(turn, event)
+        case events.Shelve():
+            shelve(turn, event)
+        case events.Unshelve():
+            unshelve(turn, event)
+        case events.TakeOutOfService():
+            take_out_of_service(turn, event)
+        case events.PutInService():
+            put_in_service(turn, event)
         case events.LampTest():
             test_panel(turn, event)
         case events.FaultRaised(code, subject, detail):
@@ -115,12 +132,15 @@ def _pass_time(turn: Turn, judge: Judge) -> None:
     """Whatever is due by now happens, whichever event brought the decider here."""
     watch_silence(turn)
     let_members_hold(turn)
+    end_shelvings(turn)
     let_delays_end(turn)
     note_outage(turn)
     follow_plan(turn, judge)
     let_self_test_end(turn, judge)
     let_post_checks_end(turn)
     watch_now_and_then(turn)
+    note_noise(turn)
+    settle_inhibits(turn)
     test = turn.state.lamp_test_until_ms
     if test is not None and turn.now.mono_ms >= test:
         turn.state = replace(turn.state, lamp_test_until_ms=None)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from gateway.core import alarms, messages
 from gateway.core.conditions import Held, Memory
+from gateway.core.floods import flood_ends_ms
+from gateway.core.inhibits import inhibits_of
 from gateway.core.local_time import turns_in_ms
 from gateway.core.state import DeviceState, House, Pending, RuleTrouble, State
 from gateway.domain.alarms import Alarm, AlarmState, Transition
@@ -56,6 +58,12 @@ class Turn:
         else:
             self.alarms[alarm.rule] = alarm
 
+    def change_alarm(self, alarm: Alarm) -> Alarm:
+        """Remember an alarm over a restart too, with nothing to record."""
+        self.changed[alarm.rule] = alarm
+        self.put_alarm(alarm)
+        return alarm
+
     def record_transition(
         self, rule: Rule, alarm: Alarm, transition: Transition | None, by: str = ""
     ) -> Alarm:
@@ -68,7 +76,14 @@ class Turn:
         epoch = self.house.sender.epoch
         if transition is Transition.RAISE:
             occurrence = messages.occurrence_id(epoch, lane, seq)
-            alarm = replace(alarm, occurrence=occurrence, raised=self.now)
+            inhibits = inhibits_of(self.state, self.alarms, rule)
+            alarm = replace(
+                alarm,
+                occurrence=occurrence,
+                raised=self.now,
+                inhibits=inhibits,
+                is_quiet=bool(inhibits),
+            )
         body = messages.alarm_body(
             self.house.sender,
             lane,
@@ -216,6 +231,8 @@ def _next_deadline(turn: Turn, batch_due_ms: int | None) -> int | None:
     due = [batch_due_ms, state.ladder_due_ms, state.case_due_ms, turn.silence_due_ms]
     due.extend(_duties(state))
     due.extend(wait.due_ms for wait in turn.pending.values())
+    due.extend(shelving.until_ms for shelving in state.shelved.values())
+    due.append(flood_ends_ms(state))
     later = [state.lamp_test_until_ms]
     if state.link_down_since_ms is not None:
         later.append(state.link_down_since_ms + LINK_DOWN_FAULT_MS)
@@ -246,10 +263,12 @@ def _duties(state: State) -> Iterator[int | None]:
 
 
 def sounding_since(state: State, alarm: Alarm) -> int:
-    """When the alarm was raised, on this boot's clock; restored alarms count from the start."""
-    if alarm.raised is None:
-        return state.started_ms
-    return max(alarm.raised.mono_ms, state.started_ms)
+    """When it last began to call for people: raised, again, by re-alarm, no longer inhibited.
+
+    On this boot's clock; restored alarms count from the start.
+    """
+    called = alarm.raised.mono_ms if alarm.called_ms is None and alarm.raised else alarm.called_ms
+    return max(state.started_ms, called or 0)
 
 
 def _nudges(turn: Turn) -> tuple[str, ...]:

@@ -52,6 +52,46 @@ class Reset:
 
 
 @dataclass(frozen=True, slots=True)
+class Shelve:
+    """屏蔽: a named person keeps one warning or fault quiet, for a reason and a time."""
+
+    by: str
+    alarm: str  # a rule id or an occurrence
+    for_ms: int
+    why: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unshelve:
+    """Ends a shelving before its time."""
+
+    by: str
+    alarm: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOutOfService:
+    """停用(检修): a device, point or rule is quiet by work order until it is put in service."""
+
+    by: str
+    subject: str
+    why: str
+    order: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutInService:
+    """Ends what `TakeOutOfService` began."""
+
+    by: str
+    subject: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LampTest:
     """Light every lamp and sound the buzzer shortly."""
 
@@ -259,6 +299,7 @@ class Stopping:
 
 Event = (
     BlockRead | Silence | Acknowledge | Reset | LampTest | FaultRaised | FaultCleared | LinkChanged
+    | Shelve | Unshelve | TakeOutOfService | PutInService
     | PlatformChanged | Receipt | GapPlanned | Restarted | Ticked | Stopping
     | DrillStarted | DrillEnded | PointTestStarted | PointTestEnded | PostCheckAsked | PostCheckAnswered | NightPlanned
     | SelfTestAsked | StageReached | Arrive | Handle | Close | MissedEntered

@@ -27,30 +27,3 @@ class OutOfService:
     why: str
     order: str
     at: Now
-
-
-@dataclass(frozen=True, slots=True)
-class Flood:
-    """More alarms than people can take in: one sound for many, the first-out marked.
-
-    `id` is the occurrence of the alarm that opened it. First-out is the alarm whose condition
-    began first, which with different on-delays need not be the one that was raised first.
-    """
-
-    id: str
-    began: Now
-    first: str  # occurrence
-    first_rule: str
-    first_onset_ms: int
-    count: int
-    silenced_by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Raise:
-    """One raise of the last ten minutes, for the flood."""
-
-    raised_ms: int
-    onset_ms: int
-    rule: str
-    occurrence: str

@@ -1,6 +1,6 @@
 """When something happened: monotonic time for judging, best known UTC for the record."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -48,3 +48,20 @@ def carried(mono_ms: int, noted: Now, now: Now) -> int | None:
     if noted.utc_ms is None or now.utc_ms is None or not (noted.is_trusted and now.is_trusted):
         return None
     return now.mono_ms + (mono_ms - noted.mono_ms) - (now.utc_ms - noted.utc_ms)
+
+
+def rebased(then: Now, now: Now) -> Now | None:
+    """The moment `then` on the monotonic clock of `now`'s boot, perhaps from before its zero.
+
+    None when it is of another boot and one of the wall clocks cannot be trusted. It is never
+    later than `now`.
+    """
+    if then.boot == now.boot:
+        return then
+    trusted = (Clk.SYNC, Clk.HOLD)
+    if then.clk not in trusted or now.clk not in trusted:
+        return None
+    if then.utc_ms is None or now.utc_ms is None:
+        return None
+    elapsed = max(0, now.utc_ms - then.utc_ms)
+    return replace(then, mono_ms=now.mono_ms - elapsed, boot=now.boot)
