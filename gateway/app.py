@@ -24,9 +24,10 @@ from gateway.core.detect import read_within_ms
 from gateway.core.duty import duty_view
 from gateway.core.health import measure, with_own_device
 from gateway.core.judge import judge
+from gateway.core.life_view import flood_view, limits_view, noisy_view
 from gateway.core.messages import now_body, points_body, read_body, sender_of, state_body
-from gateway.core.patterns import BEATS
 from gateway.core.nights import plan_night
+from gateway.core.patterns import BEATS
 from gateway.core.progress import (
     Progress,
     brokers_view,
@@ -71,8 +72,8 @@ from gateway.tasks.poll import Nudges, poll_bus, tell_fault
 from gateway.tasks.supervise import supervise
 from gateway.tasks.tail import tail
 from gateway.tasks.tell import tell
-from gateway.tasks.watch import Changes, Watch
 from gateway.tasks.trace import Trace
+from gateway.tasks.watch import Changes, Watch
 from gateway.tasks.watchdog import feed_watchdog
 
 log = logging.getLogger(__name__)
@@ -491,6 +492,9 @@ async def _status(
             },
         },
         "alarms": alarms_view(state, now),
+        **limits_view(state, now),
+        "flood": flood_view(state),
+        "noisy": noisy_view(state, now),
         "practice": practice_view(state, now),
         "points": points_view(state, now),
         "devices": devices_view(state, figures.tallies, now.mono_ms),

@@ -201,6 +201,7 @@ def raise_it(rule: Rule, alarm: Alarm, mono_ms: int, happening: Happening = HELD
             chatter=0,
             calm_since_ms=None,
             flood="",
+            is_first_out=False,
         ),
         transition,
     )

@@ -109,7 +109,7 @@ def _as_noisy(case: Case, alarm: Alarm) -> Case:
     return replace(
         case,
         flood=alarm.flood,
-        is_first_out=alarm.flood == alarm.occurrence,
+        is_first_out=alarm.is_first_out,
         activations=max(case.activations, alarm.chatter),
     )
 

@@ -32,8 +32,7 @@ def note_reply(turn: Turn, event: events.BlockRead, device: DeviceState) -> Devi
     since = turn.now.mono_ms if device.missing_since_ms is None else device.missing_since_ms
     misses = device.misses + 1
     if isinstance(failure, BusDown):
-        # one fault for the bus: its devices are silent because of it
-        clear_fault(turn, "device_silent", subject)
+        # one fault for the bus, which suppresses those of its devices
         clear_fault(turn, "bus_silent", event.bus)
         raise_fault(turn, "bus_down", event.bus, failure.why)
         return replace(
@@ -61,15 +60,14 @@ def _raisesilence(turn: Turn, event: events.BlockRead, since_ms: int) -> None:
     on_bus = turn.house.devices_on.get(event.bus, ())
     others = [turn.devices.get(name, DeviceState()) for name in on_bus if name != event.device]
     if others and all(other.is_silent for other in others):
-        for name in on_bus:
-            clear_fault(turn, "device_silent", name)
-        raise_fault(turn, "bus_silent", event.bus, f"{len(on_bus)} devices")
+        detail = f"{len(on_bus)} devices"
+        raise_fault(turn, "bus_silent", event.bus, detail, onset_ms=since_ms)
         return
     has_answered = not others or any(
         other.answered_ms is not None and other.answered_ms >= since_ms for other in others
     )
     if has_answered or turn.now.mono_ms - since_ms >= OTHERS_ASKED_MS:
-        raise_fault(turn, "device_silent", event.device, _why(event.failure))
+        raise_fault(turn, "device_silent", event.device, _why(event.failure), onset_ms=since_ms)
 
 
 def _is_miss(failure: ReadFailure | None) -> bool:

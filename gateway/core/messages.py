@@ -193,6 +193,10 @@ def alarm_body(
             "test": mode is Mode.TEST,
             "by": by,
             "detail": alarm.detail,
+            "inh": [inhibit.value for inhibit in alarm.inhibits],
+            "chatter": alarm.chatter,
+            "flood": alarm.flood,
+            "first": alarm.is_first_out,
         }
     )
 
@@ -329,6 +333,7 @@ def now_body(
                         "rule": parted(alarm.rule)[1],
                         "state": alarm.state.value,
                         "stale": alarm.is_stale,
+                        "inh": [inhibit.value for inhibit in alarm.inhibits],
                         "drill": mode_of(alarm.rule) is Mode.DRILL,
                         "test": mode_of(alarm.rule) is Mode.TEST,
                     }

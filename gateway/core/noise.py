@@ -89,7 +89,7 @@ def _begin_flood(turn: Turn, noise: Noise) -> None:
     for each in burst:
         alarm = turn.alarms.get(each.rule)
         if alarm is not None and alarm.occurrence == each.occurrence:
-            turn.change_alarm(replace(alarm, flood=id_))
+            turn.change_alarm(replace(alarm, flood=id_, is_first_out=each == first))
 
 
 def _join_flood(turn: Turn, noise: Noise, flood: Flood, new: Raise) -> None:
@@ -97,6 +97,9 @@ def _join_flood(turn: Turn, noise: Noise, flood: Flood, new: Raise) -> None:
     is_first = new.onset_ms < flood.first_onset_ms and may_be_first(new, burst)
     flood = replace(flood, count=flood.count + 1)
     if is_first:
+        before = turn.alarms.get(flood.first_rule)
+        if before is not None and before.is_first_out:
+            turn.change_alarm(replace(before, is_first_out=False))
         flood = replace(
             flood, first=new.occurrence, first_rule=new.rule, first_onset_ms=new.onset_ms
         )
@@ -105,7 +108,7 @@ def _join_flood(turn: Turn, noise: Noise, flood: Flood, new: Raise) -> None:
     rule = turn.house.rule(new.rule)
     if alarm is None or rule is None:
         return
-    alarm = turn.change_alarm(replace(alarm, flood=flood.id))
+    alarm = turn.change_alarm(replace(alarm, flood=flood.id, is_first_out=is_first))
     if flood.silenced_by and rule.severity is not Severity.ALARM:
         silence_one(turn, rule, alarm, flood.silenced_by)
 

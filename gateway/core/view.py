@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from gateway.core.health import OWN_DEVICE, bus_figures, device_figures
 from gateway.core.ladder import escalated_to
+from gateway.core.life_view import life_of
 from gateway.core.state import State, open_alarms, quality_now
 from gateway.core.tally import BusTally, Tally
 from gateway.core.turn import Turn, begin
@@ -74,6 +75,7 @@ def _alarm_view(turn: Turn, alarm: Alarm, rule: Rule) -> View:
         "is_drill": mode_of(alarm.rule) is Mode.DRILL,
         "is_test": mode_of(alarm.rule) is Mode.TEST,
         "escalated_to": escalated_to(turn.state, alarm.rule),
+        **life_of(turn, alarm, rule),
     }
 
 

@@ -82,6 +82,7 @@ class Alarm:
     is_quiet: bool = False  # raised while inhibited, and nobody has been called since
     chatter: int = 0  # activations while it comes and goes; 0 = it does not
     calm_since_ms: int | None = None  # mono; last activation of the chatter
+    is_first_out: bool = False  # of its flood: what began first
     flood: str = ""  # occurrence of the alarm that opened the flood it belongs to
 
     @property

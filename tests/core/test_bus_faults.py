@@ -78,7 +78,7 @@ class Play:
         return sorted(
             rule.removeprefix("gateway/")
             for rule, alarm in self.state.alarms.items()
-            if alarm.state in (AlarmState.UA, AlarmState.AA)
+            if alarm.state in (AlarmState.UA, AlarmState.AA) and not alarm.inhibits
         )
 
 
