@@ -1,15 +1,21 @@
 """What people and programs ask of the running daemon over its socket, answered one by one."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 
+from gateway.domain.cases import ACTIONS, MAX_TEXT
 from gateway.domain.events import (
     Acknowledge,
+    Arrive,
+    Close,
     DrillEnded,
     DrillStarted,
     Event,
+    Handle,
     LampTest,
+    MissedEntered,
     PointTestEnded,
     PointTestStarted,
     PostCheckAnswered,
@@ -22,13 +28,15 @@ from gateway.domain.outcome import Reply
 Request = Mapping[str, object]
 Answer = dict[str, object]
 
+STAFF_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")  # goes up; names stay in the house
 MAX_BY = 64
 MAX_ALARM = 300
 MAX_WORDS = 200
 MAX_DRILLED = 100  # rules of one drill
 VERBS = (
     "status", "silence", "acknowledge", "reset", "panel_test", "drill_start", "drill_end",
-    "test_start", "test_end", "answer_post_check", "self_test",
+    "test_start", "test_end", "answer_post_check", "self_test", "arrive", "handle", "close",
+    "missed",
 )  # fmt: skip
 
 Query = Callable[[Request], Awaitable[Answer]]  # asks, changes nothing
@@ -81,7 +89,18 @@ class Desk:
             return {"ok": False, "code": "no_answer", "error": "the decider did not answer in 5 s"}
         finally:
             self._waiting.pop(number, None)
-        return {"ok": reply.ok, "code": reply.code}
+        return _answer_of(reply)
+
+
+def _answer_of(reply: Reply) -> Answer:
+    """What the caller gets: with the refusal's words and the case, where there are any."""
+    answer: Answer = {"ok": reply.ok, "code": reply.code}
+    if reply.say is not None:
+        answer["error"] = reply.say.en
+        answer["say"] = {"zh": reply.say.zh, "en": reply.say.en}
+    if reply.case:
+        answer["case"] = reply.case
+    return answer
 
 
 def event_of(request: Request, reply_to: int) -> Event:
@@ -116,15 +135,79 @@ def event_of(request: Request, reply_to: int) -> Event:
             return PostCheckAnswered(_by(request), reply_to)
         case "self_test":
             return SelfTestAsked(_by(request), reply_to)
+        case "arrive" | "handle" | "close" | "missed":
+            return _case_event(request, reply_to)
         case _:
             raise BadRequest(f"unknown verb {str(verb)[:40]!r}: use one of {', '.join(VERBS)}")
 
 
 def _by(request: Request) -> str:
     by = request.get("by")
-    if not isinstance(by, str) or not by.strip() or len(by) > MAX_BY:
-        raise BadRequest(f"'by' must name who asks: a staff code of 1 to {MAX_BY} characters")
+    if not isinstance(by, str) or not STAFF_CODE.fullmatch(by):
+        raise BadRequest(
+            f"'by' must name who asks: a staff code of 1 to {MAX_BY} letters and digits, no name"
+        )
     return by
+
+
+def _case_event(request: Request, reply_to: int) -> Event:
+    """The verbs on cases; an arrival is at a case or, without one, at a place."""
+    by = _by(request)
+    match request.get("verb"):
+        case "arrive":
+            alarm, place = _alarm(request), _words(request, "place")
+            if alarm is None and not place:
+                raise BadRequest("'alarm' or 'place' must say where somebody has arrived")
+            return Arrive(by, alarm, place, reply_to=reply_to)
+        case "handle":
+            return Handle(
+                by,
+                _words(request, "case", is_needed=True, most=MAX_ALARM),
+                _words(request, "verdict", is_needed=True),
+                _words(request, "cause"),
+                _actions(request),
+                _words(request, "text", most=MAX_TEXT),
+                _yes_or_no(request, "called_119"),
+                _yes_or_no(request, "evacuated"),
+                reply_to,
+            )
+        case "close":
+            return Close(by, _words(request, "case", is_needed=True, most=MAX_ALARM), reply_to)
+        case _:
+            return MissedEntered(
+                by,
+                _words(request, "place", is_needed=True),
+                _words(request, "text", most=MAX_TEXT),
+                _words(request, "cause"),
+                _words(request, "point"),
+                _moment(request, "told_ms"),
+                reply_to,
+            )
+
+
+def _actions(request: Request) -> tuple[str, ...]:
+    actions = request.get("actions", [])
+    if not isinstance(actions, list) or not all(isinstance(each, str) for each in actions):
+        raise BadRequest("'actions' must be a list of action codes")
+    if len(actions) > len(ACTIONS):
+        raise BadRequest(f"'actions' must be at most {len(ACTIONS)} codes")
+    return tuple(dict.fromkeys(actions))
+
+
+def _yes_or_no(request: Request, name: str) -> bool | None:
+    answer = request.get(name)
+    if answer is not None and not isinstance(answer, bool):
+        raise BadRequest(f"{name!r} must be true or false; leave it out when nobody knows")
+    return answer
+
+
+def _moment(request: Request, name: str) -> int | None:
+    at = request.get(name)
+    if at is None:
+        return None
+    if not isinstance(at, int) or isinstance(at, bool) or not 0 <= at < 2**53:
+        raise BadRequest(f"{name!r} must be UTC in ms")
+    return at
 
 
 def _alarm(request: Request) -> str | None:
@@ -136,12 +219,12 @@ def _alarm(request: Request) -> str | None:
     return alarm
 
 
-def _words(request: Request, name: str, *, is_needed: bool = False) -> str:
+def _words(request: Request, name: str, *, is_needed: bool = False, most: int = MAX_WORDS) -> str:
     words = request.get(name, "")
-    is_short = isinstance(words, str) and len(words) <= MAX_WORDS
+    is_short = isinstance(words, str) and len(words) <= most
     if not isinstance(words, str) or not is_short or (is_needed and not words.strip()):
         least = 1 if is_needed else 0
-        raise BadRequest(f"{name!r} must be a text of {least} to {MAX_WORDS} characters")
+        raise BadRequest(f"{name!r} must be a text of {least} to {most} characters")
     return words.strip()
 
 

@@ -2,7 +2,17 @@ import asyncio
 
 import pytest
 
-from gateway.domain.events import Acknowledge, LampTest, Reset, Silence
+from gateway.domain.cases import REFUSALS
+from gateway.domain.events import (
+    Acknowledge,
+    Arrive,
+    Close,
+    Handle,
+    LampTest,
+    MissedEntered,
+    Reset,
+    Silence,
+)
 from gateway.domain.outcome import Reply
 from gateway.tasks.commands import BadRequest, Desk, event_of
 
@@ -18,6 +28,33 @@ async def no_status():
         ({"verb": "acknowledge", "by": "s01"}, Acknowledge("s01", None, 1)),
         ({"verb": "reset", "by": "s01", "alarm": "a/b"}, Reset("s01", "a/b", 1)),
         ({"verb": "panel_test", "by": "s01"}, LampTest("s01", 1)),
+        (
+            {"verb": "arrive", "by": "s01", "alarm": "e-A-1"},
+            Arrive("s01", "e-A-1", reply_to=1),
+        ),
+        (
+            {"verb": "arrive", "by": "s01", "place": "1F"},
+            Arrive("s01", None, "1F", reply_to=1),
+        ),
+        (
+            {
+                "verb": "handle",
+                "by": "s01",
+                "case": "e-A-1",
+                "verdict": "real",
+                "cause": "electrical",
+                "actions": ["power_off", "power_off"],
+                "text": " 断了电 ",
+                "called_119": True,
+                "evacuated": False,
+            },
+            Handle("s01", "e-A-1", "real", "electrical", ("power_off",), "断了电", True, False, 1),
+        ),
+        ({"verb": "close", "by": "s02", "case": "e-A-1"}, Close("s02", "e-A-1", 1)),
+        (
+            {"verb": "missed", "by": "s01", "place": "3F", "cause": "smoking", "told_ms": 5},
+            MissedEntered("s01", "3F", "", "smoking", "", 5, 1),
+        ),
     ],
 )
 def test_a_request_becomes_an_event(request_, event):
@@ -33,6 +70,23 @@ def test_a_request_becomes_an_event(request_, event):
         ({"verb": "silence", "by": " "}, "by"),
         ({"verb": "silence", "by": "x" * 65}, "by"),
         ({"verb": "reset", "by": "s01", "alarm": 7}, "alarm"),
+        ({"verb": "acknowledge", "by": "王秀英"}, "no name"),
+        ({"verb": "arrive", "by": "s01"}, "alarm"),
+        ({"verb": "handle", "by": "s01", "verdict": "real"}, "case"),
+        ({"verb": "handle", "by": "s01", "case": "c"}, "verdict"),
+        ({"verb": "handle", "by": "s01", "case": "c", "verdict": "v", "actions": "x"}, "actions"),
+        (
+            {"verb": "handle", "by": "s01", "case": "c", "verdict": "v", "actions": ["x"] * 99},
+            "actions",
+        ),
+        ({"verb": "handle", "by": "s01", "case": "c", "verdict": "v", "text": "x" * 501}, "text"),
+        (
+            {"verb": "handle", "by": "s01", "case": "c", "verdict": "v", "called_119": "yes"},
+            "called_119",
+        ),
+        ({"verb": "close", "by": "s01"}, "case"),
+        ({"verb": "missed", "by": "s01"}, "place"),
+        ({"verb": "missed", "by": "s01", "place": "3F", "told_ms": -1}, "told_ms"),
     ],
 )
 def test_a_request_that_cannot_be_understood_says_what_to_send(request_, word):
@@ -66,3 +120,23 @@ async def test_a_bad_request_is_answered_and_nothing_reaches_the_decider():
     asked = []
     answer = await Desk(asked.append, no_status).handle({"verb": "selfdestruct", "by": "s01"})
     assert (answer["ok"], answer["code"], asked) == (False, "bad_request", [])
+
+
+async def test_a_refusal_says_why_in_words_and_what_is_done_names_its_case():
+    asked = []
+    desk = Desk(asked.append, no_status)
+    for reply in (
+        {"ok": False, "code": "same_person", "say": REFUSALS["same_person"]},
+        {"ok": True, "code": "done", "case": "e-A-1"},
+    ):
+        asked.clear()
+        call = asyncio.create_task(desk.handle({"verb": "close", "by": "s01", "case": "e-A-1"}))
+        while not asked:
+            await asyncio.sleep(0)
+        desk.answer(Reply(asked[0].reply_to, **reply))
+        answer = await call
+        if reply["ok"]:
+            assert answer == {"ok": True, "code": "done", "case": "e-A-1"}
+        else:
+            assert answer["say"]["zh"] == REFUSALS["same_person"].zh
+            assert answer["error"] == REFUSALS["same_person"].en
