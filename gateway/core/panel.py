@@ -250,7 +250,11 @@ def _highest(
 
 
 def _pattern(alarm: PanelAlarm, view: PanelView, mono_ms: int) -> Pattern:
-    return Pattern.E if _is_escalated(alarm, view, mono_ms) else Pattern(alarm.sound.value)
+    """An alarm sounds as one, whatever sound its rule was given: nothing mutes it by night."""
+    if _is_escalated(alarm, view, mono_ms):
+        return Pattern.E
+    pattern = Pattern(alarm.sound.value)
+    return Pattern.A1 if alarm.severity is Severity.ALARM and pattern not in ALARMS else pattern
 
 
 def _is_escalated(alarm: PanelAlarm, view: PanelView, mono_ms: int) -> bool:

@@ -84,12 +84,13 @@ def mistake_in(pattern: Pattern, beats: tuple[int, ...]) -> Mistake | None:
         return Mistake.TOO_SHORT
     if is_once:
         return Mistake.TOO_LONG if sum(beats) > LONGEST_TONE_MS else None
+    alike = look_alike(beats)
+    if alike is not None and alike != MEANT_AS.get(pattern):
+        return Mistake[alike]
     if max(beats[1::2]) > LONGEST_PAUSE_MS[pattern]:
         return Mistake.PAUSE
-    if sum(beats[0::2]) < LEAST_SHARE.get(pattern, 0) * sum(beats):
-        return Mistake.TOO_QUIET
-    alike = look_alike(beats)
-    return None if alike is None or alike == MEANT_AS.get(pattern) else Mistake[alike]
+    is_quiet = sum(beats[0::2]) < LEAST_SHARE.get(pattern, 0) * sum(beats)
+    return Mistake.TOO_QUIET if is_quiet else None
 
 
 def twins(beats: Beats) -> tuple[tuple[Pattern, Pattern], ...]:
