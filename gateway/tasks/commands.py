@@ -19,10 +19,15 @@ from gateway.domain.events import (
     PointTestEnded,
     PointTestStarted,
     PostCheckAnswered,
+    PutInService,
     Reset,
     SelfTestAsked,
+    Shelve,
     Silence,
+    TakeOutOfService,
+    Unshelve,
 )
+from gateway.domain.inhibits import SHELVED_AT_MOST_MS
 from gateway.domain.outcome import Reply
 
 Request = Mapping[str, object]
@@ -37,6 +42,7 @@ VERBS = (
     "status", "silence", "acknowledge", "reset", "panel_test", "drill_start", "drill_end",
     "test_start", "test_end", "answer_post_check", "self_test", "arrive", "handle", "close",
     "missed",
+    "shelve", "unshelve", "take_out_of_service", "put_in_service",
 )  # fmt: skip
 
 Query = Callable[[Request], Awaitable[Answer]]  # asks, changes nothing
@@ -113,6 +119,28 @@ def event_of(request: Request, reply_to: int) -> Event:
             return Acknowledge(_by(request), _alarm(request), reply_to)
         case "reset":
             return Reset(_by(request), _alarm(request), reply_to)
+        case "shelve":
+            return Shelve(
+                _by(request),
+                _words(request, "alarm", is_needed=True, most=MAX_ALARM),
+                _length(request, "for_ms", SHELVED_AT_MOST_MS),
+                _words(request, "why", is_needed=True),
+                reply_to,
+            )
+        case "unshelve":
+            alarm = _words(request, "alarm", is_needed=True, most=MAX_ALARM)
+            return Unshelve(_by(request), alarm, reply_to)
+        case "take_out_of_service":
+            return TakeOutOfService(
+                _by(request),
+                _words(request, "subject", is_needed=True, most=MAX_ALARM),
+                _words(request, "why", is_needed=True),
+                _words(request, "order", is_needed=True),
+                reply_to,
+            )
+        case "put_in_service":
+            subject = _words(request, "subject", is_needed=True, most=MAX_ALARM)
+            return PutInService(_by(request), subject, reply_to)
         case "panel_test":
             return LampTest(_by(request), reply_to)
         case "drill_start":
@@ -199,6 +227,13 @@ def _yes_or_no(request: Request, name: str) -> bool | None:
     if answer is not None and not isinstance(answer, bool):
         raise BadRequest(f"{name!r} must be true or false; leave it out when nobody knows")
     return answer
+
+
+def _length(request: Request, name: str, most_ms: int) -> int:
+    length = request.get(name)
+    if not isinstance(length, int) or isinstance(length, bool) or not 0 < length <= most_ms:
+        raise BadRequest(f"{name!r} must be ms, from 1 to {most_ms} ({most_ms // 3_600_000} h)")
+    return length
 
 
 def _moment(request: Request, name: str) -> int | None:

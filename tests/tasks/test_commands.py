@@ -10,8 +10,12 @@ from gateway.domain.events import (
     Handle,
     LampTest,
     MissedEntered,
+    PutInService,
     Reset,
+    Shelve,
     Silence,
+    TakeOutOfService,
+    Unshelve,
 )
 from gateway.domain.outcome import Reply
 from gateway.tasks.commands import BadRequest, Desk, event_of
@@ -28,6 +32,22 @@ async def no_status():
         ({"verb": "acknowledge", "by": "s01"}, Acknowledge("s01", None, 1)),
         ({"verb": "reset", "by": "s01", "alarm": "a/b"}, Reset("s01", "a/b", 1)),
         ({"verb": "panel_test", "by": "s01"}, LampTest("s01", 1)),
+        (
+            {"verb": "shelve", "by": "s01", "alarm": "a/b", "for_ms": 7_200_000, "why": "检修"},
+            Shelve("s01", "a/b", 7_200_000, "检修", 1),
+        ),
+        ({"verb": "unshelve", "by": "s01", "alarm": "a/b"}, Unshelve("s01", "a/b", 1)),
+        (
+            {
+                "verb": "take_out_of_service",
+                "by": "t1",
+                "subject": "gas",
+                "why": "换探头",
+                "order": "WO-7",
+            },
+            TakeOutOfService("t1", "gas", "换探头", "WO-7", 1),
+        ),
+        ({"verb": "put_in_service", "by": "t1", "subject": "gas"}, PutInService("t1", "gas", 1)),
         (
             {"verb": "arrive", "by": "s01", "alarm": "e-A-1"},
             Arrive("s01", "e-A-1", reply_to=1),
@@ -70,6 +90,13 @@ def test_a_request_becomes_an_event(request_, event):
         ({"verb": "silence", "by": " "}, "by"),
         ({"verb": "silence", "by": "x" * 65}, "by"),
         ({"verb": "reset", "by": "s01", "alarm": 7}, "alarm"),
+        ({"verb": "shelve", "by": "s01", "alarm": "a/b", "for_ms": 28_800_001, "why": "x"}, "8 h"),
+        ({"verb": "shelve", "by": "s01", "alarm": "a/b", "for_ms": 0, "why": "x"}, "for_ms"),
+        ({"verb": "shelve", "by": "s01", "alarm": "a/b", "for_ms": True, "why": "x"}, "for_ms"),
+        ({"verb": "shelve", "by": "s01", "alarm": "a/b", "for_ms": 1}, "why"),
+        ({"verb": "shelve", "by": "s01", "for_ms": 1, "why": "x"}, "alarm"),
+        ({"verb": "take_out_of_service", "by": "s01", "subject": "gas", "why": "x"}, "order"),
+        ({"verb": "put_in_service", "by": "s01"}, "subject"),
         ({"verb": "acknowledge", "by": "王秀英"}, "no name"),
         ({"verb": "arrive", "by": "s01"}, "alarm"),
         ({"verb": "handle", "by": "s01", "verdict": "real"}, "case"),
