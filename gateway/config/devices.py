@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 
 from gateway.config.buses import PlacedBus, check_id
 from gateway.config.problems import Place, Problem
-from gateway.config.profiles import Profile, Shelf, check_kind, deadband, find_profile
+from gateway.config.profiles import (
+    Profile,
+    Shelf,
+    check_kind,
+    deadband,
+    find_profile,
+    with_span,
+)
+from gateway.config.quantities import Quantity, factor_between
 from gateway.config.rules import Owned, PlacedRule, device_rules
 from gateway.config.schema import DevicePart, OwnPoint, RulePart
 from gateway.config.tree import Tree, Where
@@ -21,7 +30,7 @@ from gateway.config.validate import (
 )
 from gateway.config.words import NOBODY
 from gateway.domain.points import Point
-from gateway.domain.site import Device, SerialLine
+from gateway.domain.site import Device, Due, SerialLine
 from gateway.domain.text import Text
 
 OWN_NAME = "gateway"  # the gateway's own health is a device of this name
@@ -169,7 +178,9 @@ def _device(
         )
         for point in profile.points.values()
     }
-    owned = Owned(name, part.owner or "", points, tree.place(("devices", name), key=True))
+    top = tree.place(("devices", name), key=True)
+    rated = _rated(name, part, points, tree, found)
+    owned = Owned(name, part.owner or "", points, top, rated)
     rules = device_rules(owned, shelf.kinds, _rule_changes(name, part, tree, found), found)
     device = Device(
         id=name,
@@ -184,8 +195,32 @@ def _device(
         model=profile.model,
         max_registers=profile.max_registers,
         barriers=tuple(at + shift for at in profile.barriers),
+        dues={
+            Due(due): day.isoformat() for due in Due if isinstance(day := getattr(part, due), date)
+        },
     )
     return PlacedDevice(device, owned, tuple(rules))
+
+
+def _rated(
+    name: str, part: DevicePart, points: Mapping[str, Point], tree: Tree, found: list[Problem]
+) -> Quantity | None:
+    """The rated current of the device's circuit; one that nothing is judged by is reported."""
+    said = part.rated_current
+    if not isinstance(said, Quantity):
+        return None
+    place = tree.place(("devices", name, "rated_current"))
+    if factor_between(said.unit, "A") is None or said.value <= 0:
+        fact = Text(f"`{said}` 不是电流", f"`{said}` is not a current")
+        found.append(error(place, "wrong_unit", fact, Text("如 32 A", "such as 32 A")))
+        return None
+    if not any(point.kind == "current" for point in points.values()):
+        fact = Text(
+            f"{name} 不测电流，额定电流没有用", f"{name} measures no current to compare with it"
+        )
+        advice = Text("去掉 rated_current", "remove rated_current")
+        found.append(error(place, "key_without_use", fact, advice))
+    return said
 
 
 def _check_channel(
@@ -269,6 +304,9 @@ def _own_point(
         own = replace(own, period_ms=period, max_age_ms=max(own.max_age_ms, 5 * period))
     if "label" in change:
         own = replace(own, label=change["label"].value)
+    if "span" in change:
+        low, high = change["span"].value
+        own = with_span(own, (float(low), float(high)))
     if "valid" in change:
         low, high = change["valid"].value
         own = replace(own, valid=(float(low), float(high)))

@@ -42,7 +42,6 @@ _TITLES = {
     FileKind.RULES: Text("默认规则 rules/*.yaml", "default rules rules/*.yaml"),
 }
 _DROPPED = ("title", "description")
-_NOT_YET = {"RulePart": ("all", "any"), "KindRulePart": ("all", "any")}  # refused by this version
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ def _tidy(node: Any, made: _Made) -> Any:
 
 def _part(name: str, part: JsonSchema, made: _Made) -> JsonSchema:
     """The model under its name among the parts, each key with its meaning; a reference to it."""
-    properties = {k: v for k, v in part["properties"].items() if k not in _NOT_YET.get(name, ())}
+    properties = part["properties"]
     for key, said in properties.items():
         said["description"] = MEANINGS[name][key].in_(made.lang)
         if key in made.offers and said.get("type") == "string":

@@ -13,11 +13,11 @@ from gateway.config.panel import read_panel
 from gateway.config.plans import report_plan
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import Shelf
-from gateway.config.rules import Owned, PlacedRule, fighting, late_warnings, site_rule
-from gateway.config.schema import RulePart, SiteFile, TlsPart, UplinkPart
+from gateway.config.rules import Owned, fighting, late_warnings, site_rules
+from gateway.config.schema import SiteFile, TlsPart, UplinkPart
 from gateway.config.shipped import shipped_dir
 from gateway.config.tree import Tree, read_tree
-from gateway.config.validate import error, meant_by, settings, validate, value_of, warning
+from gateway.config.validate import error, meant_by, validate, warning
 from gateway.config.words import MEANINGS
 from gateway.core.health import OWN_DEVICE, own_points
 from gateway.domain.rules import Rule
@@ -131,21 +131,22 @@ def _rules(
     place = tree.place(("rules",), key=True)
     owned[OWN_DEVICE] = Owned(OWN_DEVICE, "", {point.name: point for point in own}, place)
     first = {placed.rule.id: placed.place for placed in rules}
-    for name in file.rules or ():
-        where = ("rules", name)
-        given = settings(validate(RulePart, tree, where, found), tree, where)
-        top = tree.place(where, key=True)
-        rule = site_rule(str(name), given, owned, top, found)
-        check_owner(value_of(given, "owner", ""), tree, where, found)
-        if rule is not None and rule.id in first:
+    names = {str(name): name for name in file.rules or ()}
+    for name in names.values():
+        owner = tree.at(("rules", name, "owner"))
+        check_owner(owner if isinstance(owner, str) else "", tree, ("rules", name), found)
+    for placed in site_rules(tree, names, owned, tuple(rules), found):
+        rule = placed.rule
+        if rule.id in first:
             fact = Text(f"规则 {rule.id} 已经有了", f"there already is a rule {rule.id}")
             advice = Text(
                 "在设备的 rules 下改它，或换个名字",
                 "change it under the device's rules, or take another name",
             )
-            found.append(error(top, "rule_twice", fact, advice, first[rule.id]))
-        elif rule is not None:
-            rules.append(PlacedRule(rule, top))
+            found.append(error(placed.place, "rule_twice", fact, advice, first[rule.id]))
+        else:
+            first[rule.id] = placed.place
+            rules.append(placed)
     fighting(rules, found)
     late_warnings(rules, found)
     return [placed.rule for placed in rules]
@@ -153,7 +154,7 @@ def _rules(
 
 def _alarm_class(device: Device, rules: Sequence[Rule]) -> Device:
     """The device with its judged points marked, and the points that their gates look at."""
-    judged = {rule.point for rule in rules}
+    judged = {point for rule in rules for point in rule.points}
     gates = {p.gate.point for p in device.points if p.gate is not None and p.id in judged}
     points = tuple(
         replace(point, is_alarm_class=point.id in judged or point.name in gates)

@@ -1,7 +1,7 @@
 """Profiles: device families as files, found beside the site file first, then among the shipped."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -245,8 +245,9 @@ def _point(
     period = value_of(given, "period", DEFAULT_PERIOD_MS)
     no_codes: dict[int, str] = {}
     no_sentinels: list[int] = []
+    no_identity: list[int | str] = []
     gate = given["gate"].value if "gate" in given else None
-    return Point(
+    point = Point(
         id=name,
         device="",
         name=name,
@@ -267,7 +268,31 @@ def _point(
         stuck_after_ms=given["stuck_after"].value if "stuck_after" in given else None,
         response_ms=given["response"].value if "response" in given else None,
         is_counter=value_of(given, "counter", False),
+        identity=frozenset(value_of(given, "identity", no_identity)),
     )
+    if "span" in given and "valid" not in given:
+        return with_span(point, _floats(given["span"].value))
+    return replace(point, span=_floats(given["span"].value)) if "span" in given else point
+
+
+def _floats(span: tuple[Decimal, Decimal]) -> tuple[float, float]:
+    return float(span[0]), float(span[1])
+
+
+# Over range is gas until a person has looked (field note F9), so the upper end stays open.
+_OPEN_UPWARDS = ("combustible_gas", "carbon_monoxide")
+SPAN_MARGIN = 0.02  # field note F5: below -2 % or above 102 % is a fault of the wire
+
+
+def with_span(point: Point, span: tuple[float, float]) -> Point:
+    """The point with the range of its sensor, outside of which no value can be true."""
+    margin = SPAN_MARGIN * (span[1] - span[0])
+    low, high = span[0] - margin, span[1] + margin
+    if point.valid is not None and point.kind in _OPEN_UPWARDS:
+        high = max(high, point.valid[1])
+    elif point.kind in _OPEN_UPWARDS:
+        return replace(point, span=span, valid=None)
+    return replace(point, span=span, valid=(low, high))
 
 
 def check_kind(

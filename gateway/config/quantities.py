@@ -1,7 +1,9 @@
 """Durations, limits with units, ranges and addresses, as people type them."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
@@ -182,6 +184,32 @@ def span(value: Any) -> tuple[Decimal, Decimal]:
         return Decimal(match[1]), Decimal(match[2])
     fact = Text(f"`{shown(value)}` 不是范围", f"`{shown(value)}` is not a range")
     raise Unreadable("not_a_range", fact, Text("小的在前，如 0..2000", "low first: 0..2000"))
+
+
+def day(value: Any) -> date:
+    """`2027-03-31` -> date; YAML gives a text, or a date already."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value.strip()):
+        with suppress(ValueError):
+            return date.fromisoformat(value.strip())
+    fact = Text(f"`{shown(value)}` 不是日期", f"`{shown(value)}` is not a date")
+    raise Unreadable("not_a_date", fact, Text("写成 2027-03-31", "write it as 2027-03-31"))
+
+
+def others(value: Any) -> tuple[str, ...] | str:
+    """`others`, or a list of points whose mean is meant."""
+    if value == "others":
+        return "others"
+    names = value if isinstance(value, list) else []
+    if names and all(isinstance(name, str) and name.strip() for name in names):
+        return tuple(name.strip() for name in names)
+    fact = Text(f"`{shown(value)}` 不是监测点列表", f"`{shown(value)}` is not a list of points")
+    advice = Text(
+        "写 others（同一设备上同类的其他点），或 [点1, 点2]",
+        "write others (those of its kind on this device), or [point1, point2]",
+    )
+    raise Unreadable("not_a_list_of_points", fact, advice)
 
 
 BAUDS = (

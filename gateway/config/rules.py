@@ -1,36 +1,62 @@
 """Rules of the points of a device: the defaults of their kind, what the site changed, its own."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from gateway.config.combined import Resolve, combined_condition
+from gateway.config.conditions import (
+    BESIDE,
+    CONDITIONS,
+    OWN_NAMES,
+    Around,
+    conditions_in,
+    share_of,
+    single_condition,
+)
 from gateway.config.kinds import Kind
 from gateway.config.problems import Place, Problem
-from gateway.config.profiles import unit_problem
-from gateway.config.quantities import factor_between
+from gateway.config.quantities import Quantity, factor_between
+from gateway.config.schema import RulePart
+from gateway.config.tree import Tree
 from gateway.config.validate import (
     Setting,
     Settings,
     did_you_mean,
     error,
     is_given,
+    settings,
+    validate,
     value_of,
     warning,
 )
 from gateway.core.health import OWN_DEVICE
 from gateway.domain.points import Point
 from gateway.domain.readings import Quality
-from gateway.domain.rules import Above, Below, Condition, Is, Rule, Severity, Sound
+from gateway.domain.rules import (
+    Above,
+    AllOf,
+    AnyOf,
+    Below,
+    Condition,
+    Is,
+    MoreThan,
+    Rule,
+    Severity,
+    Silent,
+    Sound,
+    members_of,
+)
 from gateway.domain.text import Text
 
 COMPUTED_FOR_MS = 10_000  # patrol-and-alarms 4.3, where domain 9 is silent
 COMPUTED_CLEAR_FOR_MS = 30_000
-CLEARS_PART = Decimal("0.05")  # of the limit, when no `clears` is given
 OWN_BASIS = "owner's decision (site file)"
 SOUNDS = {Severity.ALARM: Sound.A1, Severity.WARNING: Sound.W, Severity.FAULT: Sound.F}
-CONDITIONS = ("above", "below", "is_")
-JUDGING = (*CONDITIONS, "clears", "for_", "severity", "judges", "min_samples")
+JUDGING = (
+    *CONDITIONS, *BESIDE, "for_", "severity", "judges", "min_samples", "median", "magnitude"
+)  # fmt: skip
+WITH_A_LIMIT = ("above", "below", "rises_by", "falls_by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +67,11 @@ class Owned:
     owner: str
     points: Mapping[str, Point]
     top: Place
+    rated: Quantity | None = None  # current of its circuit
+
+    @property
+    def around(self) -> Around:
+        return Around(self.device, {point.id: point for point in self.points.values()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +99,12 @@ def device_rules(
             given: Settings = default
             for key in keys:
                 given = _changed(given, changes[key], found)
-            rule = _rule(name, point, given, owned, found)
+            shared = _with_share(given, point, owned)
+            if shared is None:
+                continue  # the site does not say what it would be a share of
+            is_optional = "where_possible" in shared and not keys
+            doubts: list[Problem] = [] if is_optional else found
+            rule = _rule(name, point, shared, owned, doubts)
             if rule is not None:
                 place = _anywhere(changes[keys[-1]], owned.top) if keys else owned.top
                 rules.append(PlacedRule(rule, place))
@@ -79,18 +115,84 @@ def device_rules(
     return rules
 
 
-def site_rule(
-    name: str, given: Settings, devices: Mapping[str, Owned], top: Place, found: list[Problem]
+def _with_share(given: Settings, point: Point, owned: Owned) -> Settings | None:
+    """The settings with the limit that is so many percent of a rated value; None without one."""
+    if "of" not in given or "percent" not in given:
+        return given
+    base = owned.rated
+    if given["of"].value == "span":
+        base = None if point.span is None else Quantity(Decimal(str(point.span[1])), point.unit)
+    if base is None:
+        return None
+    return {**given, "above": share_of(given["percent"], base)}
+
+
+def site_rules(
+    tree: Tree,
+    names: Mapping[str, int | str],
+    devices: Mapping[str, Owned],
+    others: Sequence[PlacedRule],
+    found: list[Problem],
+) -> list[PlacedRule]:
+    """The rules under the site's own `rules:`, in their order.
+
+    They name points as `device.point`; members of combined ones may name `others`, and one
+    another, by their names.
+    """
+    known = {placed.rule.id: placed.rule for placed in others}
+    made: dict[str, Rule | None] = {}
+    way: list[str] = []
+
+    def resolve(said: Setting) -> Rule | None:
+        name = str(said.value)
+        if name in way:
+            circle = " > ".join([*way[way.index(name) :], name])
+            fact = Text(f"规则绕成了圈：{circle}", f"the rules go in a circle: {circle}")
+            advice = Text("去掉其中一个 rule", "remove one of the references")
+            found.append(error(said.place, "rule_circle", fact, advice))
+            return None
+        if name in names:
+            return make(name)
+        if name not in known:
+            fact = Text(f"没有规则 `{name}`", f"there is no rule `{name}`")
+            advice = did_you_mean(name, [*names, *known])
+            found.append(error(said.place, "unknown_rule", fact, advice))
+        return known.get(name)
+
+    def make(name: str) -> Rule | None:
+        if name not in made:
+            way.append(name)
+            where = ("rules", names[name])
+            given = settings(validate(RulePart, tree, where, found), tree, where)
+            top = tree.place(where, key=True)
+            made[name] = _site_rule(name, given, devices, top, resolve, found)
+            way.remove(name)
+        return made[name]
+
+    return [
+        PlacedRule(rule, tree.place(("rules", key), key=True))
+        for name, key in names.items()
+        if (rule := make(name)) is not None
+    ]
+
+
+def _site_rule(
+    name: str,
+    given: Settings,
+    devices: Mapping[str, Owned],
+    top: Place,
+    resolve: Resolve,
+    found: list[Problem],
 ) -> Rule | None:
-    """A rule under the site's own `rules:`; its point is named `device.point`."""
+    is_combined = bool({"all", "any"} & set(given))
     said = given.get("point")
+    if is_combined:
+        return _combined_rule(name, given, devices, top, resolve, found)
     if said is None:
         fact = Text("规则没有 `point`", "the rule names no `point`")
         advice = Text("加上 point: 设备.监测点", "add point: device.point")
-        if not ({"all", "any"} & set(given)):
+        if not _is_any_given(given, ("point", "all", "any")):
             found.append(error(top, "missing_key", fact, advice))
-            return None
-        found.append(_combined(given))
         return None
     device, _, point = str(said.value).partition(".")
     owned = devices.get(device)
@@ -101,7 +203,41 @@ def site_rule(
         fact = Text(f"没有监测点 `{said.value}`", f"there is no point `{said.value}`")
         found.append(error(said.place, "unknown_point", fact, did_you_mean(said.value, ids)))
         return None
-    return _rule(name, owned.points[point], given, owned, found)
+    around = _house_around(devices, device)
+    return _rule(name, owned.points[point], given, owned, found, around)
+
+
+def _house_around(devices: Mapping[str, Owned], device: str = "") -> Around:
+    return Around(device, {p.id: p for owned in devices.values() for p in owned.points.values()})
+
+
+def _combined_rule(
+    name: str,
+    given: Settings,
+    devices: Mapping[str, Owned],
+    top: Place,
+    resolve: Resolve | None,
+    found: list[Problem],
+    around: Around | None = None,
+) -> Rule | None:
+    """A rule over several points, told under the device of its first member."""
+    beside = [key for key in (*CONDITIONS, *BESIDE, "point", "median") if key in given]
+    if len(beside) > 1:
+        own = next(key for key in beside if key in ("all", "any"))
+        other = next(key for key in beside if key != own)
+        fact = Text("一条规则只能有一个条件", "a rule has one condition")
+        advice = Text("条件都写进 all 或 any", "put the conditions into `all` or `any`")
+        found.append(error(given[other].place, "two_conditions", fact, advice, given[own].place))
+        return None
+    around = around or _house_around(devices)
+    condition = combined_condition(given[beside[0]], around, resolve, found)
+    if condition is None:
+        return None
+    point = around.points[members_of(condition)[0].point]
+    owned = devices.get(point.device)
+    if owned is None:
+        owned = Owned(point.device, "", {}, top)
+    return _made(name, point, given, owned, condition, found)
 
 
 def fighting(rules: Sequence[PlacedRule], found: list[Problem]) -> None:
@@ -128,11 +264,13 @@ def fighting(rules: Sequence[PlacedRule], found: list[Problem]) -> None:
 def late_warnings(rules: Sequence[PlacedRule], found: list[Problem]) -> None:
     """Report warnings that can only come after the alarm they should come before."""
     alarms: dict[str, list[PlacedRule]] = {}
+    wrong = {problem.line for problem in found if problem.is_error}
     for placed in rules:
         if placed.rule.severity is Severity.ALARM:
             alarms.setdefault(placed.rule.point, []).append(placed)
     for placed in rules:
         later = [alarm for alarm in alarms.get(placed.rule.point, []) if _is_later(placed, alarm)]
+        later = [alarm for alarm in later if not {alarm.place.line, placed.place.line} & wrong]
         if placed.rule.severity is Severity.WARNING and later:
             found.append(_late(placed, later[0]))
 
@@ -155,7 +293,7 @@ def _late(placed: PlacedRule, alarm: PlacedRule) -> Problem:
     )
     advice = Text("预警限值要先于报警限值", "a warning's limit is reached before the alarm's")
     also = () if alarm.place == placed.place else (alarm.place,)
-    return warning(placed.place, "fighting_limits", fact, advice, *also)
+    return error(placed.place, "fighting_limits", fact, advice, *also)
 
 
 def _fits(key: str, point: Point, changes: Mapping[str, Settings]) -> bool:
@@ -170,8 +308,8 @@ def _own_rule(
 ) -> Rule | None:
     top = _anywhere(given, owned.top)
     if {"all", "any"} & set(given):
-        found.append(_combined(given))
-        return None
+        devices = {owned.device: owned}
+        return _combined_rule(key, given, devices, top, None, found, owned.around)
     said = given.get("point")
     if said is None:
         kinds_here = {point.kind for point in owned.points.values() if point.kind}
@@ -191,18 +329,6 @@ def _own_rule(
     return _rule(key.rpartition("/")[2], owned.points[name], given, owned, found)
 
 
-def _combined(given: Settings) -> Problem:
-    said = given.get("all") or given["any"]
-    fact = Text(
-        "组合规则（all/any）这个版本还不支持", "combined rules (all/any) are not in this version"
-    )
-    advice = Text(
-        "先写单点规则：point 加 above、below 或 is",
-        "write a rule for one point: point with above, below or is",
-    )
-    return error(said.place, "not_supported", fact, advice)
-
-
 def _anywhere(given: Settings, otherwise: Place) -> Place:
     for setting in given.values():
         return setting.tree.place(setting.where[:-1], key=True)
@@ -212,9 +338,10 @@ def _anywhere(given: Settings, otherwise: Place) -> Place:
 def _changed(default: Settings, change: Settings, found: list[Problem]) -> Settings:
     """The default with what the site says. What no longer fits is dropped, not kept in silence."""
     kept = dict(default)
-    conditions = [key for key in CONDITIONS if key in change]
+    conditions = conditions_in(change)
     if conditions:
-        for key in (*CONDITIONS, "clears", "needs"):
+        same = conditions == conditions_in(default)  # then `within` and the like are kept
+        for key in (*CONDITIONS, "clears", "needs", "percent", "of", *(() if same else BESIDE)):
             kept.pop(key, None)
         _compare_with_default(default, change[conditions[0]], conditions[0], found)
     if "severity" in change:
@@ -230,7 +357,7 @@ def _changed(default: Settings, change: Settings, found: list[Problem]) -> Setti
 
 def _compare_with_default(default: Settings, said: Setting, key: str, found: list[Problem]) -> None:
     """A limit ten times the usual one is more often a wrong unit than a decision."""
-    if key not in default or key == "is_":
+    if key not in default or key not in WITH_A_LIMIT:
         return
     old, new = default[key].value, said.value
     by = factor_between(new.unit, old.unit)
@@ -270,24 +397,42 @@ def _ask_for_basis(change: Settings, conditions: list[str], found: list[Problem]
 
 
 def _rule(
-    name: str, point: Point, given: Settings, owned: Owned, found: list[Problem]
+    name: str,
+    point: Point,
+    given: Settings,
+    owned: Owned,
+    found: list[Problem],
+    around: Around | None = None,
 ) -> Rule | None:
     if "off" in given and given["off"].value:
         return None
+    around = around or owned.around
+    if not conditions_in(given) and _is_any_given(given, _typed(CONDITIONS)):
+        return None  # what is there but wrong is reported
+    condition = _condition(name, point, given, owned, around, found)
+    return _made(name, point, given, owned, condition, found)
+
+
+def _made(
+    name: str,
+    point: Point,
+    given: Settings,
+    owned: Owned,
+    condition: Condition | None,
+    found: list[Problem],
+) -> Rule | None:
+    """The rule with all that is not its condition; None (reported) if something is missing."""
     top = _anywhere(given, owned.top)
     missing = [key for key in ("severity", "say") if key not in given]
-    conditions = () if any(key in given for key in CONDITIONS) else ("above", "below", "is")
-    if _is_any_given(given, (*missing, *conditions)):
+    if _is_any_given(given, missing):
         return None  # what is there but wrong is reported; what is missing beside it comes later
-    condition = _condition(name, point, given, owned, found)
     for key in missing:
         fact = Text(f"缺少 `{key}`", f"`{key}` is missing")
         found.append(error(top, "missing_key", fact, Text(f"加上 {key}", f"add {key}: ...")))
     if condition is None or missing:
         return None
     severity: Severity = given["severity"].value
-    is_bit = isinstance(condition, Is)
-    for_ms = value_of(given, "for_", 0 if is_bit else COMPUTED_FOR_MS)
+    for_ms = value_of(given, "for_", _usual_delay_ms(condition))
     return Rule(
         id=f"{point.id}/{name}",
         name=name,
@@ -296,7 +441,7 @@ def _rule(
         severity=severity,
         sound=value_of(given, "sound", SOUNDS[severity]),
         for_ms=for_ms,
-        clear_for_ms=value_of(given, "clear_for", 0 if is_bit else COMPUTED_CLEAR_FOR_MS),
+        clear_for_ms=value_of(given, "clear_for", _usual_off_delay_ms(condition)),
         latch=value_of(given, "latch", False),
         say=given["say"].value,
         do=given["do"].value if "do" in given else (),
@@ -304,8 +449,28 @@ def _rule(
         basis=value_of(given, "basis", OWN_BASIS),
         edition=value_of(given, "edition", ""),
         judges=frozenset(value_of(given, "judges", [Quality.GOOD])),
-        min_samples=value_of(given, "min_samples", 1 if is_bit or for_ms == 0 else 2),
+        min_samples=value_of(given, "min_samples", 1 if for_ms == 0 else 2),
+        median=value_of(given, "median", 1),
+        is_magnitude=value_of(given, "magnitude", False),
     )
+
+
+def _usual_delay_ms(condition: Condition) -> int:
+    """The on-delay where none is given. What a device says of itself, and a count, needs none."""
+    if isinstance(condition, Is | MoreThan | Silent):
+        return 0
+    if isinstance(condition, AllOf | AnyOf):
+        has_own = any(member.for_ms for member in members_of(condition))
+        return 0 if has_own else COMPUTED_FOR_MS
+    return COMPUTED_FOR_MS
+
+
+def _usual_off_delay_ms(condition: Condition) -> int:
+    return 0 if isinstance(condition, Is | Silent) else COMPUTED_CLEAR_FOR_MS
+
+
+def _typed(keys: Sequence[str]) -> list[str]:
+    return [OWN_NAMES.get(key, key) for key in keys]
 
 
 def _is_any_given(given: Settings, keys: Sequence[str]) -> bool:
@@ -315,29 +480,31 @@ def _is_any_given(given: Settings, keys: Sequence[str]) -> bool:
 
 
 def _condition(
-    name: str, point: Point, given: Settings, owned: Owned, found: list[Problem]
+    name: str,
+    point: Point,
+    given: Settings,
+    owned: Owned,
+    around: Around,
+    found: list[Problem],
 ) -> Condition | None:
-    said = [given[key] for key in CONDITIONS if key in given]
+    said = conditions_in(given)
     if not said:
         _no_condition(name, point, given, owned, found)
         return None
     if len(said) > 1:
         fact = Text("一条规则只能有一个条件", "a rule has one condition")
-        advice = Text("above、below、is 只留一个", "keep one of above, below and is")
-        found.append(error(said[1].place, "two_conditions", fact, advice, said[0].place))
+        advice = Text(
+            f"{'、'.join(_typed(said))} 只留一个", f"keep one of {' and '.join(_typed(said))}"
+        )
+        places = [given[key].place for key in said]
+        found.append(error(places[1], "two_conditions", fact, advice, places[0]))
         return None
-    if "is_" in given:
-        return Is(frozenset(given["is_"].value))
-    limit = _in_unit(said[0], point, found)
-    if limit is None:
+    if "silent_for" in given and "for_" in given:
+        fact = Text("silent_for 已经是延时", "`silent_for` is the delay itself")
+        advice = Text("去掉 for", "remove `for`")
+        found.append(error(given["for_"].place, "key_without_use", fact, advice))
         return None
-    _check_reach(said[0], limit, point, is_above="above" in given, found=found)
-    clears = _clears(given, limit, point, found)
-    if clears is None:
-        return None
-    if "above" in given:
-        return Above(float(limit), float(clears))
-    return Below(float(limit), float(clears))
+    return single_condition(point, given, around, found)
 
 
 def _no_condition(
@@ -359,73 +526,3 @@ def _no_condition(
     fact = Text("规则没有条件", "the rule has no condition")
     advice = Text("加上 above、below 或 is", "add above, below or is")
     found.append(error(_anywhere(given, owned.top), "missing_key", fact, advice))
-
-
-def _in_unit(said: Setting, point: Point, found: list[Problem]) -> Decimal | None:
-    """The limit in the point's unit; a number without unit only fits a point without one."""
-    by = factor_between(said.value.unit, point.unit)
-    if by is None and _is_cut_by_comma(said.place):
-        return None  # `{below: 0,07 MPa}`: the rest is reported as an entry of its own
-    if by is None:
-        found.append(unit_problem(said, point.unit))
-        return None
-    value: Decimal = said.value.value
-    return value * by
-
-
-def _is_cut_by_comma(place: Place) -> bool:
-    end = place.column - 1 + place.length
-    return re.match(r",[0-9]", place.text[end:]) is not None
-
-
-def _clears(given: Settings, limit: Decimal, point: Point, found: list[Problem]) -> Decimal | None:
-    is_above = "above" in given
-    if "clears" not in given:
-        margin = abs(limit) * CLEARS_PART
-        return limit - margin if is_above else limit + margin
-    said = given["clears"]
-    clears = _in_unit(said, point, found)
-    if clears is None:
-        return None
-    if clears > limit if is_above else clears < limit:
-        side = Text("之下", "at or below") if is_above else Text("之上", "at or above")
-        fact = Text(
-            f"恢复值 {said.value} 在限值的错误一侧：报警一出现就会恢复，又立刻再报",
-            f"`clears` {said.value} is on the wrong side of the limit:"
-            " the alarm would clear at once"
-            " and come again",
-        )
-        advice = Text(f"恢复值要在限值{side.zh}", f"`clears` must be {side.en} the limit")
-        other = given["above" if is_above else "below"].place
-        found.append(error(said.place, "fighting_limits", fact, advice, other))
-        return None
-    return clears
-
-
-def _check_reach(
-    said: Setting, limit: Decimal, point: Point, *, is_above: bool, found: list[Problem]
-) -> None:
-    """A limit that no valid value can pass would never raise; one that all pass, always."""
-    if point.valid is None:
-        return
-    low, high = point.valid
-    if (is_above and limit < Decimal(str(low))) or (not is_above and limit > Decimal(str(high))):
-        fact = Text(
-            f"{point.id} 的有效范围是 {low:g}..{high:g} {point.unit}，这个限值会一直报警",
-            f"{point.id} is valid in {low:g}..{high:g} {point.unit},"
-            " so this limit would always raise",
-        )
-        advice = Text(
-            "检查数值和单位（MPa 还是 kPa）", "look at the number and its unit (MPa or kPa)"
-        )
-        found.append(error(said.place, "limit_always", fact, advice))
-    if (is_above and limit >= Decimal(str(high))) or (not is_above and limit <= Decimal(str(low))):
-        fact = Text(
-            f"{point.id} 的有效范围是 {low:g}..{high:g} {point.unit}，到不了这个限值",
-            f"{point.id} is valid in {low:g}..{high:g} {point.unit}, so it never passes this limit",
-        )
-        advice = Text(
-            "改限值，或在设备的 points 下改 valid",
-            "correct the limit, or give the device's point a wider `valid`",
-        )
-        found.append(error(said.place, "limit_out_of_reach", fact, advice))

@@ -32,6 +32,8 @@ from gateway.domain.site import NIGHT, Broker, Delivery, Parity, Reconnect, Rela
 from gateway.domain.text import Text
 
 MAX_STEPS = 4
+MAX_MEMBERS = 16  # of a combined rule
+LONGEST_WINDOW_MS = 7 * 86_400_000
 MAX_TEXT = 200
 
 
@@ -82,6 +84,18 @@ class Entries:
     ) -> JsonSchemaValue:
         inner = handler(self.model.__pydantic_core_schema__)
         return inner if self.is_one else {"type": "object", "additionalProperties": inner}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """For the JSON Schema: a list whose items are checked one by one against `model`."""
+
+    model: type[BaseModel]
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "array", "items": handler(self.model.__pydantic_core_schema__)}
 
 
 def _typed(pattern: str, *examples: str) -> JsonSchemaValue:
@@ -143,6 +157,12 @@ Steps = Annotated[Any, BeforeValidator(_steps), WithJsonSchema(_STEPS)]
 Ms = Annotated[int, BeforeValidator(quantities.duration_ms), WithJsonSchema(_DURATION)]
 Number = Annotated[Decimal, BeforeValidator(quantities.finite), WithJsonSchema({"type": "number"})]
 Limit = Annotated[Any, BeforeValidator(quantities.quantity), WithJsonSchema(_LIMIT)]
+_DAY: JsonSchemaValue = {"type": "string", "format": "date", "examples": ["2027-03-31"]}
+Day = Annotated[Any, BeforeValidator(quantities.day), WithJsonSchema(_DAY)]
+_OTHERS: JsonSchemaValue = {
+    "anyOf": [{"const": "others"}, {"type": "array", "items": _SHORT, "minItems": 1}]
+}
+Others = Annotated[Any, BeforeValidator(quantities.others), WithJsonSchema(_OTHERS)]
 Span = Annotated[
     Any,
     BeforeValidator(quantities.span),
@@ -200,15 +220,43 @@ class BusPart(Part):
     rs485: DirectionPart | None = None
 
 
-class RulePart(Part):
-    """A default rule, a device's override of one, or a rule of the site; all fields optional."""
+class ConditionPart(Part):
+    """One condition on one point: exactly one of its ways to say it, and what belongs to that."""
 
     point: Name | None = None
     above: Limit = None
     below: Limit = None
     is_: Annotated[list[StrictInt | StrictStr] | None, Field(alias="is", min_length=1)] = None
     clears: Limit = None
+    rises_by: Limit = None
+    falls_by: Limit = None
+    deviates_from_mean_of: Others = None
+    by: Limit = None
+    more_than: Annotated[StrictInt | None, Field(ge=0, le=1_000)] = None
+    within: Annotated[Ms | None, Field(ge=1_000, le=LONGEST_WINDOW_MS)] = None
     for_: Annotated[Ms | None, Field(alias="for")] = None
+    judges: Annotated[list[Quality] | None, Field(min_length=1)] = None
+    min_samples: Annotated[StrictInt | None, Field(ge=1, le=100)] = None
+
+
+class MemberPart(ConditionPart):
+    """One condition of a combined rule: its own, that of another rule, or conditions again."""
+
+    rule: Name | None = None
+    all: Annotated[list[Any] | None, Field(min_length=1, max_length=MAX_MEMBERS)] = None
+    any: Annotated[list[Any] | None, Field(min_length=1, max_length=MAX_MEMBERS)] = None
+
+
+class RulePart(ConditionPart):
+    """A default rule, a device's override of one, or a rule of the site; all fields optional."""
+
+    silent_for: Annotated[Ms | None, Field(ge=1_000)] = None
+    all: Annotated[
+        list[Any] | None, Field(min_length=1, max_length=MAX_MEMBERS), Listed(MemberPart)
+    ] = None
+    any: Annotated[
+        list[Any] | None, Field(min_length=1, max_length=MAX_MEMBERS), Listed(MemberPart)
+    ] = None
     clear_for: Ms | None = None
     severity: Severity | None = None
     sound: Sound | None = None
@@ -218,11 +266,9 @@ class RulePart(Part):
     owner: Name | None = None
     basis: Word | None = None
     edition: Word | None = None
-    judges: Annotated[list[Quality] | None, Field(min_length=1)] = None
-    min_samples: Annotated[StrictInt | None, Field(ge=1, le=100)] = None
+    median: Literal[1, 3] | None = None
+    magnitude: StrictBool | None = None
     off: StrictBool | None = None
-    all: Any = None
-    any: Any = None
 
 
 class OwnPoint(Part):
@@ -233,6 +279,7 @@ class OwnPoint(Part):
     label: Name | None = None
     kind: StrictStr | None = None
     valid: Span = None
+    span: Span = None
 
 
 class DevicePart(Part):
@@ -243,6 +290,10 @@ class DevicePart(Part):
     place: Name
     owner: Name
     name: Word = ""
+    rated_current: Limit = None
+    calibration_due: Day = None
+    sensor_life_until: Day = None
+    bump_test_due: Day = None
     rules: Annotated[dict[Any, Any], Entries(RulePart)] = {}
     points: Annotated[dict[Any, Any], Entries(OwnPoint)] = {}
 
@@ -286,9 +337,15 @@ class UplinkPart(Part):
 
 
 class KindRulePart(RulePart):
-    """A default rule. `needs` says that only the site can know the limit."""
+    """A default rule. `needs` says that only the site can know the limit.
+
+    With `percent` and `of` the limit is a share of what the site or the profile says.
+    """
 
     needs: Literal["above", "below"] | None = None
+    percent: Annotated[StrictInt | None, Field(ge=1, le=200)] = None
+    of: Literal["rated_current", "span"] | None = None
+    where_possible: StrictBool | None = None
 
 
 class KindPart(Part):
@@ -322,6 +379,8 @@ class PointPart(Part):
     kind: StrictStr | None = None
     label: Name | None = None
     valid: Span = None
+    span: Span = None
+    identity: Annotated[list[StrictInt | StrictStr] | None, Field(min_length=1)] = None
     sentinels: list[StrictInt] | None = None
     gate: GatePart | None = None
     codes: dict[StrictInt, Word] | None = None

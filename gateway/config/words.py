@@ -17,18 +17,45 @@ _KIND = Text(
     "what it measures; its default rules come with this, such as hydrant_pressure",
 )
 _VALID = Text("可信的范围，如 0..2000；之外算故障", "what can be true, 0..2000; else a fault")
+_SPAN = Text(
+    "传感器的量程，如 0..1.6；低于 -2% 或高于 102% 算故障",
+    "the sensor's range, 0..1.6; under -2 % or over 102 % of it is a fault",
+)
 _DIRECTION = Text(
     "没有通用限值：场所必须自己给出 above 或 below",
     "there is no limit for all: the site gives its own, above or below",
 )
 
-_RULE = {
+_CONDITION = {
     "point": Text("看哪个监测点：设备.监测点", "the point it judges: device.point"),
     "above": Text("高于这个值，带单位，如 300 mA", "over this, with its unit: 300 mA"),
     "below": Text("低于这个值，带单位，如 0.07 MPa", "under this, with its unit: 0.07 MPa"),
     "is": Text("等于其中一个值，如 [1, 2]", "one of these values, such as [1, 2]"),
     "clears": Text("回到这个值才算恢复", "back to this, and it is over"),
+    "rises_by": Text("在 within 之内升高了多少，如 15 K", "rose by so much within `within`: 15 K"),
+    "falls_by": Text("在 within 之内降低了多少", "fell by so much within `within`"),
+    "deviates_from_mean_of": Text(
+        "比这些点的平均值高出 by；others 指同一设备上同类的其他点",
+        "over their mean by `by`; others: those of its kind on the same device",
+    ),
+    "by": Text("高出多少，如 15 K", "by how much, such as 15 K"),
+    "more_than": Text(
+        "在 within 之内变为 is 的值超过几次（如水泵启动）",
+        "it became one of `is` more often than this within `within` (starts of a pump)",
+    ),
+    "within": Text("在多长时间之内，如 3min、1h", "within how long, such as 3min or 1h"),
     "for": Text("持续多久才算", "how long it must last"),
+    "judges": Text("哪些质量的读数也判断", "readings of which quality it judges"),
+    "min_samples": Text("至少几次读数超限才算", "how many readings must be over the limit"),
+}  # fmt: skip
+_ALL = Text("这些条件同时成立", "all of these conditions hold at once")
+_ANY = Text("这些条件至少一个成立", "at least one of these conditions holds")
+
+_RULE = {
+    **_CONDITION,
+    "silent_for": Text("多久没有可信的数值", "no value to be believed for so long"),
+    "all": _ALL,
+    "any": _ANY,
     "clear_for": Text("恢复多久才算恢复", "how long it must be back"),
     "severity": Text(
         "级别：alarm 报警、warning 预警、fault 故障", "severity: alarm, warning or fault"
@@ -43,8 +70,8 @@ _RULE = {
     "owner": Text("谁负责；不写就是设备的责任岗位", "who answers, if not the device's owner"),
     "basis": Text("依据：哪条标准，或谁何时决定", "the standard, or who decided, when"),
     "edition": Text("标准的版本", "edition of the standard"),
-    "judges": Text("哪些质量的读数也判断", "readings of which quality it judges"),
-    "min_samples": Text("至少几次读数超限才算", "how many readings must be over the limit"),
+    "median": Text("3：取最近三个值的中间值，滤掉尖峰", "3: the middle of the last three values"),
+    "magnitude": Text("true：不看正负号", "true: the value without its sign"),
     "off": Text("true：停用这条默认规则", "true: switches this default rule off"),
 }  # fmt: skip
 
@@ -107,11 +134,16 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "owner": Text("责任岗位，如 电工班", "the post that answers for it"),
         "channel": Text("第几个通道（探头），从 0 数", "which channel of it, counted from 0"),
         "name": Text("设备的俗名", "what people call it"),
+        "rated_current": Text("回路的额定电流，如 32 A", "rated current of the circuit: 32 A"),
+        "calibration_due": Text("下次检定的日期", "the day its calibration is due"),
+        "sensor_life_until": Text("传感器寿命到哪天", "the last day of its sensor's life"),
+        "bump_test_due": Text("下次通气试验的日期", "the day its test with gas is due"),
         "rules": Text("改默认规则，或加规则", "changes to default rules, or more rules"),
         "points": Text("改它的监测点", "changes to its points"),
     },
     "OwnPoint": {
         "period": _PERIOD, "deadband": _DEADBAND, "label": _LABEL, "kind": _KIND, "valid": _VALID,
+        "span": _SPAN,
     },
     "PanelPart": {
         "red": Text("红灯：报警", "red lamp: alarm"),
@@ -162,7 +194,20 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "key": Text("本网关的私钥", "this gateway's private key"),
     },
     "RulePart": _RULE,
-    "KindRulePart": {**_RULE, "needs": _DIRECTION},
+    "MemberPart": {
+        **_CONDITION,
+        "rule": Text("另一条规则的条件：设备.监测点/规则，或站点规则的名字",
+                     "the condition of another rule: device.point/rule, or one of the site's"),
+        "all": _ALL,
+        "any": _ANY,
+    },
+    "KindRulePart": {
+        **_RULE,
+        "needs": _DIRECTION,
+        "percent": Text("限值是 of 的百分之几", "the limit, in percent of `of`"),
+        "of": Text("额定电流或量程上限", "the rated current, or the top of the span"),
+        "where_possible": Text("true：用不上的地方不算错", "true: no mistake where it cannot be"),
+    },
     "KindPart": {
         "unit": Text("这一类的单位", "the unit of this kind"),
         "deadband": _DEADBAND,
@@ -190,6 +235,9 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "kind": _KIND,
         "label": _LABEL,
         "valid": _VALID,
+        "span": _SPAN,
+        "identity": Text("认得出这种设备的值，启动时和每天核对",
+                         "the values by which such a device is known, looked at daily"),
         "sentinels": Text("表示“无效”的原始值", "raw values that mean there is no value"),
         "gate": Text("由另一个监测点决定可不可信", "another point that says if it can be believed"),
         "codes": Text("每个代码的含义", "what each code means"),

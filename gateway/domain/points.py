@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from gateway.domain.readings import Quality
+from gateway.domain.readings import Quality, Value
 
 
 class Table(StrEnum):
@@ -122,6 +122,8 @@ class Point:
     kind: str | None = None
     label: str = ""
     valid: tuple[float, float] | None = None
+    span: tuple[float, float] | None = None  # what the sensor can measure
+    identity: frozenset[Value] = frozenset()  # the values by which its device is known
     sentinels: frozenset[int] = frozenset()
     gate: Gate | None = None
     codes: Mapping[int, str] = field(default_factory=dict)

@@ -72,6 +72,14 @@ class Bus:
     late_ms: int = 2_000  # the slowest answer that is still expected after its timeout
 
 
+class Due(StrEnum):
+    """What falls due on a day: the keys of the site file."""
+
+    CALIBRATION = "calibration_due"
+    SENSOR_LIFE = "sensor_life_until"
+    BUMP_TEST = "bump_test_due"
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     id: str
@@ -86,6 +94,7 @@ class Device:
     model: str = ""
     max_registers: int = 125
     barriers: tuple[int, ...] = ()  # wire addresses that no block may read across
+    dues: Mapping[Due, str] = field(default_factory=dict)  # the last good day, as 2027-03-31
 
 
 class RelayMode(StrEnum):

@@ -63,6 +63,7 @@ def test_every_key_of_the_schema_is_in_the_example(full):
     seen: set[str] = set()
     missing(tree.data, {"$ref": "#/$defs/SiteFile"}, made, seen)
     parts = {name: part for name, part in made["$defs"].items() if "properties" in part}
+    del parts["MemberPart"]  # stands in lists; its keys are those of a rule
     wanted = {f"{name}.{key}" for name, part in parts.items() for key in part["properties"]}
     assert {name.partition(".")[0] for name in wanted} >= {"BusPart", "RulePart", "TlsPart"}
     assert wanted - seen == set()
