@@ -14,6 +14,7 @@ from gateway.domain.points import Point, Table
 from gateway.domain.site import Bus, Device, SerialLine
 
 MAX_BITS = 2000  # a request for coils or discrete inputs: MODBUS Application Protocol V1.1b3, 6.1
+RTU_REQUEST_BYTES = 8
 RTU_OVERHEAD_BYTES = 13  # request 8, reply 5 without its data
 TCP_REQUEST_MS = 10.0  # a round trip to a device or a bridge in the house
 TCP_REGISTER_MS = 0.02  # nearly free, but a hole is not read for nothing
@@ -83,6 +84,13 @@ def wire_ms(block: ReadBlock, bus: Bus) -> float:
     if not isinstance(bus.link, SerialLine):
         return 0.0
     return (RTU_OVERHEAD_BYTES + _data_bytes(block)) * bus.link.char_ms
+
+
+def request_ms(bus: Bus) -> float:
+    """How long a request takes until its device knows that it has ended; 0 on TCP."""
+    if not isinstance(bus.link, SerialLine):
+        return 0.0
+    return RTU_REQUEST_BYTES * bus.link.char_ms + bus.link.t35_ms
 
 
 def turn_ms(block: ReadBlock, bus: Bus, turnaround_ms: float = 50) -> float:

@@ -13,6 +13,8 @@
   many devices are silent, the others lose a tenth of the bus. Where nobody answers, nobody is
   slowed, and probes do not wait for each other. A block that alone stays unanswered counts as
   such a device.
+- A probe waits for the first byte of an answer, and no longer than lets every silent device be
+  probed within 15 s; one in eight waits in full, for a device that has become slow.
 - A block that is refused with exception 2 or 3 is halved, said once, and tried whole again after
   1, 2, 4 ... min: a device may refuse only while it starts.
 """
@@ -22,10 +24,16 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import assert_never
 
-from gateway.core.blocks import ReadBlock, smallest_block, split_block, wire_ms
+from gateway.core.blocks import (
+    ReadBlock,
+    request_ms,
+    smallest_block,
+    split_block,
+    wire_ms,
+)
 from gateway.core.decode import decode_block, decode_failure
 from gateway.core.tally import BusTally
-from gateway.core.timing import Turnaround, is_slow, learn, patience_ms
+from gateway.core.timing import Turnaround, is_slow, learn, least_patience_ms, patience_ms
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent, ReadFailure
 from gateway.domain.events import BlockRead
 from gateway.domain.readings import Reading
@@ -35,6 +43,8 @@ SILENT_AFTER = 2  # timeouts in a row; one for a device that has not answered ye
 LAME_AFTER = 3  # times that one block of a device that answers got no answer
 PROBE_DELAYS_MS = (1_000, 5_000)  # first and longest; doubled in between
 PROBE_SHARE = 0.10  # of the bus's time
+PROBE_ROUND_MS = 13_500  # all silent devices are probed in: who answers again is read within 15 s
+FULL_EVERY = 8  # of so many probes of a device one waits as long as any read
 PLAIN_EVERY = 10  # of so many reads one is a plain block's, when plain blocks are late
 NUDGED_MS = 1_000  # period of a block while an alarm on one of its points is pending
 RETRY_MS = 500  # while the bus is down; the door itself knows when opening makes sense
@@ -153,7 +163,15 @@ class Schedule:
         """How long an answer to this block is worth waiting for now."""
         health = self._health[block.device]
         patience = patience_ms(health.turnaround, self._bus.timeout_ms, health.timeouts)
-        return ceil(patience + wire_ms(block, self._bus))
+        if not health.is_silent or self._is_dead():
+            return ceil(patience + wire_ms(block, self._bus))
+        full = ceil(patience + request_ms(self._bus))
+        silent = [each for each in self._health.values() if each.is_silent]
+        if (health.timeouts + silent.index(health)) % FULL_EVERY == 0:
+            return full
+        share = PROBE_ROUND_MS * PROBE_SHARE / len(silent)
+        asked = request_ms(self._bus)
+        return min(full, ceil(max(share, asked + least_patience_ms(health.turnaround))))
 
     def hasten(self, points: Collection[str], now_ms: int) -> None:
         """Make the blocks of these points due a second after their last read."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 # A time-out that was none costs up to `late_max` (the answer is still under way, and may clash with
 # the next question); one that was real costs the others a tenth of the bus, however long it is.
 FLOOR_MS = 300.0
+PROBE_FLOOR_MS = 100.0  # for a device that is silent: nothing of it is believed to be on the way
 LEAST_SPREAD_MS = 150.0  # a device that is always on time may still be late once
 ENOUGH_SAMPLES = 8  # before that the configured time-out counts
 SMOOTHED_SHARE, DEVIATION_SHARE = 1 / 8, 1 / 4  # RFC 6298, 2.3
@@ -48,6 +49,14 @@ def patience_ms(known: Turnaround, longest_ms: float, timeouts: int = 0) -> floa
     spread = max(LEAST_SPREAD_MS, 4 * known.deviation_ms)
     wait = max(FLOOR_MS, known.smoothed_ms + spread)
     return min(longest_ms, wait * 2.0 ** min(timeouts, 10))
+
+
+def least_patience_ms(known: Turnaround) -> float:
+    """The shortest wait that the device, as it was, would nearly always have answered in."""
+    if known.samples < ENOUGH_SAMPLES:
+        return PROBE_FLOOR_MS
+    spread = max(PROBE_FLOOR_MS / 2, 4 * known.deviation_ms)
+    return max(PROBE_FLOOR_MS, known.smoothed_ms + spread)
 
 
 def is_slow(known: Turnaround, longest_ms: float) -> bool:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core.blocks import wire_ms
 from gateway.core.detect import Cost, Hypothesis, _wait_ms
 from gateway.core.schedule import PLAIN_EVERY, PROBE_SHARE, WHOLE_AGAIN_MS, Schedule
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
@@ -42,9 +43,10 @@ class Ran:
 
 
 def play(blocks, until_ms, *, took=lambda _b: 20, fails=lambda _b, _now: None, nudges=None,
-         bus=NETWORK, **how):  # fmt: skip
+         bus=NETWORK, made=lambda _schedule: None, **how):  # fmt: skip
     """Run a schedule; `fails(block, now)` gives the failure of a read, or None."""
     schedule, ran, now = Schedule(bus, blocks, 0, **how), Ran(), 0
+    made(schedule)
     ran.schedule = schedule
     while now < until_ms:
         schedule.hasten(nudges(now) if nudges else (), now)
@@ -72,6 +74,10 @@ def dead(*names, from_ms=0, to_ms=10**9):
         return DeviceSilent(each.unit) if is_dead else None
 
     return fails
+
+
+def either(one, other):
+    return lambda each, now: one(each, now) or other(each, now)
 
 
 # --- who is next ------------------------------------------------------------------------------
@@ -163,6 +169,50 @@ def test_a_device_that_comes_back_is_read_again_within_15_seconds(back_at):
     ran = play(blocks, 100_000, fails=lambda b, now: others(b, now) or first(b, now))
     for each in (blocks[0], blocks[10]):
         assert ran.starts(each, back_at)[0] <= back_at + 15_000
+
+
+@pytest.mark.parametrize("baud", [2400, 9600, 115200])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_it_is_read_again_within_15_seconds_at_any_baud_however_long_its_blocks_are(baud, is_known):
+    line = Bus("b", SerialLine("/dev/null", baud=baud))
+    blocks = [block(f"d{n}", 0, period_ms=8_000, points=40) for n in range(10)]
+    for back_at in range(120_000, 136_000, 900):
+        others = dead("d1", "d2", from_ms=20_000 if is_known else 0)
+        first = dead("d0", from_ms=20_000 if is_known else 0, to_ms=back_at)
+        ran = play(blocks, 160_000, bus=line, took=lambda b: round(wire_ms(b, line)) + 30,
+                   fails=either(others, first))  # fmt: skip
+        assert ran.starts(blocks[0], back_at)[0] <= back_at + 15_000
+
+
+@pytest.mark.parametrize(("count", "within_ms"), [(4, 17_000), (6, 18_000), (10, 24_000)])
+def test_with_more_dead_devices_it_takes_little_longer(count, within_ms):
+    line = Bus("b", SerialLine("/dev/null", baud=9600))
+    blocks = [block(f"d{n}", 0, period_ms=8_000, points=8) for n in range(count + 5)]
+    names = [f"d{n}" for n in range(1, count)]
+    for back_at in range(120_000, 150_000, 2_100):
+        others, first = dead(*names), dead("d0", to_ms=back_at)
+        ran = play(blocks, 180_000, bus=line, took=lambda b: round(wire_ms(b, line)) + 30,
+                   fails=either(others, first))  # fmt: skip
+        assert ran.starts(blocks[0], back_at)[0] <= back_at + within_ms
+
+
+def test_a_silent_device_that_has_become_slow_is_still_found():
+    """Probes are short while many are silent; one in eight is not."""
+    line = Bus("b", SerialLine("/dev/null", baud=9600), timeout_ms=1_000)
+    blocks = [block(f"d{n}", 0, period_ms=1_000) for n in range(15)]
+    names = [f"d{n}" for n in range(1, 10)]
+    waits = []
+
+    def fails(each, now):
+        waited = schedules[0].timeout_ms(each) if each.device == "d0" else 0
+        waits.append(waited)
+        is_too_short = each.device == "d0" and waited < 800
+        return DeviceSilent(each.unit) if is_too_short else dead(*names)(each, now)
+
+    schedules = []
+    ran = play(blocks, 600_000, bus=line, fails=fails, made=schedules.append)
+    assert [at for at, each, outcome, _ in ran.reads
+            if each.device == "d0" and not isinstance(outcome, DeviceSilent)]  # fmt: skip
 
 
 def test_a_dead_line_is_asked_without_pause_for_others_and_is_back_at_once():
