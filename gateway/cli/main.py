@@ -6,17 +6,19 @@ stdout is data, stderr is talk; NO_COLOR is honoured.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from gateway.cli.language import language
+from gateway.domain.records import Lane
 from gateway.domain.text import Lang, Text
 
 SITE = Path("/etc/care-gateway/site.yaml")
 SOCKET = Path("/run/care-gateway/daemon.sock")
+STORE = Path("/var/lib/care-gateway")
 Files = Literal["site", "profile", "rules"]
 Pins = Literal["auto", "lgpio", "mock", "none"]
 
@@ -77,6 +79,37 @@ _HELP = {
         "运行模拟平台：应答、打印并保存收到的内容。",
         "Run a simulated platform that acknowledges, prints and keeps what it gets.",
     ),
+    "record": Text("数据库里的记录。", "The records that the databases keep."),
+    "record_list": Text("最近的记录。", "The newest records."),
+    "record_verify": Text(
+        "校验记录与哈希链；被改动的，指出第一条。",
+        "Check the records and their hash chain; names the first one that was changed.",
+    ),
+    "record_export": Text(
+        "导出全部记录：JSON Lines 或 CSV。", "Write all records as JSON Lines or CSV."
+    ),
+    "db": Text("数据库文件。", "The database files."),
+    "db_check": Text("检查数据库文件是否完好。", "Check whether the database files are sound."),
+    "db_backup": Text(
+        "把 core.db 备份到一个目录；守护进程可以在运行。",
+        "Copy core.db into a folder; the daemon may be running.",
+    ),
+    "db_restore": Text(
+        "用备份替换 core.db；先停守护进程。",
+        "Put a copy back in place of core.db; stop the daemon first.",
+    ),
+    "store": Text("数据库所在目录。", "The folder of the databases."),
+    "lane": Text("只看这个通道：A、B 或 R。", "Only this lane: A, B or R."),
+    "kind": Text("只看这一种记录，如 alarm、boot。", "Only records of this kind, e.g. alarm."),
+    "last": Text("每个通道最多几条。", "At most so many of a lane."),
+    "head": Text(
+        "平台持有的链头，A=<十六进制>；可多次给出。",
+        "A head that the platform holds, A=<hex>; may be given more than once.",
+    ),
+    "form": Text("jsonl 或 csv。", "jsonl or csv."),
+    "copies": Text("保留最近几份备份。", "How many copies to keep."),
+    "backup": Text("备份文件。", "The copy."),
+    "into": Text("放备份的目录。", "The folder for copies."),
     "site": Text("站点文件。", "The site file."),
     "socket": Text("守护进程的套接字。", "The daemon's socket."),
     "json": Text("输出 JSON。", "Print JSON."),
@@ -255,6 +288,9 @@ def build(lang: Lang) -> typer.Typer:
 
         raise typer.Exit(follow_uplink(socket, as_json=as_json, lang=lang, seconds=seconds))
 
+    _add_record_verbs(app, words, lang)
+    _add_db_verbs(app, words, lang)
+
     @platform.command("sim", help=words("platform_sim"), **passed_on)
     def platform_sim(context: typer.Context) -> None:
         from gateway.sim.platform import main as simulate_platform
@@ -262,6 +298,99 @@ def build(lang: Lang) -> typer.Typer:
         raise typer.Exit(simulate_platform(["--lang", lang, *context.args]))
 
     return app
+
+
+def _add_record_verbs(app: typer.Typer, words: Callable[[str], str], lang: Lang) -> None:
+    record = typer.Typer(help=words("record"), no_args_is_help=True)
+    app.add_typer(record, name="record")
+    store_option = typer.Option("--store", help=words("store"))
+    lane_option = typer.Option("--lane", help=words("lane"))
+    kind_option = typer.Option("--kind", help=words("kind"))
+    json_option = typer.Option("--json", help=words("json"))
+    lang_option = typer.Option("--lang", help=words("lang"))
+
+    @record.command("list", help=words("record_list"))
+    def record_list(
+        store: Annotated[Path, store_option] = STORE,
+        lane: Annotated[Lane | None, lane_option] = None,
+        kind: Annotated[str | None, kind_option] = None,
+        last: Annotated[int, typer.Option("--last", help=words("last"), min=1)] = 20,
+        as_json: Annotated[bool, json_option] = False,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.record import list_records
+
+        lanes = (lane,) if lane else (Lane.A, Lane.B)
+        raise typer.Exit(
+            list_records(store, lang=lang, lanes=lanes, kind=kind, last=last, as_json=as_json)
+        )
+
+    @record.command("verify", help=words("record_verify"))
+    def record_verify(
+        store: Annotated[Path, store_option] = STORE,
+        head: Annotated[list[str] | None, typer.Option("--head", help=words("head"))] = None,
+        as_json: Annotated[bool, json_option] = False,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.record import verify
+
+        raise typer.Exit(verify(store, lang=lang, heads=head or (), as_json=as_json))
+
+    @record.command("export", help=words("record_export"))
+    def record_export(
+        store: Annotated[Path, store_option] = STORE,
+        lane: Annotated[Lane | None, lane_option] = None,
+        kind: Annotated[str | None, kind_option] = None,
+        form: Annotated[Literal["jsonl", "csv"], typer.Option("--format", help=words("form"))] = (
+            "jsonl"
+        ),
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.record import export
+
+        lanes = (lane,) if lane else tuple(Lane)
+        raise typer.Exit(export(store, lang=lang, lanes=lanes, kind=kind, form=form))
+
+
+def _add_db_verbs(app: typer.Typer, words: Callable[[str], str], lang: Lang) -> None:
+    db = typer.Typer(help=words("db"), no_args_is_help=True)
+    app.add_typer(db, name="db")
+    store_option = typer.Option("--store", help=words("store"))
+    json_option = typer.Option("--json", help=words("json"))
+    lang_option = typer.Option("--lang", help=words("lang"))
+
+    @db.command("check", help=words("db_check"))
+    def db_check(
+        store: Annotated[Path, store_option] = STORE,
+        as_json: Annotated[bool, json_option] = False,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.db import check_files
+
+        raise typer.Exit(check_files(store, lang=lang, as_json=as_json))
+
+    @db.command("backup", help=words("db_backup"))
+    def db_backup(
+        into: Annotated[Path, typer.Argument(help=words("into"))],
+        store: Annotated[Path, store_option] = STORE,
+        keep: Annotated[int, typer.Option("--keep", help=words("copies"), min=1)] = 7,
+        as_json: Annotated[bool, json_option] = False,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.db import back_up_core
+
+        raise typer.Exit(back_up_core(store, into, lang=lang, as_json=as_json, keep=keep))
+
+    @db.command("restore", help=words("db_restore"))
+    def db_restore(
+        backup: Annotated[Path, typer.Argument(help=words("backup"))],
+        store: Annotated[Path, store_option] = STORE,
+        as_json: Annotated[bool, json_option] = False,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.db import restore_core
+
+        raise typer.Exit(restore_core(store, backup, lang=lang, as_json=as_json))
 
 
 def main(arguments: Sequence[str]) -> int:

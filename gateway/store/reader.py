@@ -2,12 +2,16 @@
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from gateway.domain.moments import Clk, Now
 from gateway.domain.records import Lane, Record
 from gateway.store import rows
+from gateway.store.history import SLOT_MS
 from gateway.store.rows import Position, RowDamaged
 
 log = logging.getLogger(__name__)
@@ -16,6 +20,37 @@ _LAST = """
 SELECT id, kind, boot, mono, utc, clk, err, body, crc
 FROM record WHERE id BETWEEN ? AND ? AND kind = ? ORDER BY id DESC
 """
+_ENTRIES = """
+SELECT record.id, record.kind, record.boot, mono, record.utc, clk, err, body, crc, hash,
+  pending.id IS NULL
+FROM record LEFT JOIN pending ON pending.id = record.id
+WHERE record.id BETWEEN ?1 AND ?2 AND (?3 IS NULL OR record.kind = ?3) ORDER BY record.id
+"""
+_HISTORY = """
+SELECT slot * 300000, least, mean, greatest, ms FROM history
+WHERE point = (SELECT number FROM point WHERE id = ?) AND slot BETWEEN ? AND ? ORDER BY slot
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored record with what the file says of it; `is_sound`: its CRC fits."""
+
+    record: Record
+    is_settled: bool
+    hash: bytes | None
+    is_sound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FiveMinutes:
+    """Of one point, from UTC `at_ms` on; `good_ms` of them it had a good value."""
+
+    at_ms: int
+    least: float
+    mean: float
+    greatest: float
+    good_ms: int
 
 
 @contextmanager
@@ -52,3 +87,40 @@ def last_of_kind(path: Path, lane: Lane, kind: str, count: int) -> list[Record]:
     except sqlite3.Error as error:
         log.warning("store cannot be read beside its writer file=%s why=%s", path.name, error)
     return found
+
+
+def entries(path: Path, lane: Lane, kind: str | None = None, *, last: int = 0) -> Iterator[Entry]:
+    """The records of a lane, oldest first, also damaged ones; only the `last` ones, if not 0.
+
+    sqlite3.Error when the file cannot be read.
+    """
+    ids = (rows.id_of(lane, Position(0, 0)),
+           rows.id_of(lane, Position(rows.MAX_ORDINAL, rows.MAX_SEQ)))  # fmt: skip
+    with open_reader(path) as connection:
+        names = epochs_of(connection)
+        if last:
+            newest = f"{_ENTRIES.rstrip()} DESC LIMIT ?4"
+            found: Iterable[Any] = connection.execute(newest, (*ids, kind, last)).fetchall()[::-1]
+        else:
+            found = connection.execute(_ENTRIES, (*ids, kind))
+        for row in found:
+            yield _entry(row, names)
+
+
+def _entry(row: tuple[Any, ...], names: Mapping[int, str]) -> Entry:
+    position = rows.position_of(row[0])
+    epoch = names.get(position.ordinal, "")
+    try:
+        return Entry(rows.from_row(row[:9], epoch), bool(row[10]), row[9], is_sound=True)
+    except RowDamaged:
+        _, kind, boot, mono, utc, _, err, body, *_ = row
+        at = Now(mono_ms=mono, utc_ms=utc, clk=Clk.NONE, err_ms=err, boot=boot)
+        record = Record(rows.lane_of(row[0]), epoch, position.seq, kind, at, body)
+        return Entry(record, bool(row[10]), row[9], is_sound=False)
+
+
+def history(path: Path, point: str, since_ms: int, until_ms: int) -> list[FiveMinutes]:
+    """What a chart of a point shows between two UTC moments; sqlite3.Error when unreadable."""
+    slots = since_ms // SLOT_MS, until_ms // SLOT_MS
+    with open_reader(path) as connection:
+        return [FiveMinutes(*row) for row in connection.execute(_HISTORY, (point, *slots))]

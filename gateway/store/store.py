@@ -13,7 +13,7 @@ from gateway.domain.records import Batch, Lane, Range, Record
 from gateway.domain.site import StoreSpec
 from gateway.store.files import DirectoryLock, FileSpec, StoreBusy
 from gateway.store.gaps import gaps_of
-from gateway.store.reader import last_of_kind
+from gateway.store.reader import FiveMinutes, history, last_of_kind
 from gateway.store.remembered import Restored
 from gateway.store.room import Ballast
 from gateway.store.rows import Position
@@ -85,6 +85,14 @@ class Store:
         """
         path = self._of(lane).spec.path
         return await asyncio.to_thread(last_of_kind, path, lane, kind, n)
+
+    async def history(self, point: str, since_ms: int, until_ms: int) -> list[FiveMinutes]:
+        """Five minutes each of a point between two UTC moments, read beside the writers.
+
+        sqlite3.Error when the file cannot be read.
+        """
+        path = self._readings.spec.path
+        return await asyncio.to_thread(history, path, point, since_ms, until_ms)
 
     def position(self, record: Record) -> Position:
         """Where a durable record stands in its lane; KeyError for one of an unknown epoch."""

@@ -25,8 +25,17 @@ WHERE id BETWEEN ?1 AND ?2
 ORDER BY id
 """
 _SALVAGED = """
-SELECT id, kind, boot, mono, utc, clk, err, body, crc FROM salvaged
+SELECT id, kind, boot, mono, utc, clk, err, body, crc, hash FROM salvaged
 WHERE id BETWEEN ? AND ? ORDER BY id
+"""
+_BEFORE = """
+SELECT hash FROM (
+  SELECT * FROM (SELECT id, hash FROM record WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT 1)
+  UNION ALL SELECT * FROM
+  (SELECT id, hash FROM checkpoint WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT 1)
+  UNION ALL SELECT * FROM
+  (SELECT id, hash FROM salvaged WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT 1)
+) WHERE hash IS NOT NULL ORDER BY id DESC LIMIT 1
 """
 _ROWS = """
 SELECT id, kind, boot, mono, utc, clk, err, body, crc FROM record
@@ -113,7 +122,7 @@ def _verify_lane(
             report.head = hash_.hex()
             report.head_seq = rows.position_of(row_id).seq
             report.head_epoch = names.get(rows.position_of(row_id).ordinal, "")
-    _verify_salvaged(connection, report, names)
+    wanted -= _verify_salvaged(connection, report, names)
     report.missing_heads = sorted(wanted)
     return report
 
@@ -156,10 +165,20 @@ def _message(body: bytes) -> dict[str, Any]:
 
 def _verify_salvaged(
     connection: sqlite3.Connection, report: LaneReport, names: Mapping[int, str]
-) -> None:
-    for row in connection.execute(_SALVAGED, chain.lane_ids(report.lane)):
+) -> set[str]:
+    """Check what came back from a damaged file; the hashes that tie on to the one before them."""
+    proven: set[str] = set()
+    for *row, hash_ in connection.execute(_SALVAGED, chain.lane_ids(report.lane)).fetchall():
         report.salvaged += 1
-        _note(report, row[0], names, _wrong_by_itself(row, names))
+        _note(report, row[0], names, _wrong_by_itself(tuple(row), names))
+        lo, _ = chain.lane_ids(report.lane)
+        before = connection.execute(_BEFORE, (lo, row[0])).fetchone()
+        if (
+            hash_ is not None
+            and chain.link(before[0] if before else chain.GENESIS, row[7]) == hash_
+        ):
+            proven.add(hash_.hex())
+    return proven
 
 
 def _note(report: LaneReport, row_id: int, names: Mapping[int, str], why: str) -> None:

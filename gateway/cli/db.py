@@ -1,0 +1,98 @@
+"""`care-gateway db check|backup|restore`: the database files, beside the daemon or without it."""
+
+import json
+import sqlite3
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway.domain.text import Lang, Text
+from gateway.store.backup import KEPT, FileCheck, NoBackup, back_up, check, restore
+from gateway.store.files import DirectoryLock, StoreBusy
+
+WORDS = {
+    "sound": Text("完好", "sound"),
+    "bad": Text("损坏", "damaged"),
+    "cannot": Text("读不了", "cannot be read"),
+    "aside": Text("个损坏文件已隔离在旁", "damaged files set aside beside it"),
+    "saved": Text("已备份", "backed up"),
+    "busy": Text(
+        "守护进程正在使用该目录。先停：systemctl stop care-gateway",
+        "The daemon uses this directory. Stop it first: systemctl stop care-gateway",
+    ),
+    "restored": Text(
+        "已恢复。下次启动是新的批次；原文件中备份之后的记录会自动找回。",
+        "restored. The next start is a new epoch; records of the old file that the copy does not "
+        "have come back by themselves.",
+    ),
+    "kept_as": Text("原文件保留为", "the old file is kept as"),
+    "no_backup": Text("不是可用的备份", "is no usable backup"),
+    "failed": Text("失败", "failed"),
+}
+
+
+def check_files(directory: Path, *, lang: Lang, as_json: bool) -> int:
+    """Let SQLite look at every page of both files; 0 sound, 1 when one is damaged or missing."""
+    checks = [_check(directory / name) for name in ("core.db", "readings.db")]
+    if as_json:
+        print(json.dumps([{**asdict(each), "is_sound": not each.problems} for each in checks],
+                         ensure_ascii=False, indent=2))  # fmt: skip
+    else:
+        for each in checks:
+            verdict = WORDS["bad" if each.problems else "sound"].in_(lang)
+            aside = f"  {each.set_aside} {WORDS['aside'].in_(lang)}" if each.set_aside else ""
+            print(f"{each.name}  {verdict}  {each.size / 2**20:.1f} MiB{aside}")
+            for problem in each.problems:
+                print(f"   {problem}")
+    return 1 if any(each.problems for each in checks) else 0
+
+
+def _check(path: Path) -> FileCheck:
+    try:
+        return check(path)
+    except (sqlite3.Error, OSError) as error:
+        size = path.stat().st_size if path.is_file() else 0
+        return FileCheck(path.name, size, (str(error),), 0)
+
+
+def back_up_core(
+    directory: Path, target: Path, *, lang: Lang, as_json: bool, keep: int = KEPT
+) -> int:
+    """Copy core.db into the folder `target`; 0, or 1 when that fails."""
+    try:
+        copy = back_up(directory / "core.db", target, datetime.now(UTC), keep)
+    except (sqlite3.Error, OSError) as error:
+        print(f"{WORDS['failed'].in_(lang)}: {error}", file=sys.stderr)
+        return 1
+    if as_json:
+        print(json.dumps({"path": str(copy), "size": copy.stat().st_size}))
+    else:
+        print(f"{WORDS['saved'].in_(lang)}: {copy} ({copy.stat().st_size / 2**20:.1f} MiB)")
+    return 0
+
+
+def restore_core(directory: Path, backup: Path, *, lang: Lang, as_json: bool) -> int:
+    """Put a copy of core.db back; 1 while the daemon runs or when the disk refuses, 2 no backup."""
+    lock = DirectoryLock(directory)
+    try:
+        lock.take()
+        old = restore(backup, directory / "core.db")
+    except StoreBusy:
+        print(WORDS["busy"].in_(lang), file=sys.stderr)
+        return 1
+    except NoBackup as error:
+        print(f"{backup}: {WORDS['no_backup'].in_(lang)}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{WORDS['failed'].in_(lang)}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        lock.release()
+    if as_json:
+        print(json.dumps({"path": str(directory / "core.db"), "old": str(old) if old else None}))
+        return 0
+    print(f"{backup}: {WORDS['restored'].in_(lang)}")
+    if old is not None:
+        print(f"{WORDS['kept_as'].in_(lang)} {old}")
+    return 0
