@@ -28,6 +28,7 @@ from gateway.web.words import (
 
 MOST_STEPS = 4
 OLD_MS = 5_000  # the daemon says something every second
+LAST_UTC_MS = 4_102_444_800_000  # the year 2100
 NOTHING = "–"
 SEVERITIES = ("alarm", "warning", "fault")
 
@@ -78,7 +79,7 @@ def content_of(shown: Shown, lang: Lang) -> dict[str, Any]:
         "has_cases": "open" in _part(snapshot, "cases"),
         "first": rows[0] if has_first else None,
         "others": rows[has_first:],
-        "more": int(snapshot.get("more") or 0),
+        "more": more if isinstance(more := snapshot.get("more"), int) else 0,
         "points": _points(snapshot, lang),
         "has_every_point": _has_every_point(snapshot),
         "uplink": _uplink(_part(snapshot, "link"), lang),
@@ -131,7 +132,7 @@ def _alarm(
         "age_ms": age,
         "age": span(age, lang),
         "is_stale": row.get("is_stale") is True,
-        "mode": MODES[str(row["mode"])].in_(lang) if row.get("mode") in MODES else "",
+        "mode": MODES[mode].in_(lang) if (mode := str(row.get("mode"))) in MODES else "",
         "marks": _marks(row, lang),
         "is_inhibited": bool(row.get("inhibits")),
         "life": LIVES[life].in_(lang) if life in LIVES else life,
@@ -150,7 +151,7 @@ def _marks(row: Part, lang: Lang) -> list[str]:
     found = [
         INHIBITS[each].in_(lang)
         for each in (inhibits if isinstance(inhibits, list) else [])
-        if each in INHIBITS
+        if isinstance(each, str) and each in INHIBITS
     ]
     if row.get("is_first_out") is True:
         found.append(WORDS["first_out"].in_(lang))
@@ -165,11 +166,11 @@ def _notices(snapshot: Part, lasted_ms: int, lang: Lang) -> list[dict[str, Any]]
     """Full-width lines: what is asked of the desk, and what is only practice."""
     found = []
     if check := _part(snapshot, "post_check"):
-        left = max(0, int(check.get("left_ms") or 0) - lasted_ms)
+        left = max(0, (_later(check.get("left_ms"), -lasted_ms) or 0))
         said = WORDS["post_check"].in_(lang)
         found.append({"kind": "asked", "say": said, "left": stopwatch(left)})
     if drill := _part(snapshot, "drill"):
-        left = max(0, int(drill.get("left_ms") or 0) - lasted_ms)
+        left = max(0, (_later(drill.get("left_ms"), -lasted_ms) or 0))
         said = WORDS["drill_on"].in_(lang).format(drill.get("scenario"), drill.get("leader"))
         found.append({"kind": "practice", "say": said, "left": stopwatch(left)})
     if tests := snapshot.get("tests"):
@@ -245,7 +246,7 @@ def _clock(clock: Part, later_ms: int, zone: ZoneInfo | None) -> dict[str, Any]:
 
 
 def _time_of_day(utc_ms: object, zone: ZoneInfo | None) -> str:
-    if not isinstance(utc_ms, int) or zone is None:
+    if not isinstance(utc_ms, int) or zone is None or not 0 <= utc_ms < LAST_UTC_MS:
         return ""
     return datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone(zone).strftime("%H:%M")
 
@@ -253,7 +254,11 @@ def _time_of_day(utc_ms: object, zone: ZoneInfo | None) -> str:
 def _zone(name: object) -> ZoneInfo | None:
     try:
         return ZoneInfo(str(name))
-    except (OSError, ValueError):  # no such zone on this machine: rather no time than a wrong one
+    except (
+        KeyError,
+        OSError,
+        ValueError,
+    ):  # no such zone on this machine: rather no time than a wrong one
         return None
 
 
