@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 
 from gateway.core.blocks import ReadBlock, plan_blocks
+from gateway.core.case_views import case_view, cases_view, closed_view
+from gateway.core.cases import counts
 from gateway.core.detect import read_within_ms
 from gateway.core.duty import duty_view
 from gateway.core.health import measure, with_own_device
@@ -79,6 +81,7 @@ from gateway.tasks.watchdog import feed_watchdog
 log = logging.getLogger(__name__)
 
 VERSION = importlib.metadata.version("care-gateway")
+CLOSED_SHOWN, CLOSED_MOST = 10, 100  # of the cases that were closed
 STOP_WITHIN_S = 5.0  # for the decider, for the disk and for the link, each
 CANCEL_AGAIN_S = 0.5
 MAX_CONSOLES = 4  # one is usual; a fifth is told that it is busy
@@ -191,6 +194,8 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                     progress=progress, clock=clock,
                 ),
                 "uplink_tail": partial(tail, progress=progress, clock=clock.now),
+                "cases": partial(_cases, decided=decided, store=store, clock=clock),
+                "case": partial(_case, decided=decided, store=store, clock=clock),
                 "watch": watch,
             },
         )  # fmt: skip
@@ -446,7 +451,36 @@ def _now(decided: Decided, clock: Clock) -> bytes:
     """The `now` message: every point and every open alarm as of this moment."""
     now, state = clock.now(), decided.state
     readings = shown_readings(state, now.mono_ms)
-    return now_body(state.house.sender, at=now, readings=readings, alarms=open_alarms(state))
+    return now_body(
+        state.house.sender,
+        at=now,
+        readings=readings,
+        alarms=open_alarms(state),
+        open_cases=len(state.cases),
+    )
+
+
+async def _cases(request: Request, *, decided: Decided, store: Store, clock: Clock) -> Answer:
+    """Every open case, and the last ones that were closed, newest first."""
+    wanted = request.get("closed", CLOSED_SHOWN)
+    count = wanted if isinstance(wanted, int) and 0 <= wanted <= CLOSED_MOST else CLOSED_SHOWN
+    state = decided.state
+    closed = [closed_view(record) for record in await store.last("case", count)]
+    return {
+        "open": cases_view(state, clock.now()),
+        "counts": counts(state.cases),
+        "closed": closed,
+    }
+
+
+async def _case(request: Request, *, decided: Decided, store: Store, clock: Clock) -> Answer:
+    """One case, whole: an open one, or one of the last that were closed; None for any other."""
+    name = str(request.get("case"))
+    found = case_view(decided.state, clock.now(), name)
+    if found is None:
+        records = map(closed_view, await store.last("case", CLOSED_MOST))
+        found = next((case for case in records if name in (case["case"], case["rule"])), None)
+    return {"case": found}
 
 
 def _duty(site: Site, decided: Decided, store: Store, progress: Progress, clock: Clock) -> Answer:
@@ -492,6 +526,7 @@ async def _status(
             },
         },
         "alarms": alarms_view(state, now),
+        "cases": counts(state.cases),
         **limits_view(state, now),
         "flood": flood_view(state),
         "noisy": noisy_view(state, now),

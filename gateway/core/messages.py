@@ -303,7 +303,12 @@ def state_body(
 
 
 def now_body(
-    sender: Sender, *, at: Now, readings: Iterable[Reading], alarms: Iterable[Alarm]
+    sender: Sender,
+    *,
+    at: Now,
+    readings: Iterable[Reading],
+    alarms: Iterable[Alarm],
+    open_cases: int = 0,
 ) -> bytes:
     """Return the latest values as `r` = [[point index, age in ms, value, quality?, reason?], ...].
 
@@ -340,6 +345,7 @@ def now_body(
                     for alarm in alarms
                     if alarm.state.is_open
                 ],
+                "cases": open_cases,
             }
         )
     )

@@ -1,8 +1,10 @@
 import json
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from gateway.core.case_data import case_of, case_text, evidence_text
 from gateway.core.cases import counts
@@ -533,3 +535,58 @@ def test_where_no_receipts_are_wanted_nobody_is_silent(tmp_path):
     play.raise_alarm()
     play.feed(900_000, events.Ticked())
     assert silent(play) == []
+
+
+# -- what goes up -------------------------------------------------------------------------------
+
+CONTRACT = Path(__file__).parents[2] / "docs" / "contract"
+FACT = Draft202012Validator(json.loads((CONTRACT / "schemas" / "fact.json").read_text()))
+KINDS = {"case", "case_evidence", "case_handled", "arrival", "missed_alarm", "receipt"}
+
+
+def bodies(play):
+    return [json.loads(unpack(r.body, 2**24)) for r in play.records if r.kind in KINDS]
+
+
+def test_every_record_of_a_case_fits_the_published_schema(play):
+    for moment in story(play):
+        moment()
+    play.feed(180_000, events.Close("s02", LEAK))
+    entered = play.ask(181_000, events.MissedEntered, "s01", "3F", cause="smoking")
+    assert entered == "done"
+    assert {body["kind"] for body in bodies(play)} == KINDS
+    for body in bodies(play):
+        FACT.validate(body)
+
+
+def test_the_schema_refuses_a_case_that_lacks_anything_or_has_it_wrong():
+    paths = sorted((CONTRACT / "examples").glob("fact-*.json"))
+    shown = [json.loads(path.read_text()) for path in paths]
+    cases = [body for body in shown if body["kind"] in KINDS]
+    assert {body["kind"] for body in cases} == KINDS - {"missed_alarm"}
+    for body in cases:
+        FACT.validate(body)
+        optional = {"device", "bus", "unit_id", "table", "register"}
+        for key in body["data"].keys() - optional:
+            short = {name: value for name, value in body["data"].items() if name != key}
+            assert not FACT.is_valid({**body, "data": short}), key
+            assert not FACT.is_valid({**body, "data": {**body["data"], key: [None]}}), key
+
+
+def test_names_of_people_are_nowhere_in_what_goes_up(play):
+    """Whoever acts is a staff code: the desk lets nothing else in (tests/tasks/test_commands)."""
+    for moment in story(play):
+        moment()
+    play.feed(180_000, events.Close("s02", LEAK))
+    who = {"", "panel", "s01", "s02"}
+
+    def people(data):
+        if isinstance(data, list):
+            return set().union(*map(people, data)) if data else set()
+        if not isinstance(data, dict):
+            return set()
+        found = set().union(*map(people, data.values())) if data else set()
+        return found | ({data["by"]} if "by" in data else set())
+
+    found = set().union(*(people(body["data"]) for body in bodies(play)))
+    assert found == who - {""}
