@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.config.buses import PlacedBus, read_buses, report_unused
 from gateway.config.devices import PlacedDevice, check_owner, read_devices
+from gateway.config.duty import read_escalation, read_post_checks
 from gateway.config.kinds import Kinds
 from gateway.config.panel import read_panel
 from gateway.config.plans import report_plan
@@ -55,6 +56,7 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
     report_unused(buses, _named(tree), found)
     panel = read_panel(tree, buses, found)
     uplink = _uplink(tree, path.parent, found)
+    escalation = read_escalation(tree, file, found)
     if file.site is not None:
         _check_house(tree, file, found)
     problems = _in_reading_order(found, tree.file)
@@ -79,6 +81,9 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
         sha=_sha([tree, *kinds.trees, *shelf.trees]),
         quiet_hours=panel.quiet_hours,
         patterns=panel.patterns,
+        escalation=escalation,
+        post_checks=read_post_checks(file),
+        self_test_minute=file.self_test,
     )
     report_plan(site, tree, found, is_timed=is_timed)
     problems = _in_reading_order(found, tree.file)

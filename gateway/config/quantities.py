@@ -342,6 +342,21 @@ def quiet_hours(value: Any) -> QuietHours | None:
     return hours
 
 
+CLOCK = r"([01]?\d|2[0-3])[:：]([0-5]\d)"
+
+
+def minute(value: Any) -> int | None:
+    """`03:30` -> minute of the local day; `off` -> None."""
+    if value is False or (isinstance(value, str) and value.strip().lower() == "off"):
+        return None
+    match = re.fullmatch(CLOCK, value.strip()) if isinstance(value, str) else None
+    if match is None:
+        fact = Text(f"`{shown(value)}` 不是时刻", f"`{shown(value)}` is not a time of day")
+        advice = Text("如 03:30；不要就写 off", "such as 03:30, or off")
+        raise Unreadable("not_a_time", fact, advice)
+    return 60 * int(match[1]) + int(match[2])
+
+
 def shown(value: Any) -> str:
     """A value as people would have typed it, cut to a readable length."""
     names = {"None": "null", "True": "true", "False": "false"}

@@ -144,6 +144,9 @@ _PATTERNS: JsonSchemaValue = {
 _ADDRESS = _typed(quantities.ADDRESS, "192.168.1.20", "192.168.1.20:502")
 _BROKER = _typed(quantities.BROKER, "mqtts://platform.example:8883", "mqtt://192.168.1.5")
 
+_CLOCK: JsonSchemaValue = {
+    "anyOf": [_typed(quantities.CLOCK, "03:30"), {"enum": ["off"]}]
+}
 Name = Annotated[StrictStr, Field(min_length=1, max_length=MAX_TEXT, pattern=r"\S")]
 Word = Annotated[
     StrictStr,
@@ -336,6 +339,22 @@ class UplinkPart(Part):
     probe: Annotated[Ms, Field(ge=1_000, le=3_600_000)] = 30_000
 
 
+class EscalationPart(Part):
+    safety_manager: Annotated[Ms, Field(ge=1_000)] = 180_000
+    director: Annotated[Ms, Field(ge=1_000)] = 300_000
+    arrival: Annotated[Ms, Field(ge=1_000)] = 180_000
+    warning: Annotated[Ms, Field(ge=1_000)] = 600_000
+    hazard: Annotated[Ms, Field(ge=60_000)] = 86_400_000
+
+
+class PostCheckPart(Part):
+    per_night: Annotated[StrictInt, Field(ge=0, le=3)] = 0
+    answer_within: Annotated[Ms, Field(ge=60_000, le=3_600_000)] = 300_000
+    between: Annotated[
+        Any, BeforeValidator(quantities.quiet_hours), WithJsonSchema(_QUIET_HOURS)
+    ] = None
+
+
 class KindRulePart(RulePart):
     """A default rule. `needs` says that only the site can know the limit.
 
@@ -429,4 +448,12 @@ class SiteFile(Part):
     store: StorePart | None = None
     silence: Annotated[Ms, Field(ge=1000)] = 600_000
     escalate_after: Annotated[Ms, Field(ge=1000)] = 60_000
+    escalation: EscalationPart | None = None
+    post_check: PostCheckPart | None = None
+    self_test: Annotated[
+        Any,
+        BeforeValidator(quantities.minute),
+        WithJsonSchema(_CLOCK),
+        Field(validate_default=True),
+    ] = "03:30"
     offline_after_misses: Annotated[StrictInt, Field(ge=1, le=100)] = 3

@@ -86,6 +86,9 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "store": Text("数据库", "the databases"),
         "silence": Text("按一次消音静多久", "how long the button silences"),
         "escalate_after": Text("多久没人确认就响得更急", "unacknowledged so long: harder sound"),
+        "escalation": Text("还没人管时再叫谁、等多久", "who is called next, and after how long"),
+        "post_check": Text("查岗", "post checks: is somebody at the duty desk?"),
+        "self_test": Text("每晚自检的时刻，如 03:30", "time of the nightly self-test: 03:30"),
         "offline_after_misses": Text("连续几次不应答算离线", "missed replies until it is offline"),
     },
     "House": {
@@ -101,6 +104,18 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
     },
     "HouseLimits": {
         "detect_within": Text("从异常到报警最多多久", "longest time from change to alarm"),
+    },
+    "EscalationPart": {
+        "safety_manager": Text("多久没人确认就叫消防安全管理人", "the safety manager is called"),
+        "director": Text("多久没人确认就叫院长和平台", "director and platform are called"),
+        "arrival": Text("确认后多久没人到场就提醒", "acknowledged, nobody on site: a reminder"),
+        "warning": Text("预警、故障多久没人确认就叫值班长", "a warning or fault: the duty leader"),
+        "hazard": Text("预警、故障多久没人确认就算隐患", "a warning or fault: it is a hazard"),
+    },
+    "PostCheckPart": {
+        "per_night": Text("每晚自动查岗最多几次，0 到 3", "most checks in a night, 0 to 3"),
+        "answer_within": Text("多久之内应答", "how long there is to answer"),
+        "between": Text("在哪段时间查，如 22:00-06:00", "between which hours: 22:00-06:00"),
     },
     "StorePart": {
         "directory": Text("数据库放在哪个目录", "folder of the databases"),
