@@ -79,7 +79,7 @@ def test_the_page_tells_of_every_benchmark(name):
         (path.measure, path.Plan(1, 0.5, 1.0, buses=1, units=2, registers=5, period_ms=200), 4),
         (peak.measure, peak.Plan(1, 0.5, 12.0, buses=1, units=2, registers=5, period_ms=100), 2),
         (latency.measure, latency.Plan(2, buses=1, units=2, registers=5), 8),
-        (day.measure, day.Plan(hours=0.05, bauds=(9600,)), 2),
+        (day.measure, day.Plan(hours=0.05, bauds=(9600,), has_trouble=False), 2),
         (disk.measure, disk.Plan(1, 0.0, 12.0, registers=5, period_ms=500), 2),
     ],
     ids=["engine", "start", "path", "peak", "latency", "day", "disk"],

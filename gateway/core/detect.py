@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from math import ceil, floor
 
 from gateway.core.blocks import ReadBlock, gap_ms, plan_blocks, timeout_ms, turn_ms
+from gateway.core.device_faults import OTHERS_ASKED_MS
 from gateway.core.schedule import IDLE_MS, NUDGED_MS, PLAIN_EVERY, PROBE_SHARE, SILENT_AFTER
 from gateway.domain.rules import Rule
 from gateway.domain.site import Bus, SerialLine, Site
@@ -142,6 +143,17 @@ def read_within_ms(site: Site) -> dict[str, int]:
         for plan in plan_site(site)
         for found in plan.detections
     }
+
+
+def silent_within_ms(plan: BusPlan, silent: int) -> int:
+    """How long until each of `silent` devices that stop answering at once has its fault, at worst.
+
+    The first request that fails and the one after it, then a probe of each in turn, and the time
+    that is taken to ask the others, so that a dead line is not taken for dead devices.
+    """
+    first = max((each.read_within_ms for each in plan.detections), default=0)
+    lost = max((cost.lost_ms for cost in plan.costs), default=0.0)
+    return ceil(first + 2 * silent * lost + silent * lost / PROBE_SHARE) + OTHERS_ASKED_MS
 
 
 @dataclass(frozen=True, slots=True)
