@@ -6,6 +6,7 @@ from gateway.core.faults import fault_id
 from gateway.core.own_faults import clear_fault, raise_fault
 from gateway.core.turn import LINK_DOWN_FAULT_MS, Turn
 from gateway.domain import events
+from gateway.domain.signals import Pattern
 
 
 def change_link(turn: Turn, event: events.LinkChanged) -> None:
@@ -21,6 +22,7 @@ def change_link(turn: Turn, event: events.LinkChanged) -> None:
         turn.state,
         is_link_up=event.is_up,
         link_down_since_ms=since,
+        silenced=turn.state.silenced - {Pattern.U} if event.is_up else turn.state.silenced,
         link_broker=event.broker,
         link_why=event.why,
         is_platform_present=turn.state.is_platform_present and event.is_up,

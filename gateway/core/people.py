@@ -14,6 +14,7 @@ from gateway.domain.alarms import Alarm
 from gateway.domain.modes import Mode, mode_of
 from gateway.domain.outcome import Reply
 from gateway.domain.rules import Rule, Severity
+from gateway.domain.signals import Pattern
 
 NOBODY = frozenset({"", "panel"})  # may silence, and nothing else
 
@@ -30,7 +31,9 @@ def silence(turn: Turn, event: events.Silence) -> None:
             silenced += 1
     if silenced:
         silence_flood(turn, event.by)
-    answer(turn, event.reply_to, done=silenced)
+    chirps = {turn.state.signal.pattern, turn.state.signal.chirp} & {Pattern.U, Pattern.R}
+    turn.state = replace(turn.state, silenced=turn.state.silenced | chirps)
+    answer(turn, event.reply_to, done=silenced + len(chirps))
 
 
 def acknowledge(turn: Turn, event: events.Acknowledge) -> None:

@@ -4,8 +4,11 @@ Events go through `step`, the signals that come out through `level_at`: what is 
 timeline of the outputs, as the panel's thread would set them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,12 +18,14 @@ from gateway.core.state import FAULT_SILENCE_MS, state_of
 from gateway.core.step import step
 from gateway.domain import events
 from gateway.domain.errors import BusDown
+from gateway.domain.moments import Clk, Now
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.rules import Above, Severity, Sound
 from gateway.domain.signals import Lamp, Pattern, Signal
 from tests.core.test_step import house, now, point, rule
 
 OUTPUTS = ("buzzer", "red", "amber", "yellow", "green")
+SHANGHAI = ZoneInfo("Asia/Shanghai")
 SECOND = 1_000
 MINUTE = 60 * SECOND
 
@@ -42,6 +47,7 @@ class Panel:
 
     state: object
     shown: list[tuple[int, Signal]]
+    clock: Callable[[int], Now] = now
 
     def feed(self, ms, event):
         self.pass_until(ms)
@@ -56,7 +62,7 @@ class Panel:
             self._step(due, events.Ticked())
 
     def _step(self, ms, event):
-        self.state, outcome = step(self.state, event, now(ms))
+        self.state, outcome = step(self.state, event, self.clock(ms))
         if not self.shown or self.shown[-1][1] != outcome.signal:
             self.shown.append((ms, outcome.signal))
 
@@ -244,3 +250,42 @@ def test_green_blinks_slowly_while_the_platform_gets_nothing_and_goes_with_the_l
     panel.feed(gone, events.BlockRead("line", "board", (), BusDown("unplugged")))
     assert panel.edges("green", gone, MINUTE) == [(gone, 0)]
     assert panel.signal.pattern is Pattern.F
+
+
+def test_a_warning_of_the_night_is_seen_at_once_and_heard_at_six(tmp_path):
+    at_six = 30 * MINUTE  # of the story: it begins at half past five
+    start = int(datetime(2026, 11, 23, 5, 30, tzinfo=SHANGHAI).timestamp() * 1000)
+    made = house(tmp_path, points=[point("warm"), point("gas")], rules=[WARM, GAS])
+    made = replace(made, zone=SHANGHAI)
+    play = Panel(state_of(made, (), now(0)), [], lambda ms: Now(ms, start + ms, Clk.SYNC, 0, "b"))
+    play.read(5 * SECOND, "warm", 70)
+    assert play.heard(5 * SECOND, at_six) == [(5 * SECOND, 0)]
+    assert play.signal.amber is Lamp.BLINK_1
+    assert play.heard(at_six, at_six + MINUTE) == beats(Pattern.W, at_six, at_six + MINUTE)
+
+
+def test_an_alarm_of_the_night_is_heard_at_once(tmp_path):
+    start = int(datetime(2026, 11, 23, 2, tzinfo=SHANGHAI).timestamp() * 1000)
+    made = replace(house(tmp_path, points=[point("gas")], rules=[GAS]), zone=SHANGHAI)
+    play = Panel(state_of(made, (), now(0)), [], lambda ms: Now(ms, start + ms, Clk.SYNC, 0, "b"))
+    play.read(5 * SECOND, "gas", 400)
+    assert play.heard(5 * SECOND, MINUTE) == beats(Pattern.A2, 5 * SECOND, MINUTE)
+
+
+def test_the_chirp_of_a_long_outage_ends_with_a_press_and_begins_with_the_next_outage(panel):
+    down = 10 * SECOND
+    panel.feed(down, events.LinkChanged(is_up=False, broker="b", why="lost"))
+    fault = down + 5 * MINUTE
+    panel.feed(fault + SECOND, events.Acknowledge("E07"))
+    panel.pass_until(fault + 2 * SECOND)
+    assert panel.signal.pattern is Pattern.U
+    panel.feed(fault + 3 * SECOND, events.Silence("panel"))
+    assert panel.signal.pattern is Pattern.QUIET
+    panel.pass_until(fault + 2 * 60 * MINUTE)
+    assert panel.signal.pattern is Pattern.QUIET
+    again = fault + 2 * 60 * MINUTE
+    panel.feed(again, events.LinkChanged(is_up=True, broker="b"))
+    panel.feed(again + SECOND, events.LinkChanged(is_up=False, broker="b", why="lost"))
+    late = again + 6 * MINUTE
+    panel.feed(late, events.Acknowledge("E07"))
+    assert panel.signal.pattern is Pattern.U
