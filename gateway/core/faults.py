@@ -36,6 +36,53 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
             Text("通知运维", "Call the technician"),
         ),
     ),
+    "wrong_device": (
+        Text("应答的不是这台设备", "Another device answers in its place"),
+        (
+            Text("查站号是否重复或接错", "Check for a unit used twice or swapped wires"),
+            Text("通知运维核对设备型号", "Call the technician: check the device's profile"),
+        ),
+    ),
+    "residual_ct": (
+        Text("漏电随负荷同步变化，互感器可能漏穿一根线", "Leakage follows the load: check its CT"),
+        (
+            Text("查剩余电流互感器：相线、零线都要穿过", "All live wires and N go through the CT"),
+            Text("PE线不能穿过", "PE must not go through it"),
+        ),
+    ),
+    "calibration_soon": (
+        Text("传感器快到检定日期", "Calibration is due soon"),
+        (Text("联系维保单位安排检定", "Have it calibrated: call the maintenance company"),),
+    ),
+    "calibration_overdue": (
+        Text("传感器检定过期，数值可疑", "Calibration is overdue, its values are suspect"),
+        (
+            Text("加强该处人工巡查", "Patrol the place more often"),
+            Text("马上安排检定", "Have it calibrated now"),
+        ),
+    ),
+    "sensor_life_soon": (
+        Text("传感器快到使用寿命", "The sensor is close to the end of its life"),
+        (Text("订购新探头", "Order a new one"),),
+    ),
+    "sensor_life_over": (
+        Text("传感器超过使用寿命，数值可疑", "The sensor is past its life, its values are suspect"),
+        (
+            Text("加强该处人工巡查", "Patrol the place more often"),
+            Text("马上更换探头", "Replace it now"),
+        ),
+    ),
+    "bump_test_soon": (
+        Text("探头快到通气试验日期", "Its test with gas is due soon"),
+        (Text("联系维保单位安排试验", "Have it tested: call the maintenance company"),),
+    ),
+    "bump_test_overdue": (
+        Text("探头通气试验过期，可能已失灵", "Its test with gas is overdue, it may see no gas"),
+        (
+            Text("加强该处人工巡查", "Patrol the place more often"),
+            Text("马上做通气试验", "Test it with gas now"),
+        ),
+    ),
     "bus_down": (
         Text("总线中断", "Bus is down"),
         (
@@ -75,6 +122,10 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
             Text("人工巡查该处", "Check the place in person"),
             Text("通知运维", "Call the technician"),
         ),
+    ),
+    "function_failed": (
+        Text("网关一项功能出错", "A function of the gateway failed"),
+        (Text("通知运维", "Call the technician"),),
     ),
     "task_failed": (
         Text("网关内部任务出错", "A task of the gateway failed"),

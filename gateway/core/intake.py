@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
+from gateway.core.aside import aside
 from gateway.core.device_faults import is_long_gone, note_points, note_reply
 from gateway.core.evidence import keep_evidence
 from gateway.core.judge import is_still_judged
+from gateway.core.leakage import follow_leakage
+from gateway.core.own_faults import clear_fault, raise_fault
 from gateway.core.practice import as_tested, judge_under_test
 from gateway.core.report import is_worth_reporting
-from gateway.core.rulings import Judge, freeze_rules, judge_reading
+from gateway.core.rulings import Judge, freeze_rules, guarded, judge_reading
 from gateway.core.state import DeviceState, PointState
 from gateway.core.turn import Turn
 from gateway.core.weighing import Latest, hear_members, judge_combined, latest_of, weigher
@@ -18,6 +22,7 @@ from gateway.domain.points import Point
 from gateway.domain.readings import Quality, Reading
 
 GOOD = Quality.GOOD
+WRONG_DEVICE = "wrong_device"  # a reason, and the fault's code
 
 
 def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
@@ -26,7 +31,7 @@ def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
     points = dict(device.points)
     house, reported = turn.house, []
     known_points, rules_of, combined_of = house.points, house.rules_of, house.combined_of
-    tests = turn.state.tests
+    tests, doubt = turn.state.tests, turn.state.dues.overdue.get(event.device, "")
     judged: list[Reading] = []
     tested: list[Reading] = []
     for raw in event.readings:
@@ -35,6 +40,10 @@ def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
             continue
         known = points.get(raw.point)
         reading = _believed(raw, point, known, device, points, turn)
+        if raw.point in house.identities:
+            device = _know_again(turn, point, reading, device)
+        if (doubt or device.is_wrong) and reading.quality is GOOD and point.unit:
+            reading = replace(reading, quality=Quality.SUSPECT, reason=doubt or WRONG_DEVICE)
         if tests and raw.point in tests:
             tested.append(reading)
             reading = as_tested(reading)
@@ -53,9 +62,12 @@ def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
     _judge(turn, judged, latest, judge)
     if tested:
         judge_under_test(turn, tested, weigher(turn, latest, judge, is_twin=True))
-    device = keep_evidence(turn, event, note_points(turn, event, device, points), points)
+    device = note_points(turn, event, device, points)
     turn.devices = {**turn.devices, event.device: replace(device, points=points)}
     turn.reported = tuple(reported)
+    aside(turn, "evidence", partial(keep_evidence, turn, event))
+    if event.device in house.residuals:
+        aside(turn, "leakage", partial(follow_leakage, turn, event.device, points))
 
 
 def _judge(turn: Turn, judged: Sequence[Reading], latest: Latest, judge: Judge) -> None:
@@ -69,7 +81,7 @@ def _judge(turn: Turn, judged: Sequence[Reading], latest: Latest, judge: Judge) 
         heard = {}
         for reading in judged:
             for combined in combined_of.get(reading.point, ()):
-                hear_members(turn, combined, reading, latest)
+                guarded(turn, combined.rule, partial(hear_members, turn, combined, reading, latest))
                 heard[combined.rule.id] = combined
         for combined in heard.values():
             judge_combined(turn, combined)
@@ -112,6 +124,17 @@ def _believed(
     ):
         return replace(raw, quality=Quality.SUSPECT, reason="stuck")
     return raw
+
+
+def _know_again(turn: Turn, point: Point, reading: Reading, device: DeviceState) -> DeviceState:
+    """F19: the device says what it is; another one's numbers are plausible, and wrong."""
+    if reading.quality is not GOOD:
+        return device
+    if reading.value in point.identity:
+        clear_fault(turn, WRONG_DEVICE, point.device)
+        return replace(device, is_wrong=False)
+    raise_fault(turn, WRONG_DEVICE, point.device, f"{point.name} = {reading.value}")
+    return replace(device, is_wrong=True)
 
 
 def _remember(

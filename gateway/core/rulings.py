@@ -31,12 +31,16 @@ def judge_reading(turn: Turn, reading: Reading, weigh: Weigh) -> None:
 
 
 def judge_rule(turn: Turn, rule: Rule, reading: Reading, weigh: Weigh) -> None:
-    """Judge by one rule; what it raises as an exception is a fault of this rule alone."""
+    guarded(turn, rule, partial(_judge_by, turn, rule, reading, weigh))
+
+
+def guarded(turn: Turn, rule: Rule, act: Callable[[], None]) -> None:
+    """Do something for one rule; what it raises as an exception is a fault of this rule alone."""
     trouble = turn.troubles.get(rule.id)
     if trouble is not None and trouble.is_out_of_service:
         return
     try:
-        _judge_by(turn, rule, reading, weigh)
+        act()
     except Exception as error:  # noqa: BLE001 - design 2: one bad rule must not stop the others
         _note_trouble(turn, rule, error)
     else:

@@ -7,10 +7,13 @@ Nothing here waits, reads a clock or touches the world; delays run on `now.mono_
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import assert_never
 
+from gateway.core.aside import aside
 from gateway.core.case_verbs import arrive, close, enter_missed, handle
 from gateway.core.cases import adopt_cases, follow_cases
+from gateway.core.dues import look_at_dues
 from gateway.core.intake import take_block
 from gateway.core.judge import judge
 from gateway.core.ladder import climb
@@ -122,25 +125,33 @@ def step(
         case _:
             assert_never(event)
     _pass_time(turn, judge)
-    follow_practice(turn)
-    follow_cases(turn)
-    climb(turn)  # the last: it looks at everything that happened to alarms in this step
+    aside(turn, "practice", partial(follow_practice, turn))
+    aside(turn, "cases", partial(follow_cases, turn))
+    aside(turn, "ladder", partial(climb, turn))  # last: it looks at all that happened to alarms
     return end(turn, signal_of(turn), is_last=isinstance(event, events.Stopping))
 
 
 def _pass_time(turn: Turn, judge: Judge) -> None:
-    """Whatever is due by now happens, whichever event brought the decider here."""
+    """Whatever is due by now happens, whichever event brought the decider here.
+
+    What raises and clears alarms comes first and bare; no mistake in the rest may hold it up.
+    """
     watch_silence(turn)
     let_members_hold(turn)
     end_shelvings(turn)
     let_delays_end(turn)
-    note_outage(turn)
-    follow_plan(turn, judge)
-    let_self_test_end(turn, judge)
-    let_post_checks_end(turn)
-    watch_now_and_then(turn)
-    note_noise(turn)
-    settle_inhibits(turn)
+    aside(turn, "link", partial(note_outage, turn))
+    aside(turn, "self_test", partial(_test_itself, turn, judge))
+    aside(turn, "post_check", partial(let_post_checks_end, turn))
+    aside(turn, "watch", partial(watch_now_and_then, turn))
+    aside(turn, "dues", partial(look_at_dues, turn))
+    aside(turn, "noise", partial(note_noise, turn))
+    aside(turn, "inhibits", partial(settle_inhibits, turn))
     test = turn.state.lamp_test_until_ms
     if test is not None and turn.now.mono_ms >= test:
         turn.state = replace(turn.state, lamp_test_until_ms=None)
+
+
+def _test_itself(turn: Turn, judge: Judge) -> None:
+    follow_plan(turn, judge)
+    let_self_test_end(turn, judge)
