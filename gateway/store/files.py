@@ -105,6 +105,8 @@ def open_file(spec: FileSpec) -> tuple[sqlite3.Connection, bool]:
 def _damage_told_apart() -> Iterator[None]:
     try:
         yield
+    except UnicodeDecodeError as error:  # SQLite's message quotes what it found
+        raise FileDamaged(f"text is bent: {error}") from error
     except sqlite3.DatabaseError as error:
         if is_damage(error):
             raise FileDamaged(str(error)) from error

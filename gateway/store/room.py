@@ -57,10 +57,6 @@ class Room:
     disk_bytes: int  # free on its disk
 
     @property
-    def is_disk_at_its_end(self) -> bool:
-        return self.disk_bytes < _FREE_BYTES[-1]
-
-    @property
     def level(self) -> Level:
         by_share = sum(self.used_share >= share for share in _SHARES)
         by_disk = sum(self.disk_bytes < least for least in _FREE_BYTES)
@@ -82,6 +78,11 @@ def free_on_disk(directory: Path) -> int:
     except OSError:
         return 1 << 62
     return found.f_bavail * found.f_frsize
+
+
+def is_at_its_end(disk_bytes: int) -> bool:
+    """True for a disk on which the ballast shall go."""
+    return disk_bytes < _FREE_BYTES[-1]
 
 
 def evict(connection: sqlite3.Connection, disk_bytes: int, *, is_full: bool) -> bool:

@@ -123,7 +123,7 @@ def _pending(path: Path) -> frozenset[int] | None:
             if verdict != "ok":
                 return None
             return frozenset(row[0] for row in connection.execute("SELECT id FROM pending"))
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # its messages quote the file
         log.debug("store salvage sends all file=%s why=%s", path.name, error)
         return None
 

@@ -17,6 +17,8 @@ from gateway.domain.records import Batch, Lane, Range, Record
 MAX_RECORDS = 10_000
 MAX_READINGS = 60_000
 
+Lost = tuple[Lane, str, str, int, int]  # lane, epoch, why, from, to
+
 
 @dataclass(slots=True)
 class Waiting:
@@ -32,6 +34,7 @@ class Waiting:
     since: float | None = None
     dropped_records: int = 0
     dropped_readings: int = 0
+    lost: list[Lost] = field(default_factory=list)  # to be recorded once a disk takes it
 
     @property
     def record_count(self) -> int:
@@ -82,13 +85,15 @@ def put_back(failed: Waiting, newer: Waiting) -> None:
     newer.since = failed.since if failed.since is not None else newer.since
     newer.dropped_records += failed.dropped_records
     newer.dropped_readings += failed.dropped_readings
+    newer.lost = failed.lost + newer.lost
     keep_bounds(newer)
 
 
 def keep_bounds(waiting: Waiting) -> None:
     while waiting.record_count > MAX_RECORDS:
         lane = next(x for x in (Lane.R, Lane.B, Lane.A) if waiting.records[x])
-        waiting.records[lane].popleft()
+        gone = waiting.records[lane].popleft()
+        _note_lost(waiting, lane, gone.epoch, "memory", gone.seq)
         waiting.dropped_records += 1
     while waiting.readings > MAX_READINGS and waiting.batch_count > 1:
         lost = _thin_oldest(waiting) if waiting.batches else _drop_oldest(waiting)
@@ -100,11 +105,23 @@ def _thin_oldest(waiting: Waiting) -> int:
     batch = waiting.batches.popleft()
     slim = thin(batch)
     waiting.thinned.append(slim)
+    _note_lost(waiting, Lane.R, batch.epoch, "thinned", batch.seq)
     return len(batch.readings) - len(slim.readings)
 
 
 def _drop_oldest(waiting: Waiting) -> int:
-    return len(waiting.thinned.popleft().readings)
+    batch = waiting.thinned.popleft()
+    _note_lost(waiting, Lane.R, batch.epoch, "memory", batch.seq)
+    return len(batch.readings)
+
+
+def _note_lost(waiting: Waiting, lane: Lane, epoch: str, why: str, seq: int) -> None:
+    """Join the number to the range it continues."""
+    for index, (lane_, epoch_, why_, lo, hi) in enumerate(waiting.lost):
+        if (lane_, epoch_, why_, hi + 1) == (lane, epoch, why, seq):
+            waiting.lost[index] = (lane, epoch, why, lo, seq)
+            return
+    waiting.lost.append((lane, epoch, why, seq, seq))
 
 
 def thin(batch: Batch) -> Batch:

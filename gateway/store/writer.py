@@ -296,6 +296,7 @@ class Writer:
         error = self._attempt(work)
         with self._changed:
             self._taken = Waiting()
+            lost, work.lost = (work.lost, []) if error is None else ([], work.lost)
             if error is None:
                 self._waiting.dropped_records += work.dropped_records
                 self._waiting.dropped_readings += work.dropped_readings
@@ -306,6 +307,8 @@ class Writer:
             self._fail(error)
             return False
         self._recover()
+        for lane, epoch, why, lo, hi in lost:
+            self._tell_gap(GapPlanned(Range(lane, epoch, lo, hi), why))
         for done in flushes:
             _resolve(done, None)
         return True
@@ -322,6 +325,7 @@ class Writer:
                 failure = error
                 if is_full(error) and self._roll_back():
                     self._is_full = True
+                    self._throw_ballast()
                     continue
                 self._disconnect()
                 if is_damage(error):
@@ -396,11 +400,17 @@ class Writer:
             self._disk_bytes = room.free_on_disk(self.spec.path.parent)
         return self._disk_bytes
 
+    def _throw_ballast(self) -> None:
+        """A commit did not fit: if it was the disk and not the file's bound, make some air."""
+        self._disk_bytes = room.free_on_disk(self.spec.path.parent)
+        if room.is_at_its_end(self._disk_bytes):
+            self._ballast.drop()
+
     def _note_pressure(self, connection: sqlite3.Connection) -> None:
         """Say it once, when it changes; with the last level the ballast goes."""
         found = room.measure(connection, self._free_on_disk())
         was, self._level = self._level, found.level
-        if found.is_disk_at_its_end:
+        if room.is_at_its_end(found.disk_bytes):
             self._ballast.drop()
         if found.level >= Level.THIN and was < Level.THIN:
             detail = f"{found.used_share:.0%} used, {found.disk_bytes // 10**6} MB free on the disk"
@@ -508,7 +518,7 @@ class Writer:
             with open_reader(bad) as connection:
                 self.ledger.remembered.rescue(connection)
                 self.ledger.heads = chain.read_heads(connection)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             log.warning("store rescued no alarm state file=%s why=%s", bad.name, error)
 
     def _disconnect(self) -> None:
