@@ -15,13 +15,15 @@ from gateway.config.plans import report_plan
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import Shelf
 from gateway.config.rules import Owned, fighting, late_warnings, site_rules
-from gateway.config.schema import SiteFile, TlsPart, UplinkPart
+from gateway.config.schema import AUDIENCES, AudiencesPart, SiteFile, TlsPart, UplinkPart
 from gateway.config.shipped import shipped_dir
 from gateway.config.tree import Tree, read_tree
 from gateway.config.validate import error, meant_by, validate, warning
 from gateway.config.words import MEANINGS
 from gateway.core.health import OWN_DEVICE, own_points
-from gateway.domain.rules import Rule
+from gateway.domain.cases import Audience
+from gateway.domain.rules import Rule, Severity
+from gateway.domain.site import AUDIENCES as USUAL_AUDIENCES
 from gateway.domain.site import Broker, Device, Site, StoreSpec, Uplink
 from gateway.domain.text import Text
 
@@ -79,6 +81,7 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
         detect_within_ms=None if file.site.limit is None else file.site.limit.detect_within,
         words=file.site.words,
         sha=_sha([tree, *kinds.trees, *shelf.trees]),
+        has_warning_cases=file.warning_cases,
         quiet_hours=panel.quiet_hours,
         patterns=panel.patterns,
         escalation=escalation,
@@ -201,7 +204,20 @@ def _uplink(tree: Tree, folder: Path, found: list[Problem]) -> Uplink | None:
         key_file=file(tls.key if tls else None, "tls", "key"),
         keepalive_s=part.keepalive // 1000,
         probe_ms=part.probe,
+        audiences=_audiences(part.audiences),
+        receipt_within_ms=part.receipt_within,
+        receipt_level=part.receipt_level,
     )
+
+
+def _audiences(part: AudiencesPart | None) -> dict[Severity, tuple[Audience, ...]]:
+    """Who is hinted of each severity; what the site does not say is as usual."""
+    found = dict(USUAL_AUDIENCES)
+    for severity in Severity:
+        names = getattr(part, severity.value, None)
+        if names is not None:
+            found[severity] = tuple(dict.fromkeys(AUDIENCES[name] for name in names))
+    return found
 
 
 def _check_uplink(part: UplinkPart, tree: Tree, found: list[Problem]) -> None:

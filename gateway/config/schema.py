@@ -25,6 +25,7 @@ from pydantic_core import CoreSchema
 from gateway.config import quantities
 from gateway.config.quantities import Unreadable
 from gateway.core.patterns import BEATS, MOST_BEATS
+from gateway.domain.cases import Audience, ReceiptLevel
 from gateway.domain.points import Table, WordOrder, WordType
 from gateway.domain.readings import Quality
 from gateway.domain.rules import Severity, Sound
@@ -324,6 +325,22 @@ class TlsPart(Part):
     key: Name | None = None
 
 
+AUDIENCES = {
+    "institution": Audience.INSTITUTION,
+    "bureau": Audience.BUREAU,
+    "fire_brigade": Audience.FIRE_BRIGADE,
+}
+Audiences = Annotated[
+    list[Literal["institution", "bureau", "fire_brigade"]] | None, Field(max_length=3)
+]
+
+
+class AudiencesPart(Part):
+    alarm: Audiences = None
+    warning: Audiences = None
+    fault: Audiences = None
+
+
 class UplinkPart(Part):
     gateway: Ident
     brokers: Annotated[
@@ -337,6 +354,9 @@ class UplinkPart(Part):
     tls: TlsPart | None = None
     keepalive: Annotated[Ms, Field(ge=5_000, le=3_600_000)] = 20_000
     probe: Annotated[Ms, Field(ge=1_000, le=3_600_000)] = 30_000
+    audiences: AudiencesPart | None = None
+    receipt_within: Annotated[Ms, Field(le=86_400_000)] = 180_000
+    receipt_level: ReceiptLevel = ReceiptLevel.SENT
 
 
 class EscalationPart(Part):
@@ -456,4 +476,5 @@ class SiteFile(Part):
         WithJsonSchema(_CLOCK),
         Field(validate_default=True),
     ] = "03:30"
+    warning_cases: StrictBool = True
     offline_after_misses: Annotated[StrictInt, Field(ge=1, le=100)] = 3

@@ -89,6 +89,7 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "escalation": Text("还没人管时再叫谁、等多久", "who is called next, and after how long"),
         "post_check": Text("查岗", "post checks: is somebody at the duty desk?"),
         "self_test": Text("每晚自检的时刻，如 03:30", "time of the nightly self-test: 03:30"),
+        "warning_cases": Text("预警也开处置单", "a warning opens a case as well"),
         "offline_after_misses": Text("连续几次不应答算离线", "missed replies until it is offline"),
     },
     "House": {
@@ -202,6 +203,23 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "tls": Text("证书文件", "certificate files"),
         "keepalive": Text("多久没有数据就互相问一声", "sign of life when there is nothing to send"),
         "probe": Text("平台不应答时多久问一次", "how often an absent platform is asked for"),
+        "audiences": Text("请平台转给谁", "who the platform is asked to pass it on to"),
+        "receipt_within": Text(
+            "报警多久没人签收就在本地提醒，0 不等",
+            "an alarm without a receipt for so long is a fault here; 0 = never",
+        ),
+        "receipt_level": Text(
+            "怎样算签收：stored 入库、sent 已转发、seen 已看到",
+            "what counts: stored, sent (passed on) or seen",
+        ),
+    },
+    "AudiencesPart": {
+        "alarm": Text(
+            "报警给谁：institution 机构、bureau 民政、fire_brigade 消防",
+            "of an alarm: institution, bureau, fire_brigade",
+        ),
+        "warning": Text("预警给谁", "of a warning"),
+        "fault": Text("故障给谁", "of a fault"),
     },
     "TlsPart": {
         "ca": Text("签发服务器证书的根证书", "certificate of the authority that signed the broker"),
