@@ -3,7 +3,7 @@
 #
 #   set_up demo     what the demo needs
 #   set_up check    what format, lint, types and layering need
-#   set_up test     what the tests need: also a compiler, libmodbus, socat, mosquitto
+#   set_up test     what the tests need: also a compiler, libmodbus, socat, mosquitto, chromium
 #
 # A second run finds everything in place, touches no network and takes no time.
 #   VENV     where the virtual environment lies (default: .venv in the checkout)
@@ -27,6 +27,7 @@ has_mosquitto() { command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ];
 has_library() { command -v pkg-config >/dev/null && pkg-config --exists "$1"; }
 has_usable_python() { find_python >/dev/null; }
 has_ensurepip() { "$(find_python)" -c 'import ensurepip, venv' 2>/dev/null; }
+has_chinese_font() { command -v fc-list >/dev/null && [ -n "$(fc-list :lang=zh file)" ]; }
 has_python_headers() {
     "$(find_python)" -c 'import os, sys, sysconfig
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' 2>/dev/null
@@ -47,6 +48,9 @@ missing_packages() {
     has_library libsystemd || echo libsystemd-dev
     has_library libmodbus || echo libmodbus-dev
     command -v socat >/dev/null || echo socat
+    # The duty page is looked at in a browser, and most of its words are Chinese.
+    command -v chromium >/dev/null || echo chromium
+    has_chinese_font || printf '%s\n' fontconfig fonts-noto-cjk
 }
 
 as_root() {

@@ -87,6 +87,8 @@ def test_one_pass_of_the_story_comes_out_right_without_a_terminal(short_path: Pa
         assert number_of(page, "readings applied by the platform") == stored
         assert number_of(page, "lost") == 0
         assert number_of(page, "duplicates in effect") == 0
+        assert re.search(r"The duty page was at http://127\.0\.0\.1:\d+/", page)
+        assert "duty page: http://127.0.0.1:" in story
         away = re.search(r"away for (\d+\.\d) s", page)
         assert away
         assert float(away[1]) >= 9.9

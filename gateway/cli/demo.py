@@ -112,6 +112,9 @@ def print_summary(report: Report, lang: Lang) -> None:
     # A file or a pipe has no width of its own: lines there need not be folded at 80.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PAGE_COLUMNS)
     console.print(_title(report, lang))
+    if report.page:
+        said = Text(f"值班台网页在 {report.page}", f"The duty page was at {report.page}")
+        console.print(said.in_(lang), markup=False)
     console.print()
     console.print(_sums(report, lang))
     console.print()

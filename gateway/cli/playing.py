@@ -86,7 +86,7 @@ class _Show:
         if self.hands is None:
             return title
         who = YOU.in_(self.lang) if self.hands.is_on_duty else STAFF
-        return f"{title}  {DUTY.in_(self.lang).format(who)}"
+        return f"{title}  {DUTY.in_(self.lang).format(who)}  {self.hands.page}".rstrip()
 
     def _next(self) -> list[str]:
         cue = self.hands.cue if self.hands else None

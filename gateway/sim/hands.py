@@ -34,6 +34,7 @@ class Hands:
     is_broker_up: Callable[[], bool]
     cue: Cue
     touches: list[Touch] = field(default_factory=list)
+    page: str = ""  # where the duty page is; empty without its packages
 
     @property
     def is_on_duty(self) -> bool:

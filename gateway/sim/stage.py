@@ -35,6 +35,8 @@ from gateway.sim.checker import (
     read_records,
     read_repeats,
 )
+from gateway.sim.desk import LOG as DESK_LOG
+from gateway.sim.desk import NO_DESK, Desk, open_desk
 from gateway.sim.hands import Hands
 from gateway.sim.house import Cue, House, boot_ms, build_house, is_set_within, play
 from gateway.sim.people import Ask, Request, Row, attend
@@ -43,6 +45,7 @@ from gateway.sim.story import Scene, passes_in, scenes_of
 from gateway.sim.touches import weigh
 
 PINS = "panel.jsonl"
+CONSOLE_SOCKET = "console.sock"
 HISTORY = "platform.sqlite"
 READY_S = 30.0
 DRAIN_S = 10.0
@@ -89,6 +92,7 @@ class Report:
     exit_code: int
     seconds: float
     touches: int = 0  # what a person at the keys did
+    page: str = ""  # where the duty page was; empty without its packages
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -128,9 +132,12 @@ async def perform(
             folder, serial=str(line.port), tcp=f"{tcp.host}:{tcp.port}", mqtt=broker.url
         )
         daemon = await stack.enter_async_context(_daemon(site, folder))
+        desk = await stack.enter_async_context(open_desk(folder, folder / CONSOLE_SOCKET, lang))
         tell("demo", Text(f"消息服务器：{broker.name}", f"broker: {broker.name}"))
+        tell("demo", Text(f"值班台网页：{desk.url}", f"duty page: {desk.url}") if desk else NO_DESK)
         switch = Switch(broker)
         hands = Hands(_asking(folder), house.devices, switch, lambda: switch.is_up, Cue())
+        hands.page = desk.url if desk else ""
         look = partial(_look, folder, sown, hands, broker)
         await _live(
             folder,
@@ -144,6 +151,7 @@ async def perform(
             ended=ended,
             look=look,
             on_stage=on_stage,
+            desk=desk,
         )
         code = await end(daemon, within_s=STOP_S)
         await end(platform)
@@ -154,6 +162,7 @@ async def perform(
         exit_code=code,
         seconds=loop.time() - started,
         touches=len(hands.touches),
+        page=hands.page,
     )
 
 
@@ -225,6 +234,7 @@ def _daemon(site: Path, folder: Path) -> AbstractAsyncContextManager[Process]:
         [
             *(sys.executable, "-m", "gateway", "run", str(site)),
             *("--store", str(folder / "store"), "--socket", str(folder / "daemon.sock")),
+            *("--console-socket", str(folder / CONSOLE_SOCKET)),
             *("--panel", "mock", "--panel-log", str(folder / PINS)),
         ],
         folder / "daemon.log",
@@ -255,6 +265,7 @@ async def _live(
     ended: asyncio.Event,
     look: Callable[[], Verdict],
     on_stage: Callable[[Hands], None] | None,
+    desk: Desk | None,
 ) -> None:
     """The daemon's life from its first reading to the end of the drain."""
 
@@ -277,6 +288,9 @@ async def _live(
                 group.create_task(_tell_panel(folder / PINS, tell)),
                 group.create_task(_tell_platform(folder / "platform.log", tell)),
             ]
+            if desk is not None:
+                watching = _watch("the console", desk.process, folder / DESK_LOG)
+                helpers.append(group.create_task(watching))
             await _until_ready(hands.ask, folder)
             tell(
                 "demo",
