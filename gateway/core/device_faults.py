@@ -127,7 +127,9 @@ def note_points(
         return known.reading.reason.startswith("exception_")
 
     def is_invalid(known: PointState) -> bool:
-        return known.reading.quality is Quality.FAULT and not is_refused(known)
+        reading = known.reading
+        is_told = reading.reason[:5] == "gate:" and reading.point in turn.house.gates_told
+        return reading.quality is Quality.FAULT and not is_refused(known) and not is_told
 
     return replace(
         device,

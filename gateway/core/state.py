@@ -12,19 +12,31 @@ from gateway.core.messages import Sender
 from gateway.core.trail import Trail, spacing_ms
 from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.cases import Case, ReceiptLevel
+from gateway.domain.dues import Dues
 from gateway.domain.escalation import Climb, Escalation
 from gateway.domain.events import BlockRead
 from gateway.domain.inhibits import OutOfService, Shelving
 from gateway.domain.kept import Kept
+from gateway.domain.leakage import Baseline, Likeness
 from gateway.domain.modes import Drill, Mode, PointTest, PostCheck, SelfTest, parted, twin_id
 from gateway.domain.moments import Clk, Now, rebased
 from gateway.domain.noise import Noise
-from gateway.domain.points import Point, Table
-from gateway.domain.readings import Quality, Reading
+from gateway.domain.points import Gate, Point, Table
+from gateway.domain.readings import Quality, Reading, Value
 from gateway.domain.records import Lane
-from gateway.domain.rules import AllOf, AnyOf, Member, Rule, Severity, Silent, levels_of, members_of
+from gateway.domain.rules import (
+    AllOf,
+    AnyOf,
+    Is,
+    Member,
+    Rule,
+    Severity,
+    Silent,
+    levels_of,
+    members_of,
+)
 from gateway.domain.signals import Lamp, Pattern, Signal
-from gateway.domain.site import Device, QuietHours, Site
+from gateway.domain.site import Device, Due, QuietHours, Site
 
 FAULT_SILENCE_MS = 12 * 3_600_000  # field/patrol-and-alarms 5, pattern F
 
@@ -53,6 +65,11 @@ class House:
     combined: Mapping[str, Combined]  # by rule
     combined_of: Mapping[str, tuple[Combined, ...]]  # by each point that they look at
     silences: tuple[tuple[Rule, int], ...]  # rules on silence, and after how many ms
+    dues: tuple[tuple[str, Due, str], ...]  # device, what falls due, its last good day
+    residuals: Mapping[str, tuple[str, ...]]  # device -> its residual currents
+    loads: Mapping[str, tuple[str, ...]]  # device -> its currents
+    identities: frozenset[str]  # points that tell which device answers
+    gates_told: frozenset[str]  # points whose gate has rules of its own for every fault it tells
     limits_of: Mapping[str, tuple[float, ...]]
     alarm_points: frozenset[str]
     fastest_ms: Mapping[str, int]  # device -> its shortest period
@@ -152,6 +169,13 @@ def house_of(
             for rule in site.rules
             if isinstance(rule.condition, Silent)
         ),
+        dues=tuple((d.id, due, day) for d in site.devices for due, day in d.dues.items()),
+        residuals=_of_kind(site, "residual_current"),
+        loads=_of_kind(site, "current"),
+        identities=frozenset(point.id for point in points.values() if point.identity),
+        gates_told=frozenset(
+            p.id for d in site.devices for p in d.points if p.gate and _is_told(p.gate, d, rules_of)
+        ),
         limits_of=limits_of,
         alarm_points=frozenset(point for rule in site.rules for point in rule.points),
         fastest_ms={
@@ -197,6 +221,37 @@ def _case_points(site: Site, severities: frozenset[Severity]) -> dict[str, froze
     return found
 
 
+def _of_kind(site: Site, kind: str) -> dict[str, tuple[str, ...]]:
+    found = {d.id: tuple(p.id for p in d.points if p.kind == kind) for d in site.devices}
+    return {device: points for device, points in found.items() if points}
+
+
+def _is_told(gate: Gate, device: Device, rules_of: Mapping[str, tuple[Rule, ...]]) -> bool:
+    """Does a rule raise a fault for everything by which the gate makes a reading a fault?"""
+    by = next((point for point in device.points if point.name == gate.point), None)
+    if by is None:
+        return False
+    told = _fault_values(rules_of.get(by.id, ()))
+    told_bits = {
+        point.encoding.bit
+        for point in device.points
+        if (point.table, point.at) == (by.table, by.at)
+        if 1 in _fault_values(rules_of.get(point.id, ()))
+    }
+    wanted = {value for value, quality in gate.qualities.items() if quality is Quality.FAULT}
+    bits = {bit for bit, quality in gate.bits.items() if quality is Quality.FAULT}
+    return gate.otherwise is not Quality.FAULT and wanted <= told and bits <= told_bits
+
+
+def _fault_values(rules: Iterable[Rule]) -> set[Value]:
+    return {
+        value
+        for rule in rules
+        if rule.severity is Severity.FAULT and isinstance(rule.condition, Is)
+        for value in rule.condition.values
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class PointState:
     """The last reading of a point as judged, and what was last reported of it."""
@@ -221,6 +276,7 @@ class DeviceState:
     refused: frozenset[str] = frozenset()  # points that it answers with a Modbus exception
     unanswered: frozenset[str] = frozenset()  # points that it leaves out while others come
     invalid: frozenset[str] = frozenset()  # points whose words make no sense
+    is_wrong: bool = False  # it says itself that it is another device
     trails: Mapping[str, Trail] = field(default_factory=dict)  # of points that may open a case
     replies: Mapping[tuple[Table, int], BlockRead] = field(default_factory=dict)  # newest ones
 
@@ -266,6 +322,9 @@ class State:
     memory: Mapping[str, Memory | tuple[Held, ...]] = field(default_factory=dict)  # by rule
     pending: Mapping[str, Pending] = field(default_factory=dict)  # by combined rule
     silence_due_ms: int | None = None  # not later than the first silence that is too long
+    dues: Dues = field(default_factory=Dues)
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)  # by point
+    likenesses: Mapping[str, Likeness] = field(default_factory=dict)  # by point
     unsent: tuple[tuple[Reading, ...], ...] = ()  # the batch that is being filled
     batch_due_ms: int | None = None
     is_link_up: bool = False
