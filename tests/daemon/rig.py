@@ -57,6 +57,10 @@ class Daemon:
         return self.folder / "s"
 
     @property
+    def console(self) -> Path:
+        return self.folder / "c"
+
+    @property
     def pins_file(self) -> Path:
         return self.folder / "pins.jsonl"
 
@@ -65,7 +69,8 @@ class Daemon:
         module = ["-m", "tests.daemon.faulty", *fault, "--"] if fault else ["-m", "gateway"]
         return [
             sys.executable, *module, "run", str(self.site), "--store", str(self.store),
-            "--socket", str(self.socket), "--panel", "mock", "--panel-log", str(self.pins_file),
+            "--socket", str(self.socket), "--console-socket", str(self.console),
+            "--panel", "mock", "--panel-log", str(self.pins_file),
         ]  # fmt: skip
 
     async def start(self, *fault: str) -> None:
