@@ -1,4 +1,4 @@
-"""The systemd unit: the names of the design, and an exposure that does not creep up."""
+"""The systemd units: the names of the design, and an exposure that does not creep up."""
 
 import shutil
 import subprocess
@@ -6,11 +6,17 @@ from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parents[1] / "systemd" / "care-gateway.service"
+from gateway.cli.console import LISTEN
+from gateway.cli.console import SOCKET as CONSOLE_ASKS_AT
+from gateway.cli.run import CONSOLE_SOCKET
+
+UNITS = Path(__file__).parents[1] / "systemd"
+DAEMON = UNITS / "care-gateway.service"
+CONSOLE = UNITS / "care-gateway-console.service"
 
 
-def settings() -> dict[str, str]:
-    lines = [line for line in UNIT.read_text("utf-8").splitlines() if not line.startswith("#")]
+def settings(path: Path = DAEMON) -> dict[str, str]:
+    lines = [line for line in path.read_text("utf-8").splitlines() if not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
@@ -29,10 +35,28 @@ def test_the_outputs_go_to_the_fault_state_however_the_daemon_ends() -> None:
     assert command.endswith("/python -m gateway.cli.panel /etc/care-gateway/site.yaml")
 
 
+def test_the_console_is_a_stranger_that_the_daemon_does_not_wait_for() -> None:
+    unit = settings(CONSOLE)
+    assert unit["DynamicUser"] == "yes"
+    assert "SupplementaryGroups" not in unit
+    assert unit["ExecStart"].endswith(f"/care-gateway console --listen {LISTEN}")
+    assert unit["SocketBindAllow"] == f"tcp:{LISTEN.rpartition(':')[2]}"
+    assert unit["Restart"] == "always"
+    for needs in ("Requires", "BindsTo", "Requisite", "PartOf"):
+        assert needs not in unit
+    assert "console" not in DAEMON.read_text("utf-8").partition("[Service]")[0]
+
+
+def test_the_console_s_user_reaches_its_socket_and_no_other() -> None:
+    assert CONSOLE_ASKS_AT == CONSOLE_SOCKET
+    assert settings()["RuntimeDirectoryMode"] == "0711"  # rights of the sockets: test_duty_page
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd on this machine")
-def test_the_exposure_is_at_most_1_5() -> None:
+@pytest.mark.parametrize("path", [DAEMON, CONSOLE], ids=lambda path: path.stem)
+def test_the_exposure_is_at_most_1_5(path: Path) -> None:
     run = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", UNIT],
+        ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", path],
         check=False,
         capture_output=True,
         text=True,
