@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load_site
-from scripts.benchmarks import day, disk, engine, latency, path, peak, start
+from scripts.benchmarks import day, disk, engine, latency, path, peak, start, tcp
 from scripts.benchmarks.__main__ import BENCHMARKS, parse
 from scripts.benchmarks.figures import Figure, percentile, table
 from scripts.benchmarks.house import House, write_house
@@ -79,10 +79,20 @@ def test_the_page_tells_of_every_benchmark(name):
         (path.measure, path.Plan(1, 0.5, 1.0, buses=1, units=2, registers=5, period_ms=200), 4),
         (peak.measure, peak.Plan(1, 0.5, 12.0, buses=1, units=2, registers=5, period_ms=100), 2),
         (latency.measure, latency.Plan(2, buses=1, units=2, registers=5), 8),
+        (
+            tcp.measure,
+            tcp.Plan(
+                1,
+                peak.Plan(1, 0.5, 12.0, registers=5, period_ms=100),
+                latency.Plan(2, buses=1, units=2, registers=5, period_ms=100, is_busy_only=True),
+                ((1, 3, "one bridge"),),
+            ),
+            6,
+        ),
         (day.measure, day.Plan(hours=0.05, bauds=(9600,), has_trouble=False), 2),
         (disk.measure, disk.Plan(1, 0.0, 12.0, registers=5, period_ms=500), 2),
     ],
-    ids=["engine", "start", "path", "peak", "latency", "day", "disk"],
+    ids=["engine", "start", "path", "peak", "latency", "tcp", "day", "disk"],
 )
 async def test_benchmark_gives_its_figures(folder, measure, plan, count):
     figures = await measure(folder / "x", plan)

@@ -186,6 +186,13 @@ class TcpBus:
     is_bridge: bool = False
     manner: Manner | None = None
     counts: BusCounts = field(default_factory=BusCounts)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)  # connections open now
+    refused: int = 0  # connections that were one too many
+
+    def drop(self) -> None:
+        """Close every connection, as a device does that restarts."""
+        for writer in self.writers:
+            writer.close()
 
 
 @asynccontextmanager
@@ -196,20 +203,31 @@ async def open_tcp(
     port: int = 0,
     turnaround_s: float = 0.005,
     is_bridge: bool = False,
+    most_connections: int = 1 << 16,
 ) -> AsyncIterator[TcpBus]:
-    """Serve `units` on a TCP port (0 = any free one, told in `.port`) until the block is left."""
+    """Serve `units` on a TCP port (0 = any free one, told in `.port`) until the block is left.
+
+    Many devices have room for one connection: `most_connections`; one more is closed at once.
+    `TcpBus.drop` closes those that there are, as a device does that restarts.
+    """
     bus = TcpBus(host, port, units, turnaround_s, is_bridge)
     clients: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(bus.writers) >= most_connections:
+            bus.refused += 1
+            writer.close()
+            return
         if (task := asyncio.current_task()) is not None:
             clients.add(task)
+        bus.writers.append(writer)
         try:
             with suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
                     await _serve_request(bus, reader, writer)
         finally:
             writer.close()
+            bus.writers.remove(writer)
             if task is not None:
                 clients.discard(task)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks import bus, day, disk, drain, engine, latency, path, peak, start
+from scripts.benchmarks import bus, day, disk, drain, engine, latency, path, peak, start, tcp
 from scripts.benchmarks.figures import Figure, as_json, table
 from scripts.benchmarks.rig import CannotMeasure
 
@@ -24,6 +24,15 @@ BENCHMARKS: dict[str, tuple[Measure, Any, Any]] = {  # name -> what, whole plan,
     "path": (path.measure, path.Plan(), path.Plan(repeats=1, warm_s=20, window_s=15)),
     "peak": (peak.measure, peak.Plan(), peak.Plan(repeats=1, window_s=6)),
     "latency": (latency.measure, latency.Plan(), latency.Plan(alarms=30)),
+    "tcp": (
+        tcp.measure,
+        tcp.Plan(),
+        tcp.Plan(
+            1,
+            peak.Plan(warm_s=3.0, window_s=6.0),
+            latency.Plan(alarms=30, period_ms=100, is_busy_only=True),
+        ),
+    ),
     "bus": (bus.measure, bus.Plan(), bus.QUICK),
     "day": (day.measure, day.Plan(), day.Plan(hours=0.25)),
     "drain": (drain.measure, drain.Plan(), drain.Plan(repeats=1, shapes=((500, 40),))),

@@ -23,7 +23,7 @@ async def measure(folder: Path, plan: Plan) -> list[Figure]:
     """A share over 100 %, or an alarm that never came, breaks the promise of `plan`."""
     del folder
     figures = []
-    print("bench: day: about 5 min for 24 h at each baud, 1 min beyond the hypothesis",
+    print("bench: day: about 3 min for 24 h at each baud, 1 min for all beyond the hypothesis",
           file=sys.stderr, flush=True)  # fmt: skip
     for baud in plan.bauds:
         site = line_site(plan.devices, baud, plain_points=10)

@@ -34,6 +34,7 @@ class Plan:
     units: int = 10
     registers: int = 40
     period_ms: int = 1_000
+    is_busy_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,12 @@ async def measure(folder: Path, plan: Plan) -> list[Figure]:
                      world.field.alarm_port)  # fmt: skip
         busy = replace(idle, ports=world.field.ports, units=plan.units, gateway="busy")
         rate = busy.points * 1000 // plan.period_ms
-        bare = await _bare_delays(world, plan)
-        for house, what in ((idle, "idle"), (busy, f"beside {rate:,} points/s")):
-            delays = await _delays(world, house, plan)
-            figures += _figures(delays, bare if house is idle else (), what)
+        if not plan.is_busy_only:
+            bare = await _bare_delays(world, plan)
+            figures += _figures(await _delays(world, idle, plan), bare, "idle")
+        beside = f"beside {busy.points} points every {plan.period_ms} ms"
+        what = beside if plan.is_busy_only else f"beside {rate:,} points/s"
+        figures += _figures(await _delays(world, busy, plan), (), what)
     return figures
 
 

@@ -41,6 +41,20 @@ class Rate:
 
 
 async def measure(folder: Path, plan: Plan) -> list[Figure]:
+    ours, bares = await rates(folder, plan)
+    what = "points settled (bare: published)"
+    return [
+        Figure(f"{what} per second, one core", "points/s",
+               tuple(rate.per_s for rate in ours), tuple(rate.per_s for rate in bares),
+               target=50_000, is_floor=True),
+        Figure(f"{what} per CPU second, saturated", "points",
+               tuple(rate.per_cpu_s for rate in ours), tuple(rate.per_cpu_s for rate in bares),
+               target=50_000, is_floor=True),
+    ]  # fmt: skip
+
+
+async def rates(folder: Path, plan: Plan) -> tuple[list[Rate], list[Rate]]:
+    """What the daemon and the bare loop carry, in turns."""
     *others, core = sorted(os.sched_getaffinity(0))
     ours, bares = [], []
     async with open_world(
@@ -58,15 +72,7 @@ async def measure(folder: Path, plan: Plan) -> list[Figure]:
             async with open_bare(world, house, f"bare-{turn}", core) as bare:
                 bares.append(await _read_rate(world, plan, bare.process.pid))
         pin_to([os.getpid()], [*others, core])
-    what = "points settled (bare: published)"
-    return [
-        Figure(f"{what} per second, one core", "points/s",
-               tuple(rate.per_s for rate in ours), tuple(rate.per_s for rate in bares),
-               target=50_000, is_floor=True),
-        Figure(f"{what} per CPU second, saturated", "points",
-               tuple(rate.per_cpu_s for rate in ours), tuple(rate.per_cpu_s for rate in bares),
-               target=50_000, is_floor=True),
-    ]  # fmt: skip
+    return ours, bares
 
 
 async def _settled_rate(world: World, house: House, plan: Plan, pid: int) -> Rate:

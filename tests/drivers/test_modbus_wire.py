@@ -14,7 +14,9 @@ from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
 from gateway.domain.points import Table
 from gateway.domain.site import Bus, Direction, SerialLine, TcpLink
 from gateway.drivers.frames import Frame, Kind, Shape, find_frames, find_rtu_reply, shape_of
-from gateway.drivers.modbus import open_bus, set_direction
+from gateway.drivers.modbus import TIMEOUTS_TO_REOPEN, open_bus, set_direction
+from gateway.sim.bus import open_tcp
+from gateway.sim.devices import jxbs_co
 from gateway.sim.line import Conduct, Wire, framed, manner_of
 from gateway.sim.loop import NothingLeft, run_simulated
 from scripts.benchmarks import transactions
@@ -486,6 +488,29 @@ async def test_a_peer_with_one_place_gets_it_back_before_it_is_asked_for_it():
                 break
             await asyncio.sleep(0.05)
         assert open_descriptors() <= before
+
+
+async def test_a_device_with_room_for_one_connection_is_never_asked_for_a_second():
+    board = jxbs_co("co", 1)
+    async with open_tcp({1: board}, most_connections=1) as peer, tcp(peer.port) as door:
+        for drop in range(6):
+            assert len(await eventually(lambda: door.read(1, HOLDING, 6, 1, 1_000))) == 1
+            assert len(peer.writers) == 1
+            await asyncio.gather(*(door.read(1, HOLDING, 6, 1, 5_000) for _ in range(5)))
+            if drop % 2:
+                board.is_silent = True  # the door gives the connection up, and takes it anew
+                for _ in range(TIMEOUTS_TO_REOPEN):
+                    with pytest.raises(DeviceSilent):
+                        await door.read(1, HOLDING, 6, 1, SILENCE_MS)
+                board.is_silent = False
+            else:
+                peer.drop()
+            async with asyncio.timeout(30):
+                while peer.writers:  # given back before it is asked for again
+                    await asyncio.sleep(0.01)
+        assert len(await eventually(lambda: door.read(1, HOLDING, 6, 1, 1_000))) == 1
+        assert peer.refused == 0
+        assert door.counts.opened == 7
 
 
 # --- near the limit ---------------------------------------------------------------------------
