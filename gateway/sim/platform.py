@@ -7,7 +7,8 @@ It does the platform's duties of docs/contract and nothing else. Simulation has 
 tried first, 3.1.1 when the broker does not answer to it.
 
 Modes: `ack`; `nack` refuses every record for good; `silent` keeps but never answers; `slow`
-answers 3 s late; `duplicate` answers twice and in the wrong order.
+answers 3 s late; `duplicate` answers twice and in the wrong order. Whether the audiences of an
+alarm give receipts is a matter of its own (`--receipts`, `--audience`, gateway/sim/audiences.py).
 """
 
 import argparse
@@ -30,11 +31,13 @@ from paho.mqtt.properties import Properties
 from gateway.core.messages import unpack
 from gateway.domain.text import Lang, Text
 from gateway.sim import history
+from gateway.sim.audiences import Audiences, Habit, read_habits
 from gateway.sim.history import Acked, Arrived
 
 ACK_EVERY_S = 1.0
 ACK_EVERY_MESSAGES = 64
 SLOW_S = 3.0
+POST_CHECK_MINUTES = 5
 RECONNECT_S = 0.5
 CONNECT_S = 3.0
 SESSION_EXPIRY_S = 7 * 24 * 3600
@@ -53,7 +56,12 @@ _TRANSITION = {
     "silence": Text("消音", "silenced"),
     "reset": Text("复位", "reset"),
     "again": Text("再次发生", "raised again"),
+    "realarm": Text("仍未恢复", "still active"),
+    "chatter": Text("抖动", "chattering"),
 }
+
+
+_MARKS = {"drill": Text("[演练] ", "[drill] "), "test": Text("[测试] ", "[test] ")}
 
 
 @dataclass(slots=True)
@@ -64,7 +72,9 @@ class _Platform:
     mode: str
     lang: Lang
     is_printing: bool
-    sends_receipts: bool
+    audiences: Audiences | None  # None: nobody gives receipts
+    post_check_minutes: int | None = None
+    is_to_ask: bool = False  # every gateway, once
     client: paho.Client | None = None
     open_since: float | None = None  # first record that is not committed and answered
     to_ack: list[history.Key] = field(default_factory=list)
@@ -80,14 +90,22 @@ def simulate(
     mode: str = "ack",
     lang: Lang = Lang.ZH,
     is_printing: bool = True,
-    sends_receipts: bool = False,
+    habits: Mapping[str, Habit] | None = None,
+    post_check_minutes: int | None = None,
 ) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code."""
-    platform = _Platform(history.open_history(path), mode, lang, is_printing, sends_receipts)
+    """Run until SIGTERM or SIGINT; return the exit code. `habits`: how audiences give receipts."""
+    audiences = None if habits is None else Audiences(habits)
+    platform = _Platform(
+        history.open_history(path), mode, lang, is_printing, audiences, post_check_minutes
+    )
 
     def stop(*_: object) -> None:
         platform.is_stopping = True
 
+    def ask(*_: object) -> None:
+        platform.is_to_ask = True
+
+    signal.signal(signal.SIGUSR1, ask)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     protocol = MQTTProtocolVersion.MQTTv5
@@ -182,6 +200,10 @@ def _take(platform: _Platform, topic: str, payload: bytes) -> None:
             )
             if data["on"]:
                 _hello(platform, gateway)
+                for receipt in platform.audiences.again(gateway) if platform.audiences else ():
+                    _queue(platform, gateway, "ack", receipt)
+                if platform.post_check_minutes is not None:
+                    _ask_post_check(platform, gateway, platform.post_check_minutes)
         elif kind in ("a", "b", "r"):
             _take_record(platform, _arrived(gateway, kind, data), data)
     except (ValueError, KeyError, TypeError) as error:
@@ -216,10 +238,9 @@ def _take_record(platform: _Platform, record: Arrived, data: Mapping[str, Any]) 
         platform.open_since = time.monotonic()
     if record.key[2] == "A":
         _commit(platform)
-        if is_new and platform.sends_receipts and record.kind == "raise":
-            receipt = {"v": 1, "t": "receipt", "alarm": data["alarm"], "lvl": "sent"}
-            now_ms = time.time_ns() // 1_000_000
-            _queue(platform, record.key[0], "ack", {**receipt, "aud": "inst", "at": now_ms})
+        if is_new and platform.audiences is not None and record.kind == "raise":
+            for delay, receipt in platform.audiences.hear(record.key[0], data):
+                _queue(platform, record.key[0], "ack", receipt, after_s=delay)
     if is_new and record.t == "alarm" and platform.is_printing:
         print(line_of(data, platform.lang), flush=True)
 
@@ -232,8 +253,9 @@ def line_of(data: Mapping[str, Any], lang: Lang) -> str:
     limit = "" if data["lim"] is None else f" (limit {data['lim']:g})"
     late = "" if data.get("durable", True) else " [from memory]"
     where = data["place"] or data["point"] or data["rule"]
+    marks = "".join(_MARKS[mark].in_(lang) for mark in _MARKS if data.get(mark))
     return (
-        f"{data['gw']} {severity.in_(lang)} {transition.in_(lang)}: "
+        f"{data['gw']} {marks}{severity.in_(lang)} {transition.in_(lang)}: "
         f"{where} {data['say'][lang.value]}{measured}{limit}{late}"
     )
 
@@ -242,6 +264,10 @@ def line_of(data: Mapping[str, Any], lang: Lang) -> str:
 
 
 def _answer(platform: _Platform) -> None:
+    if platform.is_to_ask:
+        platform.is_to_ask = False
+        for gateway in history.gateways(platform.store):
+            _ask_post_check(platform, gateway, platform.post_check_minutes or POST_CHECK_MINUTES)
     since = platform.open_since
     if len(platform.to_ack) >= ACK_EVERY_MESSAGES or (
         since is not None and time.monotonic() - since >= ACK_EVERY_S
@@ -294,9 +320,25 @@ def _hello(platform: _Platform, gateway: str) -> None:
         _queue(platform, gateway, "hello", message)
 
 
-def _queue(platform: _Platform, gateway: str, kind: str, message: Mapping[str, object]) -> None:
+def _ask_post_check(platform: _Platform, gateway: str, minutes: int) -> None:
+    """Ask who is at the duty desk (查岗)."""
+    now_ms = time.time_ns() // 1_000_000
+    args = {"minutes": minutes, "at": now_ms}
+    message = {"v": 1, "t": "cmd", "id": f"check-{now_ms}", "op": "post_check", "args": args}
+    _queue(platform, gateway, "cmd", message)
+
+
+def _queue(
+    platform: _Platform,
+    gateway: str,
+    kind: str,
+    message: Mapping[str, object],
+    *,
+    after_s: float = 0.0,
+) -> None:
     body = json.dumps(message, separators=(",", ":")).encode()
-    at = time.monotonic() + (SLOW_S if platform.mode == "slow" and kind == "ack" else 0.0)
+    at = time.monotonic() + after_s
+    at += SLOW_S if platform.mode == "slow" and kind == "ack" else 0.0
     platform.outgoing.append((at, f"care/1/{gateway}/dn/{kind}", body))
     if platform.mode == "duplicate":
         platform.outgoing.insert(0, (at + 0.2, f"care/1/{gateway}/dn/{kind}", body))
@@ -329,16 +371,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--history", type=Path, help="SQLite file; in memory without it")
     parser.add_argument("--mode", choices=MODES, default="ack")
     parser.add_argument("--lang", type=Lang, choices=list(Lang), default=Lang.ZH)
-    parser.add_argument("--receipts", action="store_true", help="tell that alarms were passed on")
+    parser.add_argument("--receipts", action="store_true", help="three audiences give receipts")
+    parser.add_argument(
+        "--audience", action="append", default=[], metavar="NAME=HABIT",
+        help="how one of them gives receipts: fire=silent, or inst=0/0.5/4 (stored/sent/seen, s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--post-check", type=int, metavar="MINUTES",
+        help="ask each gateway that comes who is awake; SIGUSR1 asks all of them again",
+    )  # fmt: skip
     parser.add_argument("--print", action="store_true", help="one line per alarm transition")
     options = parser.parse_args(arguments)
+    try:
+        habits = read_habits(options.audience)
+    except ValueError as problem:
+        parser.error(str(problem))
     return simulate(
         options.broker,
         options.history,
         mode=options.mode,
         lang=options.lang,
         is_printing=options.print,
-        sends_receipts=options.receipts,
+        habits=habits if options.receipts or options.audience else None,
+        post_check_minutes=options.post_check,
     )
 
 

@@ -246,7 +246,7 @@ def _platform(broker: SimBroker, folder: Path, lang: Lang) -> AbstractAsyncConte
     return running(
         [
             *(sys.executable, "-u", "-m", "gateway.sim.platform", "--broker", broker.url),
-            *("--history", str(folder / HISTORY), "--lang", lang.value, "--print"),
+            *("--history", str(folder / HISTORY), "--lang", lang.value, "--print", "--receipts"),
         ],
         folder / "platform.log",
     )

@@ -11,7 +11,10 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from gateway.domain.alarms import Transition
+from gateway.domain.text import Lang
 from gateway.sim.history import read_applied, read_counts, read_settled
+from gateway.sim.platform import line_of
 from tests.partners.broker import Mosquitto
 
 GATEWAY = "wh-0152-01"
@@ -189,3 +192,36 @@ def test_mode_nack_refuses_for_good_and_mode_silent_says_nothing(broker, gateway
             assert time.monotonic() < deadline
             time.sleep(0.05)
     assert gateway.heard == []
+
+
+def receipts(heard: list[dict]) -> set[tuple[str, str]]:
+    return {(m["aud"], m["lvl"]) for m in heard if m["t"] == "receipt" and m["alarm"] == "e1-A-1"}
+
+
+def test_each_audience_gives_its_receipts_and_a_silent_one_none_also_after_a_birth(
+    broker, gateway, tmp_path
+):
+    habits = ("--audience", "inst=0/0.1/0.3", "--audience", "civil=0/0.1/-")
+    with platform(broker, tmp_path / "h.sqlite", *habits, "--audience", "fire=silent"):
+        born(gateway)
+        for _ in range(2):  # a copy is not told twice
+            gateway.say("a", alarm(1, aud=["inst", "civil", "fire"]))
+        told = {("inst", level) for level in ("stored", "sent", "seen")}
+        told |= {("civil", "stored"), ("civil", "sent")}
+        gateway.wait_for(lambda heard: receipts(heard) == told)
+        gateway.heard.clear()
+        born(gateway)
+        gateway.wait_for(lambda heard: receipts(heard) == told)
+    assert not any(m.get("aud") == "fire" for m in gateway.heard)
+
+
+def test_an_audience_that_nobody_knows_is_refused(broker, tmp_path):
+    for wrong in ("mayor=silent", "fire=1/2", "fire=soon/later/never"):
+        with platform(broker, tmp_path / "h.sqlite", "--audience", wrong) as process:
+            assert process.wait(30) == 2
+
+
+def test_every_transition_of_an_alarm_can_be_printed():
+    body = alarm(1, last=1.0)
+    for transition in Transition:
+        assert line_of({**body, "gw": "g", "tr": transition.value}, Lang.ZH)
