@@ -61,9 +61,20 @@ def take_plan(turn: Turn, event: events.NightPlanned) -> None:
     """Take the plan of a night that has none yet; look at the clock again in any case."""
     night = turn.state.night
     if night is None or night.night != event.night:
-        night = Night(event.night, event.until_ms, event.self_test_ms, event.post_checks_ms)
+        night = _to_come(event, turn.now.utc_ms or 0)
         _keep(turn, night)
     turn.state = replace(turn.state, night=replace(night, look_ms=turn.now.mono_ms))
+
+
+def _to_come(event: events.NightPlanned, utc_ms: int) -> Night:
+    """What a plan that is made in the middle of its night has still ahead."""
+    test_ms = event.self_test_ms
+    return Night(
+        event.night,
+        event.until_ms,
+        None if test_ms is None or test_ms <= utc_ms else test_ms,
+        tuple(moment for moment in event.post_checks_ms if moment > utc_ms),
+    )
 
 
 def follow_plan(turn: Turn, judge: Judge) -> None:

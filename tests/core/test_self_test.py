@@ -135,6 +135,22 @@ def test_it_runs_at_its_time_of_night_once():
     assert [result["by"] for result in night.data("self_test")] == ["timer"]
 
 
+def test_a_plan_that_is_made_after_its_moment_waits_for_the_next_night():
+    night = Night(ONLINE, at=4 * HOUR)
+    plan = events.NightPlanned("2026-09-21", DAY_0 + 12 * HOUR, self_test_ms=DAY_0 + 3 * HOUR)
+    night.feed(4 * HOUR, plan)
+    night.run(4 * HOUR, 11 * HOUR)
+    assert night.moves(test=True) == []
+
+
+def test_one_that_came_due_while_the_gateway_was_off_is_run_at_its_start():
+    night = Night(ONLINE)
+    plan = events.NightPlanned("2026-09-21", DAY_0 + 12 * HOUR, self_test_ms=DAY_0 + 3 * HOUR)
+    night.feed(1_000, plan)
+    night.restart(4 * HOUR)
+    assert night.state.self_test is not None
+
+
 def test_without_a_trusted_clock_it_runs_every_24_hours():
     night = Night(replace(ONLINE, has_nightly_self_test=True), clk=Clk.NONE)
     for hour in range(1, 50):

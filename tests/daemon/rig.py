@@ -163,6 +163,7 @@ def key_of(body: dict[str, Any]) -> tuple[str, str, int]:
 SITE = """\
 site: {{id: test-house, name: 测试养老院, institution: elder-care}}
 store: {{commit_every: {commit_every}}}
+self_test: off
 buses: {{hall: {{tcp: "127.0.0.1:{port}", timeout: 300ms}}}}
 devices:
   board:
@@ -219,6 +220,9 @@ class Platform:
     def raises(self, rule: str) -> list[dict[str, Any]]:
         return [b for b in self.applied() if (b.get("rule"), b.get("tr")) == (rule, "raise")]
 
+    def facts(self, kind: str) -> list[dict[str, Any]]:
+        return [body for body in self.applied("B") if body.get("kind") == kind]
+
     def settled(self) -> list[tuple[str, str, int]]:
         """(epoch, lane, seq) in the order in which they were acknowledged."""
         return [
@@ -230,14 +234,14 @@ class Platform:
 
 @asynccontextmanager
 async def open_platform(
-    folder: Path, broker: str, name: str = "platform"
+    folder: Path, broker: str, name: str = "platform", *options: str
 ) -> AsyncIterator[Platform]:
     """The simulated platform, as a process of its own."""
     path = folder / f"{name}.sqlite"
     with (folder / f"{name}.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway.sim.platform",
-            "--broker", broker, "--history", str(path),
+            "--broker", broker, "--history", str(path), *options,
             stdout=log, stderr=log, cwd=ROOT, env=ENVIRONMENT,
         )  # fmt: skip
     try:
