@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from gateway.cli.alarm_verbs import add_alarm_verbs
 from gateway.cli.language import language
 from gateway.domain.records import Lane
 from gateway.domain.text import Lang, Text
@@ -290,6 +291,7 @@ def build(lang: Lang) -> typer.Typer:
 
     _add_record_verbs(app, words, lang)
     _add_db_verbs(app, words, lang)
+    add_alarm_verbs(app, lang, SOCKET)
 
     @platform.command("sim", help=words("platform_sim"), **passed_on)
     def platform_sim(context: typer.Context) -> None:

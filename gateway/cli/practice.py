@@ -1,0 +1,76 @@
+"""`care-gateway drill|test|post-check`: practice, and who is awake."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.cli.asking import NO_PERSON, question, refuse, tell
+from gateway.cli.status import age, console
+from gateway.domain.text import Lang, Text
+
+DONE = {
+    "drill_start": Text("演练开始", "The drill has begun"),
+    "drill_end": Text("演练结束", "The drill has ended"),
+    "test_start": Text("测试开始", "The test has begun"),
+    "test_end": Text("测试结束", "The test has ended"),
+    "answer_post_check": Text("已应答查岗", "Post check answered"),
+}
+DRILL = Text(
+    "演练：{scenario} {scope}（{leader}），还剩 {left}",
+    "Drill: {scenario} {scope} ({leader}), {left} left",
+)
+TEST = Text(
+    "测试：{point}（{by}），还剩 {left}，已触发 {tripped}",
+    "Test: {point} ({by}), {left} left, tripped: {tripped}",
+)
+CHECK = Text("查岗：{source}，还剩 {left}", "Post check: {source}, {left} left")
+MISSED = Text("查岗：{source}，无人应答", "Post check: {source}, no answer")
+NOTHING = Text("没有演练、测试或查岗", "No drill, no test, no post check")
+
+
+def do(
+    socket: Path,
+    verb: str,
+    by: str | None,
+    fields: Mapping[str, object],
+    *,
+    as_json: bool,
+    lang: Lang,
+) -> int:
+    """Ask for one verb in somebody's name; return the exit code."""
+    if by is None:
+        return refuse(NO_PERSON, lang)
+    answer = question(socket, {"verb": verb, "by": by, **fields}, lang)
+    return 1 if answer is None else tell(answer, lang, as_json=as_json, done=DONE[verb])
+
+
+def status(socket: Path, *, as_json: bool, lang: Lang) -> int:
+    """Print the drill, the tests and the post checks that are under way."""
+    answer = question(socket, {"verb": "status"}, lang)
+    if answer is None:
+        return 1
+    if not answer.get("ok"):
+        return tell(answer, lang, as_json=as_json, done=NOTHING)
+    practice = answer.get("practice") or {}
+    if as_json:
+        print(json.dumps(practice, ensure_ascii=False, indent=2))
+        return 0
+    to = console()
+    for line in _lines(practice, lang) or [NOTHING.in_(lang)]:
+        to.print(line)
+    return 0
+
+
+def _lines(practice: Mapping[str, Any], lang: Lang) -> list[str]:
+    lines = []
+    if drill := practice.get("drill"):
+        lines.append(DRILL.in_(lang).format(**drill | {"left": age(drill.get("left_ms"), lang)}))
+    for test in practice.get("tests") or ():
+        tripped = ", ".join(test.get("tripped") or ()) or "–"
+        said = {"left": age(test.get("left_ms"), lang), "tripped": tripped}
+        lines.append(TEST.in_(lang).format(**test | said))
+    for check in practice.get("post_checks") or ():
+        words = MISSED if check.get("is_missed") else CHECK
+        lines.append(words.in_(lang).format(**check | {"left": age(check.get("left_ms"), lang)}))
+    return lines
