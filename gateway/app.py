@@ -542,7 +542,9 @@ async def _status(
                 "oldest_ms": file.oldest_ms,
                 "commits": file.commits,
                 "bytes_written": file.bytes_written,
+                "bytes_a_day": file.bytes_a_day,
                 "fsync_p99_ms": file.fsync_p99_ms,
+                "pressure": int(file.level),
             }
             for file in (stats.core, stats.readings)
         },

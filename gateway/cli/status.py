@@ -93,6 +93,8 @@ WORDS = {
     "is_healthy": Text("健康", "Healthy"),
     "queued": Text("排队", "Queued"),
     "commits": Text("提交", "Commits"),
+    "bytes_a_day": Text("每天写字节", "Bytes a day"),
+    "pressure": Text("空间压力 0–3", "Pressure 0-3"),
     "clk": Text("可信度", "Trust"),
     "err_ms": Text("误差 ms", "Error ms"),
     "waiting": Text("等待", "Waiting"),
