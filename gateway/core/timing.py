@@ -61,4 +61,4 @@ def least_patience_ms(known: Turnaround) -> float:
 
 def is_slow(known: Turnaround, longest_ms: float) -> bool:
     """True for a device that needs more time than the configured time-out leaves in reserve."""
-    return patience_ms(known, longest_ms) >= longest_ms and known.samples >= ENOUGH_SAMPLES
+    return known.samples >= ENOUGH_SAMPLES and least_patience_ms(known) >= longest_ms

@@ -41,6 +41,7 @@ def test_each_time_out_in_a_row_doubles_the_wait_up_to_the_configured_one():
 def test_a_device_that_needs_all_of_the_configured_time_is_slow():
     assert is_slow(known(*[480] * 20), 500)
     assert not is_slow(known(*[20] * 20), 500)
+    assert not is_slow(known(*[20] * 20), FLOOR_MS), "it is only waited for so long"
     assert not is_slow(Turnaround(), 500)
 
 

@@ -2,10 +2,13 @@
 
 import asyncio
 import subprocess
+import time
 from contextlib import asynccontextmanager
 
 from paho.mqtt.publish import single
 
+from gateway.app import PLAN_AFTER_S
+from gateway.core.health import MEASURED_EVERY_MS
 from gateway.sim.bus import open_rtu, open_tcp
 from gateway.sim.devices import by_unit, lx47le
 from gateway.sim.line import framed
@@ -68,6 +71,33 @@ async def test_a_rule_that_raises_is_a_fault_and_another_alarm_sounds(tmp_path):
         )
         await alarm_sounds(board, daemon)
         assert await daemon.stop() == 0
+
+
+async def test_a_healthy_house_has_no_fault_of_its_own_once_everything_has_run(tmp_path):
+    """Long enough for the tasks that begin late: plan of the watch, the gateway's own points."""
+
+    def has_all_run(status):
+        late_s = max(PLAN_AFTER_S, MEASURED_EVERY_MS / 1000) + 3
+        return time.monotonic() - began > late_s and is_reading(status)
+
+    with Mosquitto() as broker:
+        async with (
+            house(tmp_path, broker=broker.url, gateway="well-01") as (board, daemon),
+            open_platform(tmp_path, broker.url) as platform,
+        ):
+            began = time.monotonic()
+            await daemon.start()
+            await daemon.status_when(has_all_run, "everything to have run")
+            await daemon.status_when(lambda status: status["link"]["is_platform_present"], "hello")
+            status = await daemon.status_when(is_reading, "readings")
+            assert rules_of(status) == set()
+            assert [device["is_slow"] for device in status["devices"]] == [False]
+            raised = {body["rule"] for body in daemon.records() if body.get("tr") == "raise"}
+            assert raised == set(), daemon.log()
+            assert "Traceback" not in daemon.log()
+            assert platform.applied("R")
+            await alarm_sounds(board, daemon)
+            assert await daemon.stop() == 0
 
 
 async def test_another_master_on_the_line_is_a_fault_and_an_alarm_sounds_all_the_same(tmp_path):
