@@ -22,6 +22,8 @@ TRANSITIONS = {  # `tr` of a record: the verb, and whether somebody should look
     "ack": ("acknowledged", False),
     "silence": ("silenced", False),
     "reset": ("reset", False),
+    "realarm": ("acknowledged, and still active: sounds again", True),
+    "chatter": ("comes and goes: one alarm from here on", True),
 }
 FACTS = {  # the kinds of facts that are news on this machine
     "anchor": ("clock synchronised", False),

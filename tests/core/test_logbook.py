@@ -2,10 +2,11 @@
 
 import pytest
 
-from gateway.core.logbook import Line, lines_of
+from gateway.core.logbook import TRANSITIONS, Line, lines_of
 from gateway.core.state import state_of
 from gateway.core.step import step
 from gateway.domain import events
+from gateway.domain.alarms import Transition
 from gateway.domain.errors import BusDown
 from gateway.domain.moments import Clk
 from gateway.domain.readings import Quality, Reading
@@ -87,3 +88,7 @@ def test_the_clock_is_said_once_it_can_be_trusted(tmp_path):
     (line,) = lines_of(before, state, outcome)
     assert line.words == "clock synchronised"
     assert line.fields["utc"] == 1_790_000_001_000
+
+
+def test_every_transition_has_its_words():
+    assert TRANSITIONS.keys() == {transition.value for transition in Transition}
