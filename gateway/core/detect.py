@@ -9,7 +9,8 @@ The worst case of a rule, under a stated fault hypothesis:
     retry     that reply is lost: the time-out, the pause for its late answer, and the wait again
     silence   the silent devices fall silent or come back just now: two time-outs each, and all
               that a device which comes back is read for
-    delay     the on-delay, or the further samples that the rule wants, whichever takes longer
+    delay     the on-delay, or the further samples that the rule wants, whichever takes longer;
+              of a combined rule the slowest member's and its own; of a silence its whole time
 
 The schedule is non-preemptive and earliest deadline first, so the wait is the least fixed point
 of: what is under way + probes + what has an earlier deadline + the tenth that plain blocks get.
@@ -22,7 +23,7 @@ from math import ceil, floor
 from gateway.core.blocks import ReadBlock, gap_ms, plan_blocks, timeout_ms, turn_ms
 from gateway.core.device_faults import OTHERS_ASKED_MS
 from gateway.core.schedule import IDLE_MS, NUDGED_MS, PLAIN_EVERY, PROBE_SHARE, SILENT_AFTER
-from gateway.domain.rules import Rule
+from gateway.domain.rules import AllOf, AnyOf, Rule, Silent, members_of
 from gateway.domain.site import Bus, SerialLine, Site
 from gateway.domain.text import Text
 
@@ -128,21 +129,27 @@ def plan_bus(site: Site, bus: Bus, hypothesis: Hypothesis) -> BusPlan:
     waits: dict[int, _Waits] = {}  # by block: the rules of a block wait alike
     detections = []
     for rule in site.rules:
-        own = cost_of.get(rule.point)
-        if own is not None:
-            if id(own) not in waits:
-                waits[id(own)] = _waits(own, costs, hypothesis)
-            detections.append(_detection(rule, own, waits[id(own)], late_ms, hypothesis))
+        found = []
+        for judged in _judged(rule):
+            own = cost_of.get(judged.point)
+            if own is not None:
+                if id(own) not in waits:
+                    waits[id(own)] = _waits(own, costs, hypothesis)
+                found.append(_detection(rule, judged, own, waits[id(own)], late_ms, hypothesis))
+        if found:
+            detections.append(max(found, key=lambda each: each.total_ms))
     return BusPlan(bus, costs, tuple(detections))
 
 
 def read_within_ms(site: Site) -> dict[str, int]:
     """Return for each rule how old the last read of its point may be, for the watch at run time."""
-    return {
-        found.rule.id: found.read_within_ms + WATCH_SLACK_MS
-        for plan in plan_site(site)
-        for found in plan.detections
-    }
+    within: dict[str, int] = {}
+    for plan in plan_site(site):
+        for found in plan.detections:
+            if not isinstance(found.rule.condition, Silent):  # such a rule is a watch itself
+                rule, ms = found.rule.id, found.read_within_ms + WATCH_SLACK_MS
+                within[rule] = max(ms, within.get(rule, 0))
+    return within
 
 
 def silent_within_ms(plan: BusPlan, silent: int) -> int:
@@ -176,15 +183,53 @@ def _waits(own: Cost, costs: Sequence[Cost], hypothesis: Hypothesis) -> _Waits:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One point that a rule judges: with what delays, and on how many readings."""
+
+    point: str
+    for_ms: int
+    samples: int
+
+
+def _judged(rule: Rule) -> tuple[_Judged, ...]:
+    """What a rule judges: of a combined one each member, as the slowest of them decides."""
+    condition = rule.condition
+    if isinstance(condition, AllOf | AnyOf):
+        members = members_of(condition)
+        return tuple(_Judged(each.point, each.for_ms, each.min_samples) for each in members)
+    return (_Judged(rule.point, 0, 1),)
+
+
+def _silence(rule: Rule, own: Cost, after_ms: int) -> Detection:
+    """A silence counts from the last good value, by a timer: nothing has to be read for it."""
+    return Detection(rule, own.block.bus, 0, 0, 0, 0, 0, 0, after_ms)
+
+
 def _detection(
-    rule: Rule, own: Cost, waits: _Waits, late_ms: int, hypothesis: Hypothesis
+    rule: Rule,
+    judged: _Judged,
+    own: Cost,
+    waits: _Waits,
+    late_ms: int,
+    hypothesis: Hypothesis,
 ) -> Detection:
-    """`late_ms`: how long a lost answer may still come, where nothing tells it from another."""
+    """`late_ms`: how long a lost answer may still come, where nothing tells it from another.
+
+    What a condition has to have seen before (a window, a count, a mean) is not part of it: the
+    change is the moment at which a meter beside it would call the condition true.
+    """
+    if isinstance(rule.condition, Silent):
+        return _silence(rule, own, rule.condition.after_ms)
     period = own.block.period_ms
     retry = hypothesis.lost * (own.lost_ms + late_ms + waits.due_ms)
     soon = min(period, max(NUDGED_MS, ceil(own.read_ms) + IDLE_MS))
     once_more = soon + waits.nudged_ms + own.read_ms
-    point = next(point for point in own.block.points if point.id == rule.point)
+    point = next(point for point in own.block.points if point.id == judged.point)
+    # the middle one of three follows one reading later, which nobody has asked for early
+    median_ms = (rule.median // 2) * (period + waits.due_ms + own.read_ms)
+    own_ms = max(judged.for_ms, (judged.samples - 1) * once_more)
+    delay_ms = own_ms + max(rule.for_ms, (rule.min_samples - 1) * once_more) + median_ms
     return Detection(
         rule=rule,
         bus=own.block.bus,
@@ -194,7 +239,7 @@ def _detection(
         read_ms=ceil(own.read_ms),
         retry_ms=ceil(retry),
         silence_ms=ceil(waits.silence_ms),
-        delay_ms=max(rule.for_ms, ceil((rule.min_samples - 1) * once_more)),
+        delay_ms=ceil(delay_ms),
     )
 
 

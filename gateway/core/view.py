@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from gateway.core.health import OWN_DEVICE, bus_figures, device_figures
 from gateway.core.ladder import escalated_to
+from gateway.core.leakage import leakage_view
 from gateway.core.life_view import life_of
 from gateway.core.state import State, open_alarms, quality_now
 from gateway.core.tally import BusTally, Tally
@@ -19,6 +20,7 @@ View = dict[str, object]
 def points_view(state: State, now: Now) -> list[View]:
     """Every point with value, unit, quality and age in ms, in the order of the site."""
     rows: list[View] = []
+    turn = begin(state, now)
     for device in state.house.devices.values():
         if device.id == OWN_DEVICE:  # its figures stand with the buses and devices
             continue
@@ -36,7 +38,8 @@ def points_view(state: State, now: Now) -> list[View]:
                     "quality": reading.quality.value,
                     "reason": reading.reason,
                     "age_ms": now.mono_ms - last.reading.mono_ms if last else None,
-                    "is_judged": bool(state.house.rules_of.get(point.id)),
+                    "is_judged": point.id in state.house.alarm_points,
+                    "leakage": leakage_view(turn, point.id),
                 }
             )
     return rows

@@ -6,6 +6,7 @@ from gateway.core.faults import fault_id
 from gateway.core.own_faults import clear_fault, raise_fault
 from gateway.core.state import DeviceState
 from gateway.core.turn import Turn
+from gateway.domain.rules import judged_points
 
 WATCH_EVERY_MS = 1_000
 WATCH_FROM_MS = 30_000  # after the start: ports open, everything is read for the first time
@@ -26,19 +27,19 @@ def _watch_reads(turn: Turn) -> None:
     late: dict[str, list[tuple[float, str]]] = {}  # by bus: how many times too old, what
     for rule_id, planned_ms in turn.house.read_within_ms.items():
         rule = turn.house.rules[rule_id]
-        device = turn.house.points[rule.point].device
-        known = turn.devices.get(device, DeviceState())
-        point = known.points.get(rule.point)
-        is_missing = known.misses or (point is not None and point.misses)
-        within_ms = max(planned_ms, WATCH_MISSING_MS) if is_missing else planned_ms
-        read_ms = point.reading.mono_ms if point is not None else turn.state.started_ms
-        age_ms = turn.now.mono_ms - max(read_ms, turn.state.started_ms + WATCH_FROM_MS)
-        if age_ms > within_ms:
-            bus = turn.house.devices[device].bus
-            said = (
-                f"{rule_id}: not read for {age_ms / 1000:.0f} s, planned {within_ms / 1000:.0f} s"
-            )
-            late.setdefault(bus, []).append((age_ms / within_ms, said))
+        for judged in judged_points(rule):
+            device = turn.house.points[judged].device
+            known = turn.devices.get(device, DeviceState())
+            point = known.points.get(judged)
+            is_missing = known.misses or (point is not None and point.misses)
+            within_ms = max(planned_ms, WATCH_MISSING_MS) if is_missing else planned_ms
+            read_ms = point.reading.mono_ms if point is not None else turn.state.started_ms
+            age_ms = turn.now.mono_ms - max(read_ms, turn.state.started_ms + WATCH_FROM_MS)
+            if age_ms > within_ms:
+                age, planned = f"{age_ms / 1000:.0f} s", f"{within_ms / 1000:.0f} s"
+                said = f"{rule_id}: not read for {age}, planned {planned}"
+                bus = turn.house.devices[device].bus
+                late.setdefault(bus, []).append((age_ms / within_ms, said))
     for bus in turn.house.devices_on:
         if bus in late:
             worst = max(late[bus])[1]

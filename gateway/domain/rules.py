@@ -170,6 +170,13 @@ def members_of(condition: AllOf | AnyOf) -> tuple[Member, ...]:
     return tuple(found)
 
 
+def judged_points(rule: Rule) -> tuple[str, ...]:
+    """The points whose readings it judges: its own, or those of its members."""
+    if isinstance(rule.condition, AllOf | AnyOf):
+        return tuple(dict.fromkeys(member.point for member in members_of(rule.condition)))
+    return (rule.point,)
+
+
 def first_of(condition: Condition) -> Single | Silent:
     """The condition itself, or the first single one inside."""
     if isinstance(condition, AllOf | AnyOf):

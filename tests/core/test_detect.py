@@ -12,6 +12,7 @@ from gateway.core.detect import (
     read_within_ms,
     unreadable_points,
 )
+from gateway.domain.rules import Above, AllOf, Member, Silent
 from gateway.domain.site import Bus, SerialLine, TcpLink
 from gateway.sim.day import line_site
 
@@ -142,3 +143,28 @@ def test_the_watch_allows_what_the_plan_allows_and_a_second_more():
     assert within.keys() == {rule.id for rule in site.rules}
     found = detection(site, Hypothesis())
     assert within["d1.leak/high"] == found.read_within_ms + 1_000
+
+
+def test_a_silence_takes_its_own_time_and_is_not_watched_beside_it():
+    site = alone(condition=Silent(90_000), for_ms=0, min_samples=1)
+    found = detection(site)
+    assert (found.total_ms, found.delay_ms, found.read_within_ms) == (90_000, 90_000, 0)
+    assert read_within_ms(site) == {}
+
+
+def test_a_combined_rule_takes_as_long_as_its_slowest_member_and_its_own_delay():
+    plain = detection(alone(for_ms=0, min_samples=1))
+    members = (
+        Member("d1.leak", Above(1, 0)),
+        Member("d1.leak", Above(2, 1), for_ms=60_000, min_samples=2),
+    )
+    found = detection(alone(condition=AllOf(members), for_ms=5_000, min_samples=1))
+    assert found.delay_ms == 65_000
+    assert found.read_within_ms == plain.read_within_ms
+
+
+def test_the_median_of_three_costs_one_reading_more():
+    plain = detection(alone(for_ms=0, min_samples=1))
+    found = detection(alone(for_ms=0, min_samples=1, median=3))
+    more = plain.period_ms + plain.wait_ms + plain.read_ms
+    assert found.total_ms - plain.total_ms == pytest.approx(more, abs=3)
