@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks import bus, day, disk, drain, engine, latency, path, peak, start, tcp
+from scripts.benchmarks import bus, day, disk, drain, engine, latency, panel, path, peak, start, tcp
 from scripts.benchmarks.figures import Figure, as_json, table
 from scripts.benchmarks.rig import CannotMeasure
 
@@ -21,6 +21,7 @@ Measure = Callable[[Path, Any], Awaitable[list[Figure]]]
 BENCHMARKS: dict[str, tuple[Measure, Any, Any]] = {  # name -> what, whole plan, quick plan
     "engine": (engine.measure, engine.Plan(), engine.Plan(repeats=5, reads=400)),
     "start": (start.measure, start.Plan(), start.Plan(repeats=3)),
+    "panel": (panel.measure, panel.Plan(), panel.Plan(window_s=4.0)),
     "path": (path.measure, path.Plan(), path.Plan(repeats=1, warm_s=20, window_s=15)),
     "peak": (peak.measure, peak.Plan(), peak.Plan(repeats=1, window_s=6)),
     "latency": (latency.measure, latency.Plan(), latency.Plan(alarms=30)),
