@@ -175,7 +175,7 @@ def pass_time(
 def clear(rule: Rule, alarm: Alarm, mono_ms: int) -> Moved:
     """The off-delay is over: return to normal, or latch."""
     alarm, transition = advance(rule, alarm, CLEARED)
-    return replace(alarm, clear_since_ms=None, cleared_ms=mono_ms), transition
+    return replace(alarm, clear_since_ms=None, cleared_ms=mono_ms, calm_since_ms=None), transition
 
 
 def raise_it(rule: Rule, alarm: Alarm, mono_ms: int, happening: Happening = HELD) -> Moved:

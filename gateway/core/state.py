@@ -401,7 +401,7 @@ def _woken(alarm: Alarm, now: Now) -> Alarm:
         clear_since_ms=None,
         cleared_ms=None,
         is_normal=False,
-        calm_since_ms=now.mono_ms if alarm.chatter else None,
+        calm_since_ms=now.mono_ms if alarm.chatter and alarm.state.is_active else None,
     )
     return _resilenced(_same_boot_or_not(alarm, now), now)
 
