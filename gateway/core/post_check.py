@@ -10,11 +10,11 @@ from dataclasses import asdict, replace
 
 from gateway.core.ladder import now_of
 from gateway.core.own_faults import clear_fault, raise_fault
+from gateway.core.people import answer, refuse
 from gateway.core.turn import Turn
 from gateway.domain import events
 from gateway.domain.modes import PostCheck
 from gateway.domain.moments import Now, carried
-from gateway.domain.outcome import Reply
 from gateway.domain.signals import Pattern
 
 FAULT = "post_check_missed"
@@ -47,9 +47,10 @@ def answer_post_check(turn: Turn, by: str, reply_to: int | None = None) -> None:
         _forget(turn, check)
     if checks:
         clear_fault(turn, FAULT, turn.house.sender.gateway)
-    if reply_to is not None:
-        code = "done" if checks else "nothing_to_do"
-        turn.replies.append(Reply(reply_to, ok=bool(checks), code=code))
+    if checks:
+        answer(turn, reply_to, done=len(checks))
+    else:
+        refuse(turn, reply_to, "not_asked")
 
 
 def answer_by_button(turn: Turn, event: events.Silence) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 
 from gateway.core import alarms
 from gateway.core.ladder import now_of
+from gateway.core.people import answer, refuse
 from gateway.core.rulings import Weigh, freeze_rules, judge_rule
 from gateway.core.state import twin
 from gateway.core.turn import Moved, Turn
@@ -29,7 +30,6 @@ from gateway.domain.modes import (
     parted,
 )
 from gateway.domain.moments import Now, carried
-from gateway.domain.outcome import Reply
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.rules import Severity
 
@@ -45,14 +45,14 @@ def start_drill(turn: Turn, event: events.DrillStarted) -> None:
     """Begin a drill and raise its alarms; not while a real alarm is open or a drill runs."""
     unknown = [name for name in event.rules if name not in turn.house.rules]
     if turn.state.drill is not None:
-        _reply(turn, event.reply_to, "drill_running", ok=False)
+        refuse(turn, event.reply_to, "drill_running")
     elif _has_real_alarm(turn):
-        _reply(turn, event.reply_to, "alarm_open", ok=False)
+        refuse(turn, event.reply_to, "alarm_open")
     elif unknown:
-        _reply(turn, event.reply_to, "unknown_rule", ok=False)
+        refuse(turn, event.reply_to, "unknown_rule")
     else:
         _begin_drill(turn, event)
-        _reply(turn, event.reply_to, "done", ok=True)
+        answer(turn, event.reply_to, done=1)
 
 
 def _begin_drill(turn: Turn, event: events.DrillStarted) -> None:
@@ -82,10 +82,10 @@ def _begin_drill(turn: Turn, event: events.DrillStarted) -> None:
 
 def end_drill(turn: Turn, event: events.DrillEnded) -> None:
     if turn.state.drill is None:
-        _reply(turn, event.reply_to, "no_drill", ok=False)
+        refuse(turn, event.reply_to, "no_drill")
         return
     _finish_drill(turn, "person", event.by)
-    _reply(turn, event.reply_to, "done", ok=True)
+    answer(turn, event.reply_to, done=1)
 
 
 def note_scene(turn: Turn, what: str, rule_id: str = "", by: str = "") -> None:
@@ -178,25 +178,25 @@ def _is_broken_through(turn: Turn) -> bool:
 def start_test(turn: Turn, event: events.PointTestStarted) -> None:
     """Put a point under test; not one whose own alarm is open: that is to be dealt with first."""
     if event.point not in turn.house.points:
-        _reply(turn, event.reply_to, "unknown_point", ok=False)
+        refuse(turn, event.reply_to, "unknown_point")
     elif _is_alarmed(turn, event.point):
-        _reply(turn, event.reply_to, "alarm_open", ok=False)
+        refuse(turn, event.reply_to, "alarm_open")
     else:
         test = PointTest(event.point, event.by, turn.now, turn.now.mono_ms + TEST_MS)
         fields = {"point": test.point, "by": test.by, "minutes": TEST_MS // 60_000}
         turn.record_fact("test_start", fields, Mode.TEST)
         freeze_rules(turn, event.point)  # what was pending is not judged on without readings
         _put_test(turn, test)
-        _reply(turn, event.reply_to, "done", ok=True)
+        answer(turn, event.reply_to, done=1)
 
 
 def end_test(turn: Turn, event: events.PointTestEnded) -> None:
     test = turn.state.tests.get(event.point)
     if test is None:
-        _reply(turn, event.reply_to, "no_test", ok=False)
+        refuse(turn, event.reply_to, "no_test")
         return
     _finish_test(turn, test, "person", event.by)
-    _reply(turn, event.reply_to, "done", ok=True)
+    answer(turn, event.reply_to, done=1)
 
 
 def as_tested(reading: Reading) -> Reading:
@@ -351,11 +351,6 @@ def _end_alarm(turn: Turn, alarm: Alarm, by: str) -> None:
     else:
         turn.changed[alarm.rule] = over
         turn.put_alarm(over)
-
-
-def _reply(turn: Turn, to: int | None, code: str, *, ok: bool) -> None:
-    if to is not None:
-        turn.replies.append(Reply(to, ok=ok, code=code))
 
 
 def _dump(body: Mapping[str, object]) -> str:

@@ -46,5 +46,20 @@ REFUSALS: dict[str, Text] = {
     ),
     "is_out_of_service": Text("已经停用", "out of service already"),
     "in_service": Text("没有停用", "it is not out of service"),
+    "alarm_open": Text(
+        "有真实报警：先处理它，再演练或测试",
+        "a real alarm is open: deal with it first, then practise",
+    ),
+    "drill_running": Text("已有演练：先结束它", "a drill is under way: end it first"),
+    "no_drill": Text("没有演练", "no drill is under way"),
+    "unknown_rule": Text(
+        "没有这条规则：用 status 查看编号", "no such rule of the site: see its id with status"
+    ),
+    "unknown_point": Text(
+        "没有这个测点：用 status 查看编号", "no such point: see its id with status"
+    ),
+    "no_test": Text("这个测点没有在测试", "this point is not under test"),
+    "not_asked": Text("没有查岗要应答", "no post check waits for an answer"),
+    "self_test_running": Text("自检正在进行", "a self-test is under way"),
     "alarm_sounding": Text("报警正在响，不能试灯", "an alarm sounds: no lamp test now"),
 }

@@ -23,12 +23,13 @@ from gateway.core.health import SELF_TEST_POINT
 from gateway.core.judge import Verdict
 from gateway.core.own_faults import clear_fault, raise_fault
 from gateway.core.panel import PanelAlarm, PanelView, signal_for
+from gateway.core.people import answer, refuse
 from gateway.core.rulings import Judge
 from gateway.core.turn import Turn
 from gateway.domain import events
 from gateway.domain.alarms import Alarm, AlarmState, Transition
 from gateway.domain.modes import Mode, SelfTest, twin_id
-from gateway.domain.outcome import Rehearsal, Reply
+from gateway.domain.outcome import Rehearsal
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.rules import Is, Rule, Severity, Sound
 from gateway.domain.signals import Levels
@@ -73,12 +74,11 @@ BLOCK = ReadBlock(
 
 
 def ask_self_test(turn: Turn, event: events.SelfTestAsked, judge: Judge) -> None:
-    is_running = turn.state.self_test is not None
-    if not is_running:
-        begin_self_test(turn, event.by, judge)
-    if event.reply_to is not None:
-        code = "self_test_running" if is_running else "done"
-        turn.replies.append(Reply(event.reply_to, ok=not is_running, code=code))
+    if turn.state.self_test is not None:
+        refuse(turn, event.reply_to, "self_test_running")
+        return
+    begin_self_test(turn, event.by, judge)
+    answer(turn, event.reply_to, done=1)
 
 
 def begin_self_test(turn: Turn, by: str, judge: Judge) -> None:

@@ -75,7 +75,7 @@ def test_a_person_answers_by_name():
     assert [(reply.ok, reply.code) for reply in outcome.replies] == [(True, "done")]
     assert results(night)[-1] == ("c1", "answered", "s02", False)
     outcome = night.feed(13_000, events.PostCheckAnswered("s02", 8))
-    assert [(reply.ok, reply.code) for reply in outcome.replies] == [(False, "nothing_to_do")]
+    assert [(reply.ok, reply.code) for reply in outcome.replies] == [(False, "not_asked")]
 
 
 def test_no_answer_is_a_fault_and_calls_the_duty_leader_at_once_and_others_later():

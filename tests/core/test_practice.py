@@ -16,6 +16,7 @@ def drill(*rules, **words):
 
 
 def replies(outcome):
+    assert all(reply.ok or reply.say is not None for reply in outcome.replies)
     return [(reply.ok, reply.code) for reply in outcome.replies]
 
 

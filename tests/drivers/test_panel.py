@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -368,3 +369,21 @@ def test_the_boot_signal_lights_all_lamps_at_the_pins() -> None:
     with open_panel(PINS, factory="mock", on_button=nothing, on_fault=print) as panel:
         panel.show(signal_for(PanelView(is_boot_test=True), None, mono()))
         until(lambda: lit(panel) - {"buzzer"} == {"red", "amber", "yellow", "green", "relay"})
+
+
+def test_a_rehearsal_is_worked_out_in_the_panel_s_thread_and_sets_nothing() -> None:
+    said: list[tuple[Levels, str]] = []
+
+    def note(levels: Levels) -> None:
+        said.append((levels, threading.current_thread().name))
+
+    with open_panel(PINS, factory="mock", on_button=nothing, on_fault=print) as panel:
+        panel.show(NORMAL)
+        until(lambda: lit(panel) == {"green", "relay"})
+        sounding = Signal(Lamp.BLINK_2, Lamp.OFF, Lamp.OFF, Lamp.ON, Pattern.A1, mono() - 300)
+        panel.rehearse(sounding, note)
+        until(lambda: said)
+        levels, thread = said[0]
+        assert (levels.red, levels.buzzer, thread) == (True, True, "panel")
+        assert lit(panel) == {"green", "relay"}
+        assert panel.signal is NORMAL

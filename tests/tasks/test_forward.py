@@ -8,10 +8,19 @@ import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import pytest
+
 from gateway.core.messages import Sender, fact_body, read_body, state_body
 from gateway.core.progress import Progress
 from gateway.domain.errors import LinkLost, LinkRefused
-from gateway.domain.events import FaultCleared, FaultRaised, LinkChanged, PlatformChanged, Receipt
+from gateway.domain.events import (
+    FaultCleared,
+    FaultRaised,
+    LinkChanged,
+    PlatformChanged,
+    PostCheckAsked,
+    Receipt,
+)
 from gateway.domain.moments import Clk, Now
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.records import Batch, Lane, Range, Record
@@ -347,6 +356,26 @@ async def test_history_is_marked_and_payloads_that_are_no_json_change_nothing():
         receipt = {"v": 1, "t": "receipt", "alarm": "e2-A-1", "lvl": "seen", "aud": "inst", "at": 5}
         link.tell("ack", receipt)
         assert Receipt("e2-A-1", "seen", "inst", 5) in rig.events
+
+
+@pytest.mark.parametrize(
+    ("args", "within_ms", "asked_ms"),
+    [
+        ({"minutes": 5, "at": 7}, 300_000, 7),
+        ({}, 600_000, None),
+        ({"minutes": 255}, 15_300_000, None),
+    ],
+)
+async def test_a_post_check_is_put_to_the_decider(args, within_ms, asked_ms):
+    link = FakeLink()
+    async with Rig(FakeStore([]), link.connect) as rig:
+        await rig.until(lambda: "points" in link.kinds())
+        for minutes in (0, 256, -1, 2.5, "5", True, None):
+            bad = {"v": 1, "t": "cmd", "id": "c0", "op": "post_check", "args": {"minutes": minutes}}
+            link.tell("cmd", bad)
+        link.tell("cmd", {"v": 1, "t": "cmd", "id": "c1", "op": "post_check", "args": args})
+        asked = [event for event in rig.events if isinstance(event, PostCheckAsked)]
+        assert asked == [PostCheckAsked("c1", "platform", within_ms, asked_ms)]
 
 
 async def test_broker_delivery_settles_on_puback():
