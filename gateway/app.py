@@ -58,7 +58,7 @@ from gateway.domain.records import Lane, Range, Record
 from gateway.domain.signals import Levels
 from gateway.domain.site import Broker, Bus, Site, Uplink
 from gateway.drivers import mqtt, systemd
-from gateway.drivers.clock import Clock, zone
+from gateway.drivers.clock import Clock, wall, zone
 from gateway.drivers.modbus import BusCounts, open_bus
 from gateway.drivers.panel import Panel, open_panel, vars_of
 from gateway.drivers.sockets import Peer, serve
@@ -104,6 +104,7 @@ class Failpoints:
 
     judge: Judge = judge
     before_commit: Callable[[str], None] | None = None
+    wall: Callable[[], int] = wall
 
 
 @dataclass(slots=True)
@@ -128,7 +129,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
     """Run the daemon until SIGTERM or SIGINT. Raises StoreBusy when another one has the store."""
     failpoints = failpoints or Failpoints()
     stopping = _stop_on_signals()
-    clock = Clock(site.store.directory / "clock")
+    clock = Clock(site.store.directory / "clock", wall=failpoints.wall)
     inbox = Inbox(clock.mono)
     epoch = secrets.token_hex(6)
     watched = with_own_device(site)  # what is judged and told; what is polled is the site's own

@@ -4,6 +4,7 @@ rule=RULE_ID            judging this rule raises an exception
 block=FILE=RELEASE      a commit to this file waits until the file RELEASE exists
 die=FILE=ARMED=PINS     SIGKILL in a commit to this file, once ARMED exists and the panel,
                         by its pin log PINS, has sounded since: between panel and disk
+clock=FILE              the wall clock is wrong by the milliseconds that stand in this file
 button=PIPE             somebody at the silence button: each `down` or `up` written to the named
                         pipe PIPE sets the mock pin of BCM 25 low or high
 """
@@ -21,6 +22,7 @@ from gateway.core.judge import Verdict, judge
 from gateway.domain.readings import Reading
 from gateway.domain.rules import Rule
 from gateway.drivers import panel
+from gateway.drivers.clock import wall
 
 
 def failpoints_of(faults: list[str]) -> Failpoints:
@@ -44,7 +46,13 @@ def failpoints_of(faults: list[str]) -> Failpoints:
                     time.sleep(0.001)
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    return Failpoints(judge=judge_or_fail, before_commit=before_commit)
+    wrong_by = [Path(fault[6:]) for fault in faults if fault.startswith("clock=")]
+
+    def jumping_wall() -> int:
+        """Read anew each time: the clock jumps between two looks at it."""
+        return wall() + sum(int(file.read_text()) for file in wrong_by)
+
+    return Failpoints(judge=judge_or_fail, before_commit=before_commit, wall=jumping_wall)
 
 
 def _has_sounded(pins: bytes) -> bool:
