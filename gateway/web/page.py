@@ -242,7 +242,9 @@ def _has_every_point(snapshot: Part) -> bool:
 def _clock(clock: Part, later_ms: int, zone: ZoneInfo | None) -> dict[str, Any]:
     utc_ms = clock.get("utc_ms")
     at = _time_of_day(utc_ms + later_ms if isinstance(utc_ms, int) else None, zone)
-    return {"at": at or NOTHING, "is_trusted": clock.get("clk") in ("sync", "hold")}
+    trust = clock.get("clk")
+    about = "≈ " if at and trust == "est" else ""
+    return {"at": about + (at or NOTHING), "is_trusted": trust in ("sync", "hold", "est")}
 
 
 def _time_of_day(utc_ms: object, zone: ZoneInfo | None) -> str:

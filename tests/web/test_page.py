@@ -82,6 +82,8 @@ def test_a_clock_that_is_not_trusted_says_so_and_an_unknown_zone_shows_no_time()
     assert content(NORMAL)["clock"] == {"at": "22:14", "is_trusted": True}
     doubted = snapshot("normal", clock={"clk": "none", "utc_ms": 1_790_000_041_000})
     assert content(doubted)["clock"]["is_trusted"] is False
+    guessed = snapshot("normal", clock={"clk": "est", "utc_ms": 1_790_000_041_000})
+    assert content(guessed)["clock"] == {"at": "≈ 22:14", "is_trusted": True}
     nowhere = snapshot("normal", site={"name": "x", "timezone": "../../etc/passwd"})
     assert content(nowhere)["clock"]["at"] == "–"
 
