@@ -11,8 +11,10 @@
 Acknowledged, and nobody came to the place within 3 min: a reminder, and the duty leader. Some
 faults mean that people do not hear what they should (`PROMPT`): they are climbed like alarms.
 
-A rung is climbed once per occurrence, and is a record. What belongs to a drill is marked so; a
-test calls nobody. How far it went is kept, so that a restart neither repeats nor forgets a call.
+A rung is climbed once per occurrence, and is a record. Nobody is called for what is shelved,
+suppressed or out of service; when that ends the wait begins anew. What belongs to a drill is
+marked so; a test calls nobody. How far it went is kept, so that a restart neither repeats nor
+forgets a call.
 """
 
 import json
@@ -80,10 +82,10 @@ def rungs_of(rule: Rule, house: House, *, is_acknowledged: bool) -> tuple[Rung, 
 def climb(turn: Turn) -> None:
     """Follow what this step did to alarms, and climb every rung that is due."""
     due = turn.state.ladder_due_ms
-    if not turn.transitions and (due is None or turn.now.mono_ms < due):
+    if not turn.changed and (due is None or turn.now.mono_ms < due):
         return
     climbs = dict(turn.state.climbs)
-    for _rule, alarm, _transition, _by in turn.transitions:
+    for alarm in turn.changed.values():
         _follow(turn, climbs, alarm)
     nexts = [_climb_one(turn, climbs, rule_id) for rule_id in list(climbs)]
     due = min((moment for moment in nexts if moment is not None), default=None)
@@ -135,26 +137,35 @@ def _follow(turn: Turn, climbs: dict[str, Climb], alarm: Alarm) -> None:
         return
     if known is None or known.occurrence != alarm.occurrence:
         known = _begun(alarm, turn.now, turn.now)
-    elif known.is_acknowledged == (alarm.state in ACKNOWLEDGED):
+    elif (known.is_acknowledged, known.is_paused) == _wait_of(alarm):
         return
     else:  # another wait begins; a rung that was climbed is not climbed again
+        is_acknowledged, is_paused = _wait_of(alarm)
         known = replace(
             known,
             since=turn.now,
             since_ms=turn.now.mono_ms,
-            is_acknowledged=alarm.state in ACKNOWLEDGED,
+            is_acknowledged=is_acknowledged,
+            is_paused=is_paused,
         )
     climbs[alarm.rule] = known
     _keep(turn, alarm.rule, known)
 
 
+def _wait_of(alarm: Alarm) -> tuple[bool, bool]:
+    """Whether it waits for somebody on site, and whether nobody is to be called at all."""
+    return alarm.state in ACKNOWLEDGED, alarm.is_inhibited
+
+
 def _begun(alarm: Alarm, since: Now, now: Now) -> Climb:
     since_ms = carried(since.mono_ms, since, now)
+    is_acknowledged, is_paused = _wait_of(alarm)
     return Climb(
         alarm.occurrence,
         since,
         now.mono_ms if since_ms is None else since_ms,
-        is_acknowledged=alarm.state in ACKNOWLEDGED,
+        is_acknowledged=is_acknowledged,
+        is_paused=is_paused,
     )
 
 
@@ -165,6 +176,8 @@ def _climb_one(turn: Turn, climbs: dict[str, Climb], rule_id: str) -> int | None
     if alarm is None or rule is None:
         del climbs[rule_id]
         turn.keep(KEPT, rule_id, None)
+        return None
+    if known.is_paused:
         return None
     waiting = [
         rung
@@ -219,6 +232,7 @@ def _restored(body: str, now: Now) -> Climb | None:
             since_ms=now.mono_ms if since_ms is None else since_ms,
             is_acknowledged=bool(said["is_acknowledged"]),
             has_arrived=bool(said["has_arrived"]),
+            is_paused=bool(said.get("is_paused", False)),
             done=tuple(map(str, said["done"])),
         )
     except (ValueError, KeyError, TypeError):

@@ -26,6 +26,7 @@ class Climb:
 
     The present wait, for an acknowledgement or for an arrival, began at `since`, which is
     `since_ms` on this boot's monotonic clock. `done` are the rungs that were climbed, in order.
+    While the alarm is shelved, suppressed or out of service nobody is called (`is_paused`).
     """
 
     occurrence: str
@@ -33,4 +34,5 @@ class Climb:
     since_ms: int
     is_acknowledged: bool = False
     has_arrived: bool = False
+    is_paused: bool = False
     done: tuple[str, ...] = ()

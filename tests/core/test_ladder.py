@@ -190,6 +190,26 @@ def test_the_ladder_of_a_drill_is_marked_and_that_of_a_test_is_not_climbed():
     assert all(fact["drill"] is True for fact in facts)
 
 
+def test_nobody_is_called_for_a_shelved_warning_until_it_is_no_longer_shelved():
+    night = Night()
+    night.read(1_000, 210)
+    night.feed(2_000, events.Shelve("s01", WARN, 2 * HOUR, "检修"))
+    night.run(2_000, 2 * HOUR - 1)
+    assert night.steps(WARN) == []
+    night.restart(2 * HOUR - 1)
+    night.run(2 * HOUR - 1, 3 * HOUR)
+    assert night.steps(WARN) == [("duty_leader", "duty_leader", 10 * MIN)]
+
+
+def test_a_fault_that_another_one_stands_for_calls_nobody():
+    night = Night()
+    night.feed(1_000, events.FaultRaised("device_silent", "board"))
+    night.feed(2_000, events.FaultRaised("bus_silent", "line"))
+    night.run(2_000, HOUR)
+    assert night.steps("gateway/device_silent/board") == []
+    assert len(night.steps("gateway/bus_silent/line")) == 1
+
+
 def test_nothing_is_looked_at_while_nothing_is_due():
     night = Night()
     night.read(1_000, 310)
