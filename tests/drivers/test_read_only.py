@@ -100,7 +100,7 @@ def blocks(tmp_path_factory):
             lines.append(f"  {path.stem}-{bus}: {{{device}{channel}}}")
     path = tmp_path_factory.mktemp("site") / "site.yaml"
     path.write_text("\n".join(lines), encoding="utf-8")
-    site = load_site(path).site
+    site = load_site(path, is_timed=False).site  # more than one line carries
     buses = {bus.id: bus for bus in site.buses}
     planned = (b for device in site.devices for b in plan_blocks(device, buses[device.bus]))
     tables = {(1, table, 0, 1) for table in Table}
