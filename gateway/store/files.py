@@ -121,23 +121,27 @@ def connect(spec: FileSpec) -> sqlite3.Connection:
     """
     connection = sqlite3.connect(spec.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     try:
-        for pragma in (
-            f"page_size={spec.page_bytes}",
-            "auto_vacuum=INCREMENTAL",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "cell_size_check=ON",
-            "trusted_schema=OFF",
-            "temp_store=MEMORY",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-        connection.execute(f"PRAGMA max_page_count={spec.max_bytes // page_bytes}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={WAL_BYTES // page_bytes}")
+        set_pragmas(connection, spec)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def set_pragmas(connection: sqlite3.Connection, spec: FileSpec) -> None:
+    for pragma in (
+        f"page_size={spec.page_bytes}",
+        "auto_vacuum=INCREMENTAL",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "cell_size_check=ON",
+        "trusted_schema=OFF",
+        "temp_store=MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.execute(f"PRAGMA max_page_count={spec.max_bytes // page_bytes}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={WAL_BYTES // page_bytes}")
 
 
 def quick_check(connection: sqlite3.Connection, path: Path) -> bool:
