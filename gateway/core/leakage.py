@@ -19,7 +19,7 @@ from gateway.domain.readings import Quality
 from gateway.domain.rules import Above, Severity
 
 HOUR_MS = 3_600_000
-ENOUGH_SAMPLES = 30  # good values in an hour, or its mean says little
+ENOUGH_SAMPLES = 10  # good values in an hour, or its mean says little
 KEPT = "baseline"  # kind in `domain.kept`
 
 PAIR_EVERY_MS = 60_000

@@ -6,7 +6,20 @@ import pytest
 
 from gateway.config.load import Loaded, load_site
 from gateway.domain.readings import Quality
-from gateway.domain.rules import Above, Below, Is, Rule, Severity, Sound
+from gateway.domain.rules import (
+    Above,
+    AllOf,
+    AnyOf,
+    Below,
+    Deviates,
+    Is,
+    Member,
+    Rises,
+    Rule,
+    Severity,
+    Sound,
+)
+from gateway.domain.site import Due
 
 
 def load(folder: Path, profile: str, more: str = "", end: str = "") -> Loaded:
@@ -174,3 +187,72 @@ def test_a_wrong_rule_of_the_site_is_one_error(rule, code, tmp_path):
     loaded = load(tmp_path, "peacefair-pzem-016", end=f"rules: {{r: {rule}}}\n")
     assert loaded.site is None
     assert codes(loaded) == [code]
+
+
+def test_cable_temperature_warns_of_5_k_a_minute_and_of_15_k_over_the_others(tmp_path):
+    found = rules(tmp_path, "lingxun-lx47le")
+    rise = found["d.temperature_l1/temperature_rise"]
+    assert rise.condition == Rises(15.0, 180_000, 14.25)
+    other = found["d.temperature_l1/temperature_deviation"]
+    assert other.condition == Deviates(("d.temperature_n",), 15.0, 14.25)
+    for rule in (rise, other):
+        assert (rule.severity, rule.for_ms) == (Severity.WARNING, 10_000)
+        assert "decision" in rule.basis
+
+
+def test_a_circuit_is_judged_for_overload_where_its_rated_current_is_given(tmp_path):
+    assert "d.current/overload_alarm" not in rules(tmp_path, "peacefair-pzem-016")
+    found = rules(tmp_path, "peacefair-pzem-016", "    rated_current: 32 A\n")
+    warning, alarm = found["d.current/overload_warning"], found["d.current/overload_alarm"]
+    assert (warning.limit, warning.for_ms, warning.severity) == (28.8, 600_000, Severity.WARNING)
+    assert (alarm.limit, alarm.for_ms, alarm.severity) == (35.2, 60_000, Severity.ALARM)
+    assert warning.is_magnitude
+    assert alarm.is_magnitude
+
+
+def test_a_rated_current_that_the_meter_cannot_reach_is_refused(tmp_path):
+    loaded = load(tmp_path, "peacefair-pzem-016", "    rated_current: 400 A\n")
+    assert set(codes(loaded)) == {"limit_out_of_reach"}
+
+
+def test_over_pressure_is_judged_where_the_span_is_given_and_beyond_it_is_a_fault(tmp_path):
+    assert "d.pressure/pressure_high_alarm" not in rules(tmp_path, "qdy30a")
+    more = "    points: {pressure: {span: 0..1.6}}\n"
+    loaded = load(tmp_path, "qdy30a", more)
+    found = {rule.id: rule for rule in loaded.site.rules}
+    assert found["d.pressure/pressure_high_warning"].limit == 1.44
+    assert found["d.pressure/pressure_high_alarm"].limit == 1.6
+    assert loaded.site.points["d.pressure"].valid == pytest.approx((-0.032, 1.632))
+
+
+def test_a_gas_head_s_span_leaves_over_range_to_the_alarm(tmp_path):
+    loaded = load(tmp_path, "crowcon-xgardiq", "    points: {concentration: {span: 0..100}}\n")
+    assert loaded.site.points["d.concentration"].valid == (-2.0, 1000.0)
+
+
+def test_a_rule_may_change_how_far_and_keep_how_long(tmp_path):
+    more = "    rules: {temperature_rise: {rises_by: 10 K, basis: us}}\n"
+    rise = rules(tmp_path, "lingxun-lx47le", more)["d.temperature_l1/temperature_rise"]
+    assert rise.condition == Rises(10.0, 180_000, 9.5)
+
+
+def test_a_combined_rule_is_told_by_its_first_member_and_takes_in_another_rule(tmp_path):
+    end = (
+        "rules:\n"
+        "  power: {point: d.active_power, above: 100 W, for: 60s, severity: warning, say: x}\n"
+        "  both:\n"
+        "    all: [{rule: power}, {any: [{point: d.voltage, below: 180 V},"
+        " {point: d.current, above: 3 A}]}]\n"
+        "    severity: alarm\n    say: y\n"
+    )
+    found = rules(tmp_path, "peacefair-pzem-016", end=end)["d.active_power/both"]
+    power = Member("d.active_power", Above(100.0, 95.0), 60_000, 2)
+    low, high = Member("d.voltage", Below(180.0, 189.0)), Member("d.current", Above(3.0, 2.85))
+    assert found.condition == AllOf((power, AnyOf((low, high))))
+    assert (found.for_ms, found.owner) == (0, "O")
+    assert set(found.points) == {"d.active_power", "d.voltage", "d.current"}
+
+
+def test_dates_and_ratings_of_a_device_are_kept_with_it(tmp_path):
+    loaded = load(tmp_path, "jxbs-3001-co", "    calibration_due: 2027-03-31\n")
+    assert loaded.site.devices[0].dues == {Due.CALIBRATION: "2027-03-31"}
