@@ -1,5 +1,6 @@
 """The benchmarks measure what they say, with the smallest plans; how fast it was is not judged."""
 
+import shutil
 import struct
 import tempfile
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load_site
-from scripts.benchmarks import day, disk, engine, latency, panel, path, peak, start, tcp
+from scripts.benchmarks import console, day, disk, engine, latency, panel, path, peak, start, tcp
 from scripts.benchmarks.__main__ import BENCHMARKS, parse
 from scripts.benchmarks.figures import Figure, percentile, table
 from scripts.benchmarks.house import House, write_house
@@ -91,9 +92,13 @@ def test_the_page_tells_of_every_benchmark(name):
         ),
         (panel.measure, panel.Plan(window_s=1.2), 4),
         (day.measure, day.Plan(hours=0.05, bauds=(9600,), has_trouble=False), 2),
+        pytest.param(
+            *(console.measure, console.Plan(alarms=2, pages=3), 4),
+            marks=pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here"),
+        ),
         (disk.measure, disk.Plan(1, 0.0, 12.0, registers=5, period_ms=500), 2),
     ],
-    ids=["engine", "start", "path", "peak", "latency", "tcp", "panel", "day", "disk"],
+    ids=["engine", "start", "path", "peak", "latency", "tcp", "panel", "day", "console", "disk"],
 )
 async def test_benchmark_gives_its_figures(folder, measure, plan, count):
     figures = await measure(folder / "x", plan)

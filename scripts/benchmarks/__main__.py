@@ -12,7 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks import bus, day, disk, drain, engine, latency, panel, path, peak, start, tcp
+from scripts.benchmarks import (
+    bus,
+    console,
+    day,
+    disk,
+    drain,
+    engine,
+    latency,
+    panel,
+    path,
+    peak,
+    start,
+    tcp,
+)
 from scripts.benchmarks.figures import Figure, as_json, table
 from scripts.benchmarks.rig import CannotMeasure
 
@@ -37,6 +50,7 @@ BENCHMARKS: dict[str, tuple[Measure, Any, Any]] = {  # name -> what, whole plan,
     "bus": (bus.measure, bus.Plan(), bus.QUICK),
     "day": (day.measure, day.Plan(), day.Plan(hours=0.25)),
     "drain": (drain.measure, drain.Plan(), drain.Plan(repeats=1, shapes=((500, 40),))),
+    "console": (console.measure, console.Plan(), console.Plan(alarms=15)),
     "disk": (disk.measure, disk.Plan(), disk.Plan(repeats=2, window_s=60)),
 }
 

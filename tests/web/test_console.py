@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import signal
 import sys
@@ -23,7 +24,7 @@ from tests.web.rig import (
     stream,
 )
 
-FUZZED = 400  # scripts/soak sends more
+FUZZED = int(os.environ.get("FUZZED", "400"))  # FUZZED=10000 for a long run by hand
 
 
 async def test_the_page_comes_in_the_language_that_is_wanted_and_remembers_a_choice(short_path):
