@@ -1,5 +1,6 @@
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -225,3 +226,23 @@ def test_every_transition_of_an_alarm_can_be_printed():
     body = alarm(1, last=1.0)
     for transition in Transition:
         assert line_of({**body, "gw": "g", "tr": transition.value}, Lang.ZH)
+
+
+def test_what_is_only_practice_is_printed_so():
+    body = {**alarm(1), "gw": "g"}
+    assert "[演练] 报警" in line_of({**body, "drill": True, "test": False}, Lang.ZH)
+    assert "[test] ALARM" in line_of({**body, "drill": False, "test": True}, Lang.EN)
+    assert "[" not in line_of({**body, "drill": False, "test": False}, Lang.EN)
+
+
+def test_it_asks_who_is_awake_when_a_gateway_comes_and_when_it_is_told_to(
+    broker, gateway, tmp_path
+):
+    with platform(broker, tmp_path / "history.sqlite", "--post-check", "3") as process:
+        born(gateway)
+        gateway.wait_for(has("cmd"))
+        process.send_signal(signal.SIGUSR1)
+        gateway.wait_for(lambda heard: sum(message["t"] == "cmd" for message in heard) == 2)
+    asked = [message for message in gateway.heard if message["t"] == "cmd"]
+    assert [(each["op"], each["args"]["minutes"]) for each in asked] == [("post_check", 3)] * 2
+    assert asked[0]["id"] != asked[1]["id"]
