@@ -16,6 +16,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC
 from functools import partial
 from pathlib import Path
 
@@ -56,7 +57,7 @@ from gateway.domain.moments import Now
 from gateway.domain.outcome import Outcome
 from gateway.domain.records import Lane, Range, Record
 from gateway.domain.signals import Levels
-from gateway.domain.site import Broker, Bus, Site, Uplink
+from gateway.domain.site import Broker, Bus, PostChecks, Site, Uplink
 from gateway.drivers import mqtt, systemd
 from gateway.drivers.clock import Clock, wall, zone
 from gateway.drivers.modbus import BusCounts, open_bus
@@ -349,15 +350,15 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
 
 
 async def _plan_nights(site: Site, inbox: Inbox, clock: Clock) -> None:
-    """Draw the moments of each night, where the site wants any and its zone is known."""
+    """Draw the moments of each night; post checks only where the site's zone is known."""
     here = zone(site.timezone)
-    if here is None or (site.self_test_minute is None and not site.post_checks.per_night):
+    checks = site.post_checks if here is not None else PostChecks()  # not in the middle of the day
+    if site.self_test_minute is None and not checks.per_night:
         await asyncio.Event().wait()
-        return
     draw = random.SystemRandom().random  # nobody shall guess when
 
     def plan(utc_ms: int) -> NightPlanned:
-        return plan_night(utc_ms, here, site.post_checks, site.self_test_minute, draw)
+        return plan_night(utc_ms, here or UTC, checks, site.self_test_minute, draw)
 
     await plan_nights(plan, put=inbox.put_first, clock=clock.now, sleep=asyncio.sleep)
 
