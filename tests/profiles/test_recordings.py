@@ -66,7 +66,7 @@ def site(tmp_path_factory):
             lines.append(f"{head}{channel}place: P, owner: O}}")
     path = tmp_path_factory.mktemp("profiles") / "site.yaml"
     path.write_text("\n".join(lines), encoding="utf-8")
-    loaded = load_site(path)
+    loaded = load_site(path, is_timed=False)
     assert loaded.site is not None, loaded.problems
     return loaded.site
 
