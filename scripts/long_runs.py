@@ -12,11 +12,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psutil
+from hypothesis import HealthCheck, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from gateway.config.load import load_site
 from gateway.sim.bus import open_tcp
 from gateway.sim.devices import SimDevice, by_unit, lx47le
 from gateway.sim.week import Week, live_week, polled_slower
+from tests.core.life import House
 from tests.daemon.rig import (
     LEAK,
     Daemon,
@@ -177,9 +180,31 @@ def one_week(seed: int) -> Week:
     return live_week(polled_slower(site, 5_000), seed=seed)
 
 
+async def life(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Anything in any order, 50 steps an example: see `tests.core.life` for what must be true."""
+    del folder
+    number = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
+    say("seed", number)
+    began = time.monotonic()
+    try:
+        run_state_machine_as_test(
+            seed(number)(House),
+            settings=settings(
+                max_examples=options.examples, stateful_step_count=50, deadline=None,
+                database=None, suppress_health_check=list(HealthCheck),
+            ),
+        )  # fmt: skip
+    except AssertionError as error:
+        return [str(error)]
+    say("examples of 50 steps", options.examples)
+    say("took", f"{time.monotonic() - began:.0f} s")
+    return []
+
+
 RUNS: dict[str, Callable[[argparse.Namespace, Path], Awaitable[list[str]]]] = {
     "writer": writer,
     "kills": kills,
+    "life": life,
     "week": week,
 }
 
@@ -193,6 +218,8 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--kills", default=200, type=int, help="how many kills (200)")
     parser.add_argument("--weeks", default=10, type=int, help="how many simulated weeks (10)")
+    parser.add_argument("--examples", default=10_000, type=int, help="of life (10000)")
+    parser.add_argument("--seed", type=int, help="of life; without it one is drawn and printed")
     arguments = parser.parse_args()
     if unknown := set(arguments.runs) - set(RUNS):
         parser.error(f"no such run: {', '.join(sorted(unknown))}")

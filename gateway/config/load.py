@@ -71,7 +71,7 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
         timezone=file.site.timezone,
         buses=tuple(placed.bus for placed in buses.values() if placed.bus is not None),
         devices=tuple(_alarm_class(placed.device, rules) for placed in devices.values()),
-        rules=tuple(rules),
+        rules=tuple(_realarming(rule, file.realarm_after) for rule in rules),
         panel=panel.pins,
         uplink=uplink,
         store=_store(file, path.parent, store_dir),
@@ -169,6 +169,11 @@ def _alarm_class(device: Device, rules: Sequence[Rule]) -> Device:
         for point in device.points
     )
     return replace(device, points=points)
+
+
+def _realarming(rule: Rule, after_ms: int) -> Rule:
+    """An alarm that is acknowledged and stays active is not forgotten; others have lamps."""
+    return replace(rule, realarm_after_ms=after_ms) if rule.severity is Severity.ALARM else rule
 
 
 def _uplink(tree: Tree, folder: Path, found: list[Problem]) -> Uplink | None:

@@ -468,6 +468,7 @@ class SiteFile(Part):
     store: StorePart | None = None
     silence: Annotated[Ms, Field(ge=1000)] = 600_000
     escalate_after: Annotated[Ms, Field(ge=1000)] = 60_000
+    realarm_after: Annotated[Ms, Field(ge=60_000)] = 14_400_000
     escalation: EscalationPart | None = None
     post_check: PostCheckPart | None = None
     self_test: Annotated[

@@ -85,6 +85,7 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "uplink": Text("把记录送到平台；不写就只在本地", "to the platform; without it, local only"),
         "store": Text("数据库", "the databases"),
         "silence": Text("按一次消音静多久", "how long the button silences"),
+        "realarm_after": Text("确认后仍报警多久再响", "acknowledged, still active: sounds again"),
         "escalate_after": Text("多久没人确认就响得更急", "unacknowledged so long: harder sound"),
         "escalation": Text("还没人管时再叫谁、等多久", "who is called next, and after how long"),
         "post_check": Text("查岗", "post checks: is somebody at the duty desk?"),

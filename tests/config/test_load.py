@@ -10,6 +10,7 @@ from gateway.config.buses import lasting_name
 from gateway.config.load import load_site
 from gateway.config.problems import render
 from gateway.config.shipped import shipped_dir
+from gateway.domain.rules import Severity
 from gateway.domain.site import (
     Broker,
     Delivery,
@@ -258,3 +259,10 @@ def test_a_usb_adapter_and_its_line_settings_come_out_as_they_were_written(tmp_p
     expected = Direction(rts_on_send=False, delay_after_ms=2)
     assert line.link == SerialLine("usb:1A86:7523", 2400, Parity.EVEN, 2, expected, 100)
     assert line.late_ms == 3_000
+
+
+def test_an_alarm_that_stays_active_sounds_again_as_the_site_says_and_a_warning_does_not(tmp_path):
+    rules = load(tmp_path, SITE + "realarm_after: 30min\n").site.rules
+    after = {rule.severity: rule.realarm_after_ms for rule in rules}
+    assert after[Severity.ALARM] == 1_800_000
+    assert after[Severity.WARNING] is None
