@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text as Styled
 
 from gateway.cli.asking import NO_PERSON, Answer, question, refuse, tell
+from gateway.cli.flags import flags_of, is_folded
 from gateway.cli.naming import Named, find, named_in, short
 from gateway.cli.status import NOTHING, SEVERITIES, STATES, age, console, number, say, worded
 from gateway.core.refusals import REFUSALS
@@ -48,19 +49,6 @@ WHICH = Text(
     "写明哪一条（编号、规则或开头几个字），或 --all",
     "say which one (number, rule, or how it begins), or --all",
 )
-FLAGS = {
-    "first_out": Text("首发", "first-out"),
-    "chatter": Text("抖动 ×{}", "chattering x{}"),
-    "stale": Text("数据陈旧", "stale"),
-    "silenced": Text("已消音", "silenced"),
-    "SH": Text("屏蔽", "shelved"),
-    "OS": Text("停用", "out of service"),
-    "SU": Text("抑制", "suppressed"),
-    "stands_for": Text("代表 {} 条", "stands for {}"),
-    "escalated": Text("已上报 {}", "escalated: {}"),
-    "drill": Text("演练", "drill"),
-    "test": Text("测试", "test"),
-}
 
 
 def list_alarms(socket: Path, *, as_json: bool, is_all: bool, lang: Lang) -> int:
@@ -76,7 +64,7 @@ def list_alarms(socket: Path, *, as_json: bool, is_all: bool, lang: Lang) -> int
     if as_json:
         print(json.dumps({"alarms": rows, "cases": cases["open"]}, ensure_ascii=False, indent=2))
         return 0
-    shown = rows if is_all else [row for row in rows if not row.get("under")]
+    shown = rows if is_all else [row for row in rows if not is_folded(row)]
     to = console()
     if shown:
         to.print(_table(shown, lang))
@@ -206,30 +194,6 @@ def case_line(case: Row, lang: Lang) -> str:
     waits = case.get("waits_for_say")
     left = WAITS.in_(lang).format(say(waits, lang)) if waits else READY.in_(lang)
     return f"{say(case.get('say'), lang)}  {case.get('place', '')}  {left}"
-
-
-def flags_of(row: Row, lang: Lang) -> list[str]:
-    """What there is to know of an alarm beside its state, one short word each."""
-    chatter, children = row.get("chatter") or 0, row.get("stands_for") or ()
-    found = {
-        "drill": row.get("is_drill"),
-        "test": row.get("is_test"),
-        "first_out": row.get("is_first_out") and row.get("flood"),
-        "chatter": chatter,
-        "stands_for": len(children),
-        "stale": row.get("is_stale"),
-        "silenced": row.get("is_silenced"),
-        "escalated": escalated(row, lang),
-    }
-    words = [FLAGS[key].in_(lang).format(value) for key, value in found.items() if value]
-    return words + [FLAGS[each].in_(lang) for each in row.get("inhibits") or () if each in FLAGS]
-
-
-def escalated(row: Row, lang: Lang) -> str:
-    """Who was called last; empty when nobody was."""
-    rungs = row.get("escalated_to")
-    last = rungs[-1] if isinstance(rungs, Sequence) and rungs else None
-    return say(last, lang) if isinstance(last, Mapping) else ""
 
 
 def _known(socket: Path, lang: Lang) -> tuple[Answer | None, list[Named]]:

@@ -12,6 +12,7 @@ from math import isfinite
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text as Styled
 
+from gateway.cli.flags import flags_of, is_folded
 from gateway.cli.status import (
     NO_ALARM,
     NOTHING,
@@ -34,7 +35,13 @@ SHORT = 30  # lines; below this each section says its least
 TWO_COLUMNS = 140  # cells; wide enough for two columns that are each as wide as a small terminal
 STALE_S = 3.0  # an answer older than this is not of this moment
 
-COLOURS = {"red": "red", "amber": "dark_orange", "yellow": "yellow", "green": "green", "white": "white"}
+COLOURS = {
+    "red": "red",
+    "amber": "dark_orange",
+    "yellow": "yellow",
+    "green": "green",
+    "white": "white",
+}
 PATTERNS = {
     "-": Text("静音", "quiet"),
     "A1": Text("报警音 A1", "alarm A1"),
@@ -78,6 +85,7 @@ LINK_DOWN = Text("断开", "down")
 NO_PLATFORM = Text("平台无应答", "the platform does not answer")
 NO_UPLINK = Text("未配置", "not configured")
 LIMIT = Text("限值", "limit")
+OPEN_CASES = Text("未结处置单", "open cases")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,18 +240,28 @@ def _is_fresh(page: Page) -> bool:
 def _left(page: Page, width: int, height: int, lang: Lang) -> list[_Section]:
     alarms, points = _alarms(page, width, lang), _points(page, width, height < SHORT, lang)
     return [
-        _Section(_title(ALARMS, lang), alarms, least=4),
+        _Section(_alarms_title(page, lang), alarms, least=4),
         _Section(_title(POINTS, lang), points, least=4, offset=page.offset, lang=lang),
     ]
 
 
+def _alarms_title(page: Page, lang: Lang) -> Styled:
+    """With the number of open cases, which an alarm that is over leaves behind."""
+    count = part_of(page.answer, "cases").get("open")
+    title = _title(ALARMS, lang)
+    return title.append(f"   {OPEN_CASES.in_(lang)} {count}") if count else title
+
+
 def _alarms(page: Page, width: int, lang: Lang) -> list[Styled]:
-    """Two lines each: what, where, how much and since when; what to do."""
+    """Two lines each: what, where, how much and since when; what to do.
+
+    A third one where there is more to know. What a parent suppresses is folded into the parent.
+    """
     rows = sorted(rows_of(page.answer, "alarms"), key=lambda r: RANK.get(str(r.get("severity")), 3))
     if not rows and "alarms" in page.answer:
         return [Styled(NO_ALARM.in_(lang), style="green" if _is_fresh(page) else "dim")]
     lines = []
-    for row in rows:
+    for row in (row for row in rows if not is_folded(row)):
         word, style = SEVERITIES.get(str(row.get("severity")), (Text("?", "?"), ""))
         where = say(row.get("place") or row.get("rule"), lang)
         rest = f" · {where} · {_measured(row, lang)}"
@@ -255,6 +273,8 @@ def _alarms(page: Page, width: int, lang: Lang) -> list[Styled]:
         steps = row.get("do") if isinstance(row.get("do"), list) else []
         do = "  ".join(f"{n} {say(step, lang)}" for n, step in enumerate(steps or [], start=1))
         lines.append(Styled.assemble(said, ("  → ", "bold"), do or NOTHING))
+        if flags := flags_of(row, lang):
+            lines.append(Styled(f"   {', '.join(flags)}", style="dim"))
     return lines
 
 

@@ -196,17 +196,19 @@ def test_list_as_json_is_what_the_daemon_said(home, run):
 
 
 def test_a_drill_begins_is_seen_and_ends(home, run):
-    assert run("drill stop --as E07") == (1, "", "no drill runs\n")
+    assert run("drill stop --as E07")[:2] == (1, "")
     assert run("drill status") == (0, "No drill, no test, no post check\n", "")
     assert run(f"drill start --scenario smoke --scope 2F --rule {LEAK.id} --as E07")[0] == 0
-    assert run("drill start --scenario smoke --as E07", "zh") == (1, "", "已经有演练在进行\n")
+    code, out, err = run("drill start --scenario smoke --as E07", "zh")
+    assert (code, out) == (1, "")
+    assert "演练" in err
     assert run("drill status")[1].startswith("Drill: smoke 2F (E07), ")
     assert "drill" in run("alarm list")[1]
     assert run("drill stop --as E07") == (0, "The drill has ended\n", "")
 
 
 def test_a_point_is_tested_and_the_test_ends(home, run):
-    assert run("test start board.leek --as E07") == (2, "", "there is no such point\n")
+    assert run("test start board.leek --as E07")[:2] == (2, "")
     assert run("test start board.leak --as E07")[0] == 0
     assert "board.leak" in run("test status")[1]
     practice = json.loads(run("test status --json")[1])

@@ -52,6 +52,13 @@ PAGE = Page(
 )
 
 
+LIFE = {
+    "is_first_out": True, "flood": "x-A-1", "chatter": 7, "stands_for": ["a", "b"],
+    "inhibits": ["OS"], "is_silenced": True, "is_stale": True, "is_drill": True, "is_test": True,
+    "escalated_to": [{"step": "leader", "zh": "值班长", "en": "duty leader"}], "under": "",
+}  # fmt: skip
+
+
 def text(page: Page, width: int = 80, height: int = 24, lang: Lang = Lang.EN) -> str:
     """The page with runs of spaces made one."""
     lines = (line.plain for line in lines_of(page, width, height, lang))
@@ -146,7 +153,7 @@ def test_a_quiet_house_says_so_in_chinese() -> None:
 
 @given(
     st.dictionaries(st.sampled_from([*ANSWER]), JSON),
-    st.fixed_dictionaries({}, optional=dict.fromkeys(ANSWER["alarms"][0], JSON)),
+    st.fixed_dictionaries({}, optional=dict.fromkeys([*ANSWER["alarms"][0], *LIFE], JSON)),
     st.fixed_dictionaries({}, optional=dict.fromkeys(MANY[0], JSON)),
 )
 @settings(deadline=None)
@@ -155,3 +162,17 @@ def test_no_shape_of_answer_breaks_the_page(
 ) -> None:
     for odd in (answer, {**ANSWER, "alarms": [alarm], "points": [shape], "lanes": {"A": shape}}):
         assert len(lines_of(Page(odd), 80, 24, Lang.EN)) == 24
+
+
+def test_an_alarm_tells_of_its_flood_its_chatter_its_children_and_who_was_called() -> None:
+    alarm = {**ANSWER["alarms"][0], **LIFE}
+    child = {**ANSWER["alarms"][0], "under": alarm["rule"], "say": "suppressed child"}
+    page = Page({**ANSWER, "alarms": [alarm, child], "cases": {"open": 2}})
+    shown = text(page, width=130, height=50)
+    for words in (
+        "first-out", "chattering x7", "stands for 2", "out of service", "silenced", "stale",
+        "drill", "test", "escalated: duty leader", "open cases 2",
+    ):  # fmt: skip
+        assert words in shown
+    assert "suppressed child" not in shown
+    assert "首发, 抖动 ×7" in text(page, width=130, height=50, lang=Lang.ZH)
