@@ -4,7 +4,7 @@ from dataclasses import fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.alarms import Alarm, AlarmState
+from gateway.domain.alarms import Alarm, AlarmState, Inhibit
 from gateway.domain.moments import Clk, Now
 from gateway.store.alarms import alarm_from_json, alarm_to_json, is_forgettable
 
@@ -25,6 +25,15 @@ ALARMS = st.builds(
     silenced_until_ms=st.none() | SMALL,
     silenced_at=st.none() | MOMENTS,
     is_stale=st.booleans(),
+    acked=st.none() | MOMENTS,
+    acked_by=st.text(max_size=8),
+    acked_ms=st.none() | SMALL,
+    inhibits=st.lists(st.sampled_from(Inhibit), unique=True).map(tuple),
+    is_quiet=st.booleans(),
+    is_silenced_until_new=st.booleans(),
+    chatter=st.integers(0, 99),
+    flood=st.text(max_size=8),
+    is_first_out=st.booleans(),
     detail=st.text(max_size=8),
 )
 
