@@ -39,7 +39,8 @@ def board(folder, kind, level, seconds=15):
 
 def test_every_kind_of_contact_is_in_this_table():
     path = shipped_dir() / "rules" / "contacts.yaml"
-    assert set(read_tree(path, "contacts.yaml", []).data) == set(TOLD)
+    counted = {"jockey_running"}  # how often it starts is told, not that it runs
+    assert set(read_tree(path, "contacts.yaml", []).data) == set(TOLD) | counted
 
 
 @pytest.mark.parametrize("kinds", list(batched(TOLD, 8)))
