@@ -1,6 +1,9 @@
 """What people type, against the real decider behind a real socket."""
 
 import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -25,8 +28,12 @@ WARM = rule(
 class Home:
     """The decider without a loop: each question is one step, a second after the last."""
 
-    def __init__(self, tmp_path):
-        made = house(tmp_path, points=[point("leak"), point("warm")], rules=[LEAK, WARM])
+    def __init__(self, tmp_path, alarm="leak", warning="warm"):
+        rules = [
+            replace(LEAK, id=LEAK.id.replace("leak", alarm), point=f"board.{alarm}"),
+            replace(WARM, id=WARM.id.replace("warm", warning), point=f"board.{warning}"),
+        ]
+        made = house(tmp_path, points=[point(alarm), point(warning)], rules=rules)
         self.ms = 0
         self.state = state_of(made, (), now(0))
         self.records = []
@@ -229,3 +236,32 @@ def test_without_a_daemon_every_verb_says_so_and_exits_1(tmp_path, capsys):
         out, err = capsys.readouterr()
         assert out == ""
         assert "no daemon listens" in err
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+VERBS = ("alarm", "drill", "test", "post-check")
+TYPED = [
+    line.removeprefix("care-gateway ")
+    for line in README.splitlines()
+    if line.startswith(tuple(f"care-gateway {verb} " for verb in VERBS))
+]
+
+
+def test_what_the_readme_types_works_in_that_order(tmp_path, answering, capsys):
+    home = Home(tmp_path, alarm="gas", warning="temperature")
+    home.read("gas", 400)
+    home.read("temperature", 70)
+    assert len(TYPED) >= 18
+    with answering(home.answer) as socket:
+        for line in TYPED:
+            if line.startswith("alarm reset"):
+                home.read("gas", 1)
+                home.ms += 60_000
+                home.read("gas", 1)
+            if line.startswith("drill start"):  # a drill waits until nothing real is open
+                home.read("temperature", 1)
+                home.ms += 60_000
+                home.read("temperature", 1)
+                main(["alarm", "ack", "--all", "--as", "E07", "--socket", str(socket)])
+            code = main([*shlex.split(line), "--socket", str(socket), "--lang", "en"])
+            assert (code, capsys.readouterr().err) == (0, ""), line
