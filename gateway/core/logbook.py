@@ -29,6 +29,13 @@ FACTS = {  # the kinds of facts that are news on this machine
     "anchor": ("clock synchronised", False),
     "counter_reset": ("counter went back", True),
     "panel_test": ("lamp test", False),
+    "escalation": ("nobody acts: escalated", True),
+    "hazard": ("hazard opened", True),
+    "drill_start": ("drill begun", False),
+    "test_start": ("test of a point begun", False),
+    "test_end": ("test of a point ended", False),
+    "post_check": ("post check", False),
+    "self_test": ("self-test", False),
     "alarm_dropped": ("alarm dropped, its rule is gone", True),
 }
 
