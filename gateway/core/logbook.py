@@ -15,6 +15,7 @@ from gateway.core.state import State
 from gateway.domain.outcome import Outcome
 from gateway.domain.records import Record
 
+MAX_INFLATED = 1_100  # times: zlib cannot do more
 TRANSITIONS = {  # `tr` of a record: the verb, and whether somebody should look
     "raise": ("raised", True),
     "again": ("active again", True),
@@ -36,6 +37,9 @@ FACTS = {  # the kinds of facts that are news on this machine
     "test_end": ("test of a point ended", False),
     "post_check": ("post check", False),
     "self_test": ("self-test", False),
+    "arrival": ("somebody is on site", False),
+    "case_handled": ("case handled", False),
+    "missed_alarm": ("missed alarm entered", True),
     "alarm_dropped": ("alarm dropped, its rule is gone", True),
 }
 
@@ -62,7 +66,16 @@ def _line_of(record: Record, state: State) -> Line | None:
         words, is_warning = FACTS[record.kind]
         data = json.loads(unpack(record.body))["data"]
         return Line(words, _known(data), is_warning)
+    if record.kind == "case":
+        return _case_line(json.loads(unpack(record.body, len(record.body) * MAX_INFLATED))["data"])
     return None
+
+
+def _case_line(case: Mapping[str, Any]) -> Line:
+    finding, closed = case["finding"] or {}, case["closed"] or {}
+    fields = {"case": case["case"], "verdict": finding.get("verdict"), "by": closed.get("by")}
+    words = "case let go, nobody closed it" if case["lapsed"] else "case closed"
+    return Line(words, _known(fields), case["lapsed"])
 
 
 def _alarm_line(body: Mapping[str, Any], state: State) -> Line:

@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 from gateway.core.case_data import case_of, case_text, evidence_text
 from gateway.core.cases import counts
 from gateway.core.faults import fault_id
+from gateway.core.logbook import lines_of
 from gateway.core.messages import sender_of, unpack
 from gateway.core.state import house_of, state_of
 from gateway.core.step import step
@@ -590,3 +591,13 @@ def test_names_of_people_are_nowhere_in_what_goes_up(play):
 
     found = set().union(*(people(body["data"]) for body in bodies(play)))
     assert found == who - {""}
+
+
+def test_the_log_has_a_line_for_who_arrived_judged_and_closed(play):
+    for moment in story(play):
+        moment()
+    before = play.state
+    outcome = play.feed(180_000, events.Close("s02", LEAK))
+    (line,) = [line for line in lines_of(before, play.state, outcome) if "case" in line.words]
+    assert line.words == "case closed"
+    assert (line.fields["by"], line.fields["verdict"], line.is_warning) == ("s02", "false", False)
