@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text as Styled
 
 from gateway.cli.asking import NO_PERSON, Answer, question, refuse, tell
+from gateway.cli.case_sheet import NEEDS, READY, lines_of
 from gateway.cli.flags import flags_of, is_folded
 from gateway.cli.naming import Named, find, named_in, short
 from gateway.cli.status import NOTHING, SEVERITIES, STATES, age, console, number, say, worded
@@ -30,8 +31,6 @@ COLUMNS = {
 }
 NO_ALARM = Text("无报警", "No alarm")
 CASES = Text("未结处置单：{}", "Open cases: {}")
-WAITS = Text("待销号，还缺：{}", "case open: {}")
-READY = Text("可以销号", "case ready to be closed")
 DONE = {
     "acknowledge": Text("已确认：{}", "Acknowledged: {}"),
     "silence": Text("已消音", "Silenced"),
@@ -45,6 +44,7 @@ DONE = {
     "put_in_service": Text("已恢复使用：{}", "In service again: {}"),
 }
 ALL = Text("全部", "all")
+CLOSED_LOOKED_AT = 100  # cases; older ones are in the records
 WHICH = Text(
     "写明哪一条（编号、规则或开头几个字），或 --all",
     "say which one (number, rule, or how it begins), or --all",
@@ -84,6 +84,8 @@ def show_alarm(socket: Path, name: str, *, as_json: bool, lang: Lang) -> int:
     if answer is None:
         return 1
     meant = find(name, known)
+    if isinstance(meant, Text) and (closed := _closed(socket, name, lang)) is not None:
+        meant = closed
     wanted = meant.occurrence or meant.rule if isinstance(meant, Named) else name
     found = question(socket, {"verb": "case", "case": wanted}, lang)
     if found is None:
@@ -91,8 +93,10 @@ def show_alarm(socket: Path, name: str, *, as_json: bool, lang: Lang) -> int:
     case = found.get("case")
     if isinstance(meant, Text) and case is None:
         return refuse(meant, lang)
+    occurrence = meant.occurrence if isinstance(meant, Named) else ""
     rule = meant.rule if isinstance(meant, Named) else None
-    row = next((row for row in _rows(answer) if row.get("rule") == rule), None)
+    open_ones = (row for row in _rows(answer) if row.get("rule") == rule)
+    row = next((row for row in open_ones if row.get("occurrence") in (occurrence, "")), None)
     if as_json:
         print(json.dumps({"alarm": row, "case": case}, ensure_ascii=False, indent=2))
         return 0
@@ -102,7 +106,7 @@ def show_alarm(socket: Path, name: str, *, as_json: bool, lang: Lang) -> int:
         for count, step in enumerate(row.get("do") or (), start=1):
             to.print(f"  {count} {say(step, lang)}")
     if isinstance(case, Mapping):
-        to.print(_case_table(case))
+        to.print("\n".join(["", *lines_of(case, lang)]), soft_wrap=True)
     return 0
 
 
@@ -192,8 +196,10 @@ def set_service(
 def case_line(case: Row, lang: Lang) -> str:
     """What a case is and what it waits for."""
     waits = case.get("waits_for_say")
-    left = WAITS.in_(lang).format(say(waits, lang)) if waits else READY.in_(lang)
-    return f"{say(case.get('say'), lang)}  {case.get('place', '')}  {left}"
+    left = NEEDS.in_(lang).format(say(waits, lang)) if waits else READY.in_(lang)
+    word, _ = SEVERITIES.get(str(case.get("severity")), (Text("?", "?"), ""))
+    what = f"{word.in_(lang)} {say(case.get('say'), lang)}"
+    return f"{what}  {case.get('place', '')}  {left}"
 
 
 def _known(socket: Path, lang: Lang) -> tuple[Answer | None, list[Named]]:
@@ -203,6 +209,15 @@ def _known(socket: Path, lang: Lang) -> tuple[Answer | None, list[Named]]:
     if answer is None or cases is None:
         return None, []
     return answer, named_in(answer, cases.get("open") or ())
+
+
+def _closed(socket: Path, name: str, lang: Lang) -> Named | None:
+    """Which of the last closed cases is meant by its number or occurrence; None = none."""
+    answer = question(socket, {"verb": "cases", "closed": CLOSED_LOOKED_AT}, lang)
+    closed = (answer or {}).get("closed") or ()
+    known = [Named(str(case.get("rule", "")), str(case.get("case", ""))) for case in closed]
+    meant = find(name, known)
+    return meant if isinstance(meant, Named) else None
 
 
 def _rows(answer: Answer) -> list[Row]:
@@ -228,17 +243,6 @@ def _table(rows: Sequence[Row], lang: Lang) -> Table:
             ", ".join([worded(STATES, row.get("state"), lang), *flags_of(row, lang)]),
         )
         table.add_row("", Styled(str(row.get("rule", "")), style="dim"))
-    return table
-
-
-def _case_table(case: Row) -> Table:
-    """Every field of the case that is filled, but the minutes of evidence, which are long."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for key, value in case.items():
-        if value in (None, "", (), [], {}) or key == "evidence":
-            continue
-        is_plain = isinstance(value, str | int | float)
-        table.add_row(key, str(value) if is_plain else json.dumps(value, ensure_ascii=False))
     return table
 
 

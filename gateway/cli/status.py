@@ -6,6 +6,7 @@ Every part of the answer may be missing: the daemon may be older or younger than
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -186,11 +187,18 @@ def age(ms: object, lang: Lang) -> str:
 
 
 def number(value: object, unit: object = "") -> str:
-    """Return a value with its unit; a dash when there is none."""
+    """Return a value with its unit, no finer than a meter is; a dash when there is none."""
     if value is None or value == "":
         return NOTHING
-    text = f"{value:.12g}" if isinstance(value, float) else str(value)
+    text = f"{_rounded(value):.12g}" if isinstance(value, float) else str(value)
     return f"{text} {unit}" if unit else text
+
+
+def _rounded(value: float) -> float:
+    """Three decimals, below one four digits: what floats of 32 bits have beyond that is noise."""
+    if not isfinite(value):
+        return value
+    return round(value, 3) if abs(value) >= 1 else float(f"{value:.4g}")
 
 
 def _heading(answer: Part, lang: Lang) -> Styled:

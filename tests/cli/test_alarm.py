@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.main import main
-from gateway.core.case_views import case_view, cases_view
+from gateway.core.case_views import case_view, cases_view, closed_view
 from gateway.core.state import state_of
 from gateway.core.step import step
 from gateway.core.view import alarms_view, practice_view
@@ -55,9 +55,11 @@ class Home:
                 practice = practice_view(self.state, at)
                 return {"ok": True, "alarms": alarms_view(self.state, at), "practice": practice}
             case "cases":
-                return {"ok": True, "open": cases_view(self.state, at), "closed": []}
+                closed = [*self.closed.values()][: message["closed"]]
+                return {"ok": True, "open": cases_view(self.state, at), "closed": closed}
             case "case":
-                return {"ok": True, "case": case_view(self.state, at, message["case"])}
+                found = case_view(self.state, at, message["case"])
+                return {"ok": True, "case": found or self.closed.get(message["case"])}
         try:
             outcome = self.feed(event_of(message, 7))
         except BadRequest as problem:
@@ -65,6 +67,11 @@ class Home:
         (reply,) = outcome.replies
         said = {} if reply.say is None else {"say": {"zh": reply.say.zh, "en": reply.say.en}}
         return {"ok": reply.ok, "code": reply.code, **said}
+
+    @property
+    def closed(self):
+        views = [closed_view(record) for record in self.records if record.kind == "case"]
+        return {view["case"]: view for view in views}
 
     @property
     def number(self):
@@ -192,6 +199,57 @@ def test_show_has_the_alarm_what_to_do_and_the_case(home, run):
     assert shown["alarm"]["rule"] == LEAK.id
     assert shown["case"]["val"] == 400
     assert run("alarm show nothing")[0] == 2
+
+
+def handled_case(home, run):
+    """A case that is closed: what it was, who did what."""
+    home.read("leak", 400)
+    number = home.number
+    assert run("alarm silence")[0] == 0
+    assert run(f"alarm ack {number} --as E07")[0] == 0
+    assert run(f"alarm arrive {number} --as E07")[0] == 0
+    verdict = "--verdict real --cause electrical --action power_off --119 --not-evacuated"
+    assert run(f"alarm handle {number} --as E07 {verdict}")[0] == 0
+    home.read("leak", 1)
+    home.ms += 60_000
+    home.read("leak", 1)
+    assert run(f"alarm reset {number} --as E07")[0] == 0
+    assert run(f"alarm close {number} --as E08")[0] == 0
+    return number
+
+
+def test_a_case_reads_as_a_sheet_with_who_did_what_and_what_was_found(home, run):
+    home.read("leak", 400)
+    waits = run("alarm show leak")[1]
+    assert "Not closed: The alarm is still active" in waits
+    assert "{" not in waits
+    assert "raw words" not in waits  # no words came with this reading
+
+
+def test_a_closed_case_is_shown_by_its_number(home, run):
+    number = handled_case(home, run)
+    code, out, _ = run(f"alarm show {number}")
+    assert code == 0
+    timeline = [line.split() for line in out.splitlines() if "E07" in line or "E08" in line]
+    assert [" ".join(words[1:]) for words in timeline] == [
+        "+2.0 s acknowledged E07",
+        "+3.0 s on site E07 (as told) 1F 厨房",
+        "+4.0 s handled E07",
+        "+67 s reset E07",
+        "+68 s closed out E08",
+    ]
+    assert (
+        "Verdict: Real; Wiring or an electrical appliance; Switched the power off; "
+        "119 called: yes; people moved out: no" in out
+    )
+    assert "board.leak after: " in out
+    assert "{" not in out
+    assert "Not closed" not in out
+    sheet = run(f"alarm show {number}", "zh")[1]
+    for word in ("处置单", "消音", "确认", "到场", "复位", "销号", "真实火情", "拨打119: 是"):
+        assert word in sheet
+    assert json.loads(run(f"alarm show {number} --json")[1])["case"]["closed"]["by"] == "E08"
+    assert run("alarm show A-999")[0] == 2
 
 
 def test_list_as_json_is_what_the_daemon_said(home, run):
