@@ -121,6 +121,7 @@ async def _one_alarm(board: SimDevice, daemon: Daemon, number: int, platform: Pl
         lambda s: not any(a["rule"] == LEAK and a["state"] in ("UA", "AA") for a in s["alarms"]),
         "the end of the alarm",
     )
+    await daemon.ask(verb="handle", by="E07", case=LEAK, verdict="test", text="planted")
     await daemon.ask(verb="reset", by="E07", alarm=LEAK)
     await daemon.status_when(lambda s: not any(a["rule"] == LEAK for a in s["alarms"]), "the reset")
     return sounded - since

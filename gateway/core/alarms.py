@@ -35,7 +35,7 @@ class Happening(Enum):
     BACK = "no longer over the limit while the on-delay ran"
     CLEARED = "normal for the off-delay"
     ACKED = "a named person acknowledges"
-    WAS_RESET = "a named person resets; value normal and trusted"
+    WAS_RESET = "a named person resets; value normal and trusted, verdict on its case"
     AGED = "still active after realarm_after"
 
 

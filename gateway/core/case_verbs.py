@@ -8,7 +8,7 @@ from gateway.core.messages import occurrence_id
 from gateway.core.practice import note_scene
 from gateway.core.turn import Turn
 from gateway.domain import events
-from gateway.domain.alarms import AlarmState
+from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.cases import (
     ACTIONS,
     CAUSES,
@@ -24,7 +24,7 @@ from gateway.domain.cases import (
 )
 from gateway.domain.modes import Mode, mode_of
 from gateway.domain.outcome import Reply
-from gateway.domain.rules import Severity
+from gateway.domain.rules import Rule, Severity
 from gateway.domain.text import Text
 
 PANEL = "panel"  # a button is no person
@@ -69,6 +69,13 @@ def handle(turn: Turn, event: events.Handle) -> None:
         put_case(turn, replace(case, finding=finding))
         _record_finding(turn, case, finding)
     _answer(turn, event.reply_to, refusal, case.occurrence if case else "")
+
+
+def needs_verdict(turn: Turn, rule: Rule, alarm: Alarm) -> str | None:
+    """Why a latched alarm cannot be reset yet: nobody has said what it was (4.2 of the field)."""
+    case = turn.state.cases.get(alarm.occurrence)
+    is_owed = case is not None and case.finding is None and mode_of(rule.id) is Mode.REAL
+    return "needs_verdict" if is_owed and rule.severity is Severity.ALARM else None
 
 
 def close(turn: Turn, event: events.Close) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import assert_never
 
 from gateway.core.aside import aside
-from gateway.core.case_verbs import arrive, close, enter_missed, handle
+from gateway.core.case_verbs import arrive, close, enter_missed, handle, needs_verdict
 from gateway.core.cases import adopt_cases, follow_cases
 from gateway.core.dues import look_at_dues
 from gateway.core.intake import take_block
@@ -66,7 +66,7 @@ def step(
         case events.Acknowledge():
             acknowledge(turn, event)
         case events.Reset():
-            reset(turn, event)
+            reset(turn, event, needs_verdict)
         case events.Shelve():
             shelve(turn, event)
         case events.Unshelve():

@@ -11,7 +11,7 @@ from gateway.domain.text import Text
 from gateway.drivers.sockets import NoAnswer
 from gateway.sim.devices import SimDevice
 from gateway.sim.house import Cue, boot_ms
-from gateway.sim.people import STAFF, Ask
+from gateway.sim.people import STAFF, Ask, finding_of
 from gateway.sim.story import Hush, Scene
 from gateway.sim.touches import DEVICE, Act, Touch, is_on_duty
 
@@ -47,6 +47,9 @@ class Hands:
         word = VERBS[verb]
         try:
             reply = await self.ask({"verb": verb, "by": WHO})
+            if reply.get("code") == "needs_verdict":
+                await self._say_what_was_found()
+                reply = await self.ask({"verb": verb, "by": WHO})
         except NoAnswer as error:
             return Text(f"{word.zh}：{error}", f"{word.en}: {error}")
         if reply.get("ok"):
@@ -57,6 +60,13 @@ class Hands:
         if code == "nothing_to_do":
             return Text(f"没有可{word.zh}的", f"{word.en}: there is nothing to {word.en}")
         return Text(f"{word.zh}：网关答复 {code}", f"{word.en}: the gateway answers {code}")
+
+    async def _say_what_was_found(self) -> None:
+        """A latched alarm is reset only when somebody has written down what it was."""
+        cases = (await self.ask({"verb": "cases"})).get("open", [])
+        for case in cases:
+            if case["verdict"] is None:
+                await self.ask(finding_of(case["case"], WHO))
 
     def hand_over(self) -> Text:
         """Take the duty, or give it back to the simulated staff."""

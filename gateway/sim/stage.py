@@ -72,6 +72,7 @@ LAMP = {
 DID = {
     "silence": Text("消音", "silences"),
     "acknowledge": Text("确认", "acknowledges"),
+    "handle": Text("填写现场结论", "writes down what was found"),
     "reset": Text("复位", "resets"),
 }
 

@@ -21,7 +21,15 @@ from gateway.core.schedule import Job, Schedule
 from gateway.core.state import house_of, state_of
 from gateway.core.step import step
 from gateway.domain.errors import BusDown, DeviceSilent, ReadFailure
-from gateway.domain.events import Acknowledge, Event, LinkChanged, PlatformChanged, Reset, Restarted
+from gateway.domain.events import (
+    Acknowledge,
+    Event,
+    Handle,
+    LinkChanged,
+    PlatformChanged,
+    Reset,
+    Restarted,
+)
 from gateway.domain.events import Ticked as Tick
 from gateway.domain.moments import Clk, Now
 from gateway.domain.rules import Severity
@@ -332,6 +340,9 @@ class _Play:
         """Somebody looks: acknowledges what is new, and resets what is over."""
         if any(alarm.state.is_open for alarm in self._state.alarms.values()):
             self._feed(Acknowledge("N1"))
+            for case in list(self._state.cases.values()):
+                if case.finding is None:
+                    self._feed(Handle("N1", case.occurrence, "test", text="looked into it"))
             self._feed(Reset("N1"))
 
 

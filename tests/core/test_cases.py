@@ -133,6 +133,7 @@ class Play:
     def end_alarm(self, ms):
         self.reads(ms, ms + 7_000, 20)
         self.feed(ms + 7_000, events.Acknowledge("s01"))
+        self.feed(ms + 7_000, events.Handle("s01", LEAK, "false", cause="cooking"))
         self.feed(ms + 7_001, events.Reset("s01"))
 
 
@@ -221,6 +222,7 @@ def test_every_step_of_the_life_stands_on_the_case_with_who_and_when(play):
     play.feed(110_000, events.Acknowledge("s01"))
     play.feed(115_000, events.Arrive("s02", LEAK, proof=3))
     play.reads(120_000, 127_000, 20)
+    play.feed(129_000, events.Handle("s02", LEAK, "false", cause="cooking"))
     play.feed(130_000, events.Reset("s03"))
     case = play.case
     assert (case.silenced.by, case.silenced.at.mono_ms) == ("panel", 105_000)
@@ -254,9 +256,9 @@ def test_an_alarm_is_closed_by_another_person_than_who_handled_it_after_it_is_ov
     assert play.ask(113_000, close, "s02", LEAK) == "alarm_unacknowledged"
     play.feed(114_000, events.Acknowledge("s01"))
     assert play.ask(115_000, close, "s02", LEAK) == "alarm_unreset"
-    play.feed(116_000, events.Reset("s01"))
-    assert play.ask(117_000, close, "s02", LEAK) == "no_verdict"
-    assert play.ask(118_000, handle, "s01", LEAK, "false", cause="cooking") == "done"
+    assert play.ask(116_000, events.Reset, "s01", LEAK) == "needs_verdict"
+    assert play.ask(117_000, handle, "s01", LEAK, "false", cause="cooking") == "done"
+    assert play.ask(118_000, events.Reset, "s01", LEAK) == "done"
     assert play.ask(119_000, close, "s01", occurrence) == "same_person"
     assert play.ask(120_000, close, "panel", occurrence) == "needs_person"
     assert play.replies[-1].say == REFUSALS["needs_person"]
@@ -359,6 +361,14 @@ def test_nobody_closes_them_so_the_oldest_warning_is_let_go_on_the_record(tmp_pa
     assert lapsed["case"] not in play.state.cases
 
 
+def test_a_case_of_what_ended_by_itself_still_wants_a_verdict(tmp_path):
+    play = Play(tmp_path, rule(latch=False))
+    play.raise_alarm()
+    play.reads(105_000, 112_000, 20)
+    play.feed(113_000, events.Acknowledge("s01"))
+    assert play.ask(114_000, events.Close, "s02", LEAK) == "no_verdict"
+
+
 # -- restarts -----------------------------------------------------------------------------------
 
 
@@ -380,8 +390,8 @@ def story(play):
         lambda: play.feed(106_000, events.Acknowledge("s01")),
         lambda: play.feed(107_000, events.Arrive("s02", name["case"], proof=1)),
         lambda: play.reads(108_000, 115_000, 20),
+        lambda: play.feed(115_500, events.Handle("s01", name["case"], "false", "cooking")),
         reset_it,
-        lambda: play.feed(117_000, events.Handle("s01", name["case"], "false", "cooking")),
         lambda: play.feed(170_000, events.Ticked()),
         lambda: play.feed(171_000, events.Receipt(name["case"], "seen", "fire", 6)),
     ]

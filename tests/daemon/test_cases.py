@@ -107,9 +107,10 @@ async def people_close_it(board, daemon):
         lambda s: any(a["rule"] == LEAK and a["state"] == "LA" for a in s["alarms"]), "normal"
     )
     await say("alarm_unreset", "close", "E03", case=LEAK)
-    await say("done", "reset", "E01", alarm=LEAK)
+    await say("needs_verdict", "reset", "E01", alarm=LEAK)
     await say("text_too_short", "handle", "E02", case=LEAK, verdict="false", text="没事")
     await say("done", "handle", "E02", case=LEAK, verdict="false", cause="dust_or_damp")
+    await say("done", "reset", "E01", alarm=LEAK)
     refused = await say("same_person", "close", "E02", case=LEAK)
     assert refused["say"]["zh"].startswith("报警的处置人不能自己销号")
     await say("done", "close", "E03", case=LEAK)

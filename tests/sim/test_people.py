@@ -45,7 +45,7 @@ def test_warnings_and_faults_are_acknowledged_without_silencing(severity: str) -
     ]
 
 
-@pytest.mark.parametrize(("state", "verbs"), [("LA", ["reset"]), ("AA", []), ("LU", [])])
+@pytest.mark.parametrize(("state", "verbs"), [("LA", ["handle", "reset"]), ("AA", []), ("LU", [])])
 def test_only_what_is_latched_and_normal_again_is_reset(state: str, verbs: list[str]) -> None:
     assert [request["verb"] for request in acts_of([row(state, 100)])] == verbs
 
