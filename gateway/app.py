@@ -74,7 +74,7 @@ from gateway.tasks.plan_nights import plan_nights
 from gateway.tasks.poll import Nudges, poll_bus, tell_fault
 from gateway.tasks.supervise import supervise
 from gateway.tasks.tail import tail
-from gateway.tasks.tell import tell
+from gateway.tasks.tell import beside, tell
 from gateway.tasks.trace import Trace
 from gateway.tasks.watch import Changes, Watch
 from gateway.tasks.watchdog import feed_watchdog
@@ -250,7 +250,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                     submit=submit,
                     nudge=nudge,
                     answer=desk.answer,
-                    tell=told,
+                    tell=beside(told, inbox.put_first),
                     beat=beat_of_decider,
                     clock=clock.now,
                     step=partial(step, judge=failpoints.judge),
