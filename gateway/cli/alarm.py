@@ -14,7 +14,7 @@ from gateway.cli.asking import NO_PERSON, Answer, question, refuse, tell
 from gateway.cli.case_sheet import NEEDS, READY, lines_of
 from gateway.cli.flags import flags_of, is_folded
 from gateway.cli.naming import Named, find, named_in, short
-from gateway.cli.status import NOTHING, SEVERITIES, STATES, age, console, number, say, worded
+from gateway.cli.saying import NOTHING, SEVERITIES, STATES, age, console, number, say, worded
 from gateway.core.refusals import REFUSALS
 from gateway.domain.inhibits import SHELVED_AT_MOST_MS
 from gateway.domain.text import Lang, Text

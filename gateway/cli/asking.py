@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.status import START
+from gateway.cli.saying import START
 from gateway.domain.text import Lang, Text
 from gateway.drivers.sockets import NoAnswer, NoDaemon, ask
 

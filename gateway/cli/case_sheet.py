@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.cli.naming import short
-from gateway.cli.status import SEVERITIES, Part, age, number, part_of, say, worded
+from gateway.cli.saying import SEVERITIES, Part, age, number, part_of, say, worded
 from gateway.domain.cases import ACTIONS, CAUSES, VERDICTS, Audience, ReceiptLevel
 from gateway.domain.text import Lang, Text
 

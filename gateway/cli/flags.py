@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.cli.status import say
+from gateway.cli.saying import say
 from gateway.domain.text import Lang, Text
 
 Row = Mapping[str, Any]

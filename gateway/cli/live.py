@@ -22,7 +22,7 @@ from rich.live import Live
 from rich.text import Text as Styled
 
 from gateway.cli.page import Page, lines_of
-from gateway.cli.status import Part
+from gateway.cli.saying import Part
 from gateway.domain.text import Lang
 from gateway.drivers.sockets import NoAnswer, request
 

@@ -13,7 +13,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text as Styled
 
 from gateway.cli.flags import flags_of, is_folded
-from gateway.cli.status import (
+from gateway.cli.saying import (
     NO_ALARM,
     NOTHING,
     QUALITIES,

@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli.status import console
+from gateway.cli.saying import console
 from gateway.config.load import load_site
 from gateway.config.problems import render
 from gateway.core.blocks import wire_ms

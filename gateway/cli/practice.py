@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from gateway.cli.asking import NO_PERSON, question, refuse, tell
-from gateway.cli.status import age, console
+from gateway.cli.saying import console
+from gateway.cli.standing import practice_lines
 from gateway.domain.text import Lang, Text
 
 DONE = {
@@ -16,16 +16,6 @@ DONE = {
     "test_end": Text("测试结束", "The test has ended"),
     "answer_post_check": Text("已应答查岗", "Post check answered"),
 }
-DRILL = Text(
-    "演练：{scenario} {scope}（{leader}），还剩 {left}",
-    "Drill: {scenario} {scope} ({leader}), {left} left",
-)
-TEST = Text(
-    "测试：{point}（{by}），还剩 {left}，已触发 {tripped}",
-    "Test: {point} ({by}), {left} left, tripped: {tripped}",
-)
-CHECK = Text("查岗：{source}，还剩 {left}", "Post check: {source}, {left} left")
-MISSED = Text("查岗：{source}，无人应答", "Post check: {source}, no answer")
 NOTHING = Text("没有演练、测试或查岗", "No drill, no test, no post check")
 
 
@@ -57,20 +47,6 @@ def status(socket: Path, *, as_json: bool, lang: Lang) -> int:
         print(json.dumps(practice, ensure_ascii=False, indent=2))
         return 0
     to = console()
-    for line in _lines(practice, lang) or [NOTHING.in_(lang)]:
+    for line in practice_lines(practice, lang) or [NOTHING.in_(lang)]:
         to.print(line)
     return 0
-
-
-def _lines(practice: Mapping[str, Any], lang: Lang) -> list[str]:
-    lines = []
-    if drill := practice.get("drill"):
-        lines.append(DRILL.in_(lang).format(**drill | {"left": age(drill.get("left_ms"), lang)}))
-    for test in practice.get("tests") or ():
-        tripped = ", ".join(test.get("tripped") or ()) or "–"
-        said = {"left": age(test.get("left_ms"), lang), "tripped": tripped}
-        lines.append(TEST.in_(lang).format(**test | said))
-    for check in practice.get("post_checks") or ():
-        words = MISSED if check.get("is_missed") else CHECK
-        lines.append(words.in_(lang).format(**check | {"left": age(check.get("left_ms"), lang)}))
-    return lines

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from rich import box
 from rich.table import Table
 
-from gateway.cli.status import NOTHING, console
+from gateway.cli.saying import NOTHING, console
 from gateway.domain.records import Lane
 from gateway.domain.text import Lang, Text
 from gateway.store.reader import Entry, entries

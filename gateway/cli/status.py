@@ -6,23 +6,36 @@ Every part of the answer may be missing: the daemon may be older or younger than
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text as Styled
 
+from gateway.cli.flags import flags_of, is_folded
+from gateway.cli.saying import (
+    NO_ALARM,
+    NOTHING,
+    QUALITIES,
+    SEVERITIES,
+    START,
+    STATES,
+    YES_NO,
+    Part,
+    age,
+    console,
+    number,
+    part_of,
+    rows_of,
+    say,
+    worded,
+)
+from gateway.cli.standing import leakage_lines, standing_lines
 from gateway.core.panel import WORDS as PANEL_WORDS
 from gateway.domain.text import Lang, Text
 from gateway.drivers.sockets import NoAnswer, NoDaemon, ask
-
-Part = Mapping[str, Any]
-
-NOTHING = "–"
-WIDTH_WITHOUT_TERMINAL = 140
 
 TITLES = {
     "alarms": Text("报警、预警、故障", "Alarms, warnings, faults"),
@@ -35,13 +48,12 @@ TITLES = {
     "clock": Text("时钟", "Clock"),
     "inbox": Text("收件箱", "Inbox"),
 }
-AGES = frozenset({"last_settled_ms", "since_ms", "next_try_in_ms", "last_ack_ms"})
-NO_ALARM = Text("无报警", "No alarm")
-START = Text(
-    "守护进程未运行？查看：systemctl status care-gateway",
-    "Is it running? Look with: systemctl status care-gateway",
-)
-
+BLINKS = Text("闪", "blinks")
+AGES = frozenset({
+    "last_settled_ms", "since_ms", "next_try_in_ms", "last_ack_ms", "good_age_ms", "oldest_ms",
+})  # fmt: skip
+NAMES = frozenset({"id", "bus", "lane", "point"})  # are typed again: never broken in two
+LEFT_OUT = frozenset({"place"})  # of devices: it stands with their points
 WORDS = {
     "what": Text("什么", "What"),
     "place": Text("位置", "Where"),
@@ -73,7 +85,7 @@ WORDS = {
     "is_up": Text("连通", "Up"),
     "unsettled": Text("条数", "Records"),
     "lane": Text("通道", "Lane"),
-    "broker": Text("代理", "Broker"),
+    "broker": Text("消息服务器", "Broker"),
     "why": Text("原因", "Why"),
     "name": Text("名称", "Name"),
     "is_platform_present": Text("平台应答", "Platform answers"),
@@ -100,31 +112,14 @@ WORDS = {
     "err_ms": Text("误差 ms", "Error ms"),
     "waiting": Text("等待", "Waiting"),
     "dropped": Text("丢弃", "Dropped"),
+    "is_slow": Text("应答慢", "Slow"),
+    "oldest_ms": Text("最早排队", "Oldest"),
+    "bytes_written": Text("已写字节", "Bytes written"),
+    "fsync_p99_ms": Text("落盘 p99 ms", "Sync p99 ms"),
+    "tls": Text("加密", "TLS"),
+    "say": Text("说明", "Meaning"),
+    "utc_ms": Text("时间", "Time"),
 }
-
-SEVERITIES = {
-    "alarm": (Text("报警", "ALARM"), "bold red"),
-    "warning": (Text("预警", "warning"), "dark_orange"),
-    "fault": (Text("故障", "fault"), "yellow"),
-}
-STATES = {
-    "UA": Text("未确认", "unacknowledged"),
-    "AA": Text("已确认", "acknowledged"),
-    "RU": Text("已恢复未确认", "returned, unacknowledged"),
-    "LU": Text("锁存未确认", "latched, unacknowledged"),
-    "LA": Text("锁存已确认", "latched, acknowledged"),
-    "P": Text("待定", "pending"),
-}
-QUALITIES = {
-    "good": Text("正常", "good"),
-    "warming_up": Text("预热", "warming up"),
-    "inhibited": Text("被禁止", "inhibited"),
-    "suspect": Text("可疑", "suspect"),
-    "fault": Text("故障", "fault"),
-    "offline": Text("失联", "offline"),
-    "test": Text("测试", "test"),
-}
-YES_NO = {True: Text("是", "yes"), False: Text("否", "no")}
 
 
 def status(socket: Path, *, as_json: bool, lang: Lang) -> int:
@@ -146,12 +141,6 @@ def status(socket: Path, *, as_json: bool, lang: Lang) -> int:
     return 0
 
 
-def console() -> Console:
-    """Return stdout, wide enough for the tables where no terminal says how wide it is."""
-    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
-    return Console(width=width, highlight=False, markup=False, emoji=False)
-
-
 def show(answer: Part, lang: Lang, to: Console) -> None:
     """Print every part that is there: the worst first."""
     to.print(_heading(answer, lang))
@@ -160,8 +149,12 @@ def show(answer: Part, lang: Lang, to: Console) -> None:
         to.print(_alarms(alarms, lang))
     elif "alarms" in answer:
         to.print(NO_ALARM.in_(lang))
+    for line in standing_lines(answer, lang):
+        to.print(line)
     if points := rows_of(answer, "points"):
         to.print(_points(points, lang))
+        for line in leakage_lines(points, lang):
+            to.print(line)
     for key in ("devices", "buses", "lanes", "store"):
         if rows := rows_of(answer, key):
             to.print(_plain(TITLES[key].in_(lang), rows, lang))
@@ -170,58 +163,31 @@ def show(answer: Part, lang: Lang, to: Console) -> None:
             to.print(_line(key, part, lang))
 
 
-def age(ms: object, lang: Lang) -> str:
-    """Return a duration as people say it: `0.4 s`, `12 s`, `3 min`, `2.5 h`, `4 d`."""
-    if not isinstance(ms, int | float):
-        return NOTHING
-    seconds = ms / 1000
-    for below, per, digits, unit in (
-        (10, 1, 1, Text("秒", "s")),
-        (120, 1, 0, Text("秒", "s")),
-        (7_200, 60, 0, Text("分", "min")),
-        (172_800, 3_600, 1, Text("小时", "h")),
-    ):
-        if seconds < below:
-            return f"{seconds / per:.{digits}f} {unit.in_(lang)}"
-    return f"{seconds / 86_400:.0f} {Text('天', 'd').in_(lang)}"
-
-
-def number(value: object, unit: object = "") -> str:
-    """Return a value with its unit, no finer than a meter is; a dash when there is none."""
-    if value is None or value == "":
-        return NOTHING
-    text = f"{_rounded(value):.12g}" if isinstance(value, float) else str(value)
-    return f"{text} {unit}" if unit else text
-
-
-def _rounded(value: float) -> float:
-    """Three decimals, below one four digits: what floats of 32 bits have beyond that is noise."""
-    if not isfinite(value):
-        return value
-    return round(value, 3) if abs(value) >= 1 else float(f"{value:.4g}")
-
-
 def _heading(answer: Part, lang: Lang) -> Styled:
     site = part_of(answer, "site")
     line = Styled(f"{say(site.get('name'), lang)} ({say(site.get('id'), lang)})", style="bold")
     panel = part_of(answer, "panel")
-    levels = part_of(panel, "levels")
+    levels, signal = part_of(panel, "levels"), part_of(panel, "signal")
     colours = {"red": "red", "amber": "dark_orange", "yellow": "yellow", "green": "green"}
     for name, word in PANEL_WORDS.items():
-        is_on = levels.get(name)
-        if name == "white" and not is_on:  # few panels have it
+        level = levels.get(name)
+        asked = str(signal.get(name) or ("on" if level is True else "off"))
+        if name == "white" and asked == "off":  # few panels have it
             continue
-        mark = "?" if is_on is None else "●" if is_on else "○"
+        # a lamp that blinks is dark half of the time: what it is to show counts
+        mark = "?" if level is None and name not in signal else "○" if asked == "off" else "●"
+        is_on = mark == "●"
         line.append(f"   {mark} {word.in_(lang)}", style=colours.get(name, "") if is_on else "")
-    signal = panel.get("signal")
-    pattern = signal.get("pattern") if isinstance(signal, Mapping) else signal
-    return line.append(f" {pattern}" if pattern else "")
+        if asked not in ("on", "off"):
+            line.append(f" {BLINKS.in_(lang)}")
+    pattern = signal.get("pattern") or panel.get("signal")
+    return line.append(f" {pattern}" if isinstance(pattern, str) else "")
 
 
 def _alarms(rows: Sequence[Part], lang: Lang) -> Table:
     columns = ("what", "place", "value", "limit", "do", "since", "state")
     table = _table(TITLES["alarms"].in_(lang), columns, lang)
-    for row in rows:
+    for row in (row for row in rows if not is_folded(row)):
         word, style = SEVERITIES.get(str(row.get("severity")), (Text("?", "?"), ""))
         what = Styled(f"{word.in_(lang)} {say(row.get('say'), lang)}", style=style)
         if row.get("detail"):
@@ -235,7 +201,7 @@ def _alarms(rows: Sequence[Part], lang: Lang) -> Table:
             number(row.get("limit"), row.get("unit")),
             do or NOTHING,
             age(row.get("since_ms"), lang),
-            worded(STATES, row.get("state"), lang),
+            ", ".join([worded(STATES, row.get("state"), lang), *flags_of(row, lang)]),
         )
     return table
 
@@ -261,7 +227,8 @@ def _points(rows: Sequence[Part], lang: Lang) -> Table:
 
 def _plain(title: str, rows: Sequence[Part], lang: Lang) -> Table:
     """A column for every key that any row has."""
-    keys = tuple(dict.fromkeys(key for row in rows for key in row))
+    keys = tuple(key for key in dict.fromkeys(key for row in rows for key in row)
+                 if key not in LEFT_OUT)  # fmt: skip
     table = _table(title, keys, lang)
     for row in rows:
         table.add_row(*[_cell(row.get(key), lang, key) for key in keys])
@@ -270,57 +237,40 @@ def _plain(title: str, rows: Sequence[Part], lang: Lang) -> Table:
 
 def _line(key: str, part: object, lang: Lang) -> str:
     fields = part.items() if isinstance(part, Mapping) else [("", part)]
-    said = [f"{worded(WORDS, name, lang)}: {_cell(value, lang, name)}" for name, value in fields]
+    said = [
+        f"{worded(WORDS, name, lang)}: {cell}"
+        for name, value in fields
+        if (cell := _cell(value, lang, str(name))) not in ("", NOTHING)
+    ]
     return f"{TITLES[key].in_(lang)}   " + "   ".join(said)
 
 
 def _table(title: str, keys: Sequence[str], lang: Lang) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
     for key in keys:
-        table.add_column(worded(WORDS, key, lang), overflow="fold")
+        is_name = key in NAMES
+        table.add_column(worded(WORDS, key, lang), overflow="fold", no_wrap=is_name)
     return table
 
 
 def _cell(value: object, lang: Lang, key: str = "") -> str:
     if key in AGES:
         return age(value, lang)
+    if key == "utc_ms":
+        return _clock(value)
     if isinstance(value, bool):
         return YES_NO[value].in_(lang)
     if isinstance(value, Mapping | list):
-        return say(value, lang) if isinstance(value, Mapping) else json.dumps(value)
+        rows = [value] if isinstance(value, Mapping) else value
+        return "; ".join(say(row, lang) for row in rows)
     return number(value)
 
 
-def say(value: object, lang: Lang) -> str:
-    """A phrase, given as a string or in both languages."""
-    if isinstance(value, Mapping):
-        said = value.get(lang.value)
-        return str(said) if said is not None else json.dumps(dict(value), ensure_ascii=False)
-    return NOTHING if value is None or value == "" else str(value)
-
-
-def worded(words: Mapping[str, Text], key: object, lang: Lang) -> str:
-    """The word for a key; the key itself where there is none."""
-    word = words.get(str(key))
-    return say(key, lang) if word is None else word.in_(lang)
-
-
-def part_of(answer: Part, key: str) -> Part:
-    part = answer.get(key)
-    return part if isinstance(part, Mapping) else {}
-
-
-def rows_of(answer: Part, key: str) -> list[Part]:
-    """Rows of a list, or of a mapping whose keys are the names of its rows; else one row."""
-    part = answer.get(key)
-    if isinstance(part, list):
-        return [row for row in part if isinstance(row, Mapping)]
-    if isinstance(part, Mapping):
-        if not any(isinstance(row, Mapping) for row in part.values()) and key != "lanes":
-            return [part]
-        name = "lane" if key == "lanes" else "id"
-        return [
-            {name: given, **(row if isinstance(row, Mapping) else {"unsettled": row})}
-            for given, row in part.items()
-        ]
-    return []
+def _clock(utc_ms: object) -> str:
+    """Date and time in this machine's zone; a dash where the clock is not known."""
+    if not isinstance(utc_ms, int):
+        return NOTHING
+    try:
+        return f"{datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+    except (OverflowError, OSError, ValueError):  # no year that a calendar has
+        return NOTHING

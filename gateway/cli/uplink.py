@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli.status import NOTHING, START, age, console
+from gateway.cli.saying import NOTHING, START, age, console
 from gateway.domain.text import Lang, Text
 from gateway.drivers.sockets import NoAnswer, NoDaemon, ask
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from gateway.cli.status import age, number, show, status
+from gateway.cli.saying import age, number
+from gateway.cli.status import show, status
 from gateway.domain.text import Lang
 from gateway.drivers.sockets import Message
 
@@ -67,6 +68,72 @@ def test_the_panel_stands_in_the_first_line() -> None:
     assert first == ("榆园养老院 (elm-house) ● ALARM ○ WARNING ● FAULT ● NORMAL ● BUZZER A1")
 
 
+def test_a_lamp_that_blinks_is_not_shown_dark_by_chance() -> None:
+    levels = {"red": False, "amber": False, "yellow": False, "green": True, "buzzer": False}
+    signal = {"red": "2 Hz", "amber": "off", "yellow": "off", "green": "on", "pattern": "A1"}
+    answer = {"ok": True, "panel": {"levels": levels, "signal": signal}}
+    assert "● ALARM blinks ○ WARNING ○ FAULT ● NORMAL ○ BUZZER A1" in shown(answer)
+    assert "● 报警 闪" in shown(answer, Lang.ZH)
+    assert "? ALARM" in shown({"ok": True})
+
+
+def test_what_stands_beside_the_alarms_is_said_in_a_line_each() -> None:
+    leak = {
+        "id": "board.leak",
+        "value": 40.0,
+        "unit": "mA",
+        "quality": "good",
+        "leakage": {"natural": 38.5, "margin": 261.5, "hours": 30, "is_learned": False},
+    }
+    tank = {"id": "tank.level", "value": 2.0, "unit": "m", "quality": "good", "leakage": None}
+    answer = {
+        "ok": True,
+        "alarms": [SNAPSHOT["alarms"][0] | {"is_silenced": True, "chatter": 7},
+                   SNAPSHOT["alarms"][0] | {"under": "gateway/bus_down/x", "place": "elsewhere"}],
+        "cases": {"open": 3, "to_handle": 2, "to_close": 1},
+        "shelved": [{"rule": "a.b/warm", "by": "E07", "why": "steam", "left_ms": 7_200_000}],
+        "out_of_service": [{"subject": "board", "by": "E31", "why": "new probe", "order": "W-12"}],
+        "flood": {"count": 40, "first_out": "a.b/first"},
+        "noisy": [{"id": "a.b", "label": "压力", "place": "B1", "days_7": 9, "days_30": 12},
+                  {"id": "a.c", "label": "once", "place": "B1", "days_7": 1, "days_30": 1}],
+        "practice": {"drill": {"scenario": "smoke", "scope": "2F", "leader": "E01",
+                               "left_ms": 600_000},
+                     "tests": [], "post_checks": [{"source": "local", "is_missed": True}]},
+        "points": [leak, tank],
+    }  # fmt: skip
+    text = shown(answer)
+    for said in (
+        "unacknowledged, chattering x7, silenced",
+        "Open cases: 3 (2 to handle, 1 to close)",
+        "Shelved: a.b/warm (E07: steam), 2.0 h left",
+        "Out of service: board (E31: new probe, order W-12)",
+        "Flood: 40 raised, first-out a.b/first",
+        "Noisiest in 7 days: B1 压力 x9\n",
+        "Drill: smoke 2F (E01), 10 min left",
+        "Post check: local, no answer",
+        "Natural leakage board.leak: 38.5 mA, margin to the alarm 261.5 mA (30 of 168 h learned)",
+    ):
+        assert said in text, said
+    assert "elsewhere" not in text  # folded into the fault of its bus
+    for said in ("未结处置单：3", "屏蔽：a.b/warm", "停用（检修）：board", "首发 a.b/first",
+                 "自然泄漏 board.leak：38.5 mA，距报警限值 261.5 mA（已学 30/168 小时"):  # fmt: skip
+        assert said in shown(answer, Lang.ZH), said
+
+
+def test_no_words_of_programs_stand_where_people_read() -> None:
+    answer = {
+        "link": {"is_up": False, "do": [{"zh": "核对端口", "en": "Check the port"}], "detail": "",
+                 "say": {"zh": "", "en": ""}, "tls": None, "last_ack_ms": 900},
+        "store": {"core.db": {"oldest_ms": 1_000, "bytes_written": 5, "fsync_p99_ms": 15.21898}},
+        "clock": {"clk": "ntp", "utc_ms": 1_795_319_370_508, "err_ms": None},
+    }  # fmt: skip
+    text = shown(answer)
+    assert "What to do: Check the port" in text
+    assert "15.219" in text
+    for raw in ("_ms", "_written", "{", "[", "None", "say", "1795319370508", "TLS"):
+        assert raw not in text, raw
+
+
 def test_a_value_that_is_not_good_says_so_and_shows_no_number() -> None:
     assert "roof-tank.level – 屋顶 – offline (silent) 61 s" in shown(SNAPSHOT)
 
@@ -92,6 +159,7 @@ def test_any_part_may_be_missing(missing: str) -> None:
     assert shown({key: part for key, part in SNAPSHOT.items() if key != missing})
 
 
+BESIDE = ("cases", "shelved", "out_of_service", "flood", "noisy", "practice")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
@@ -100,7 +168,7 @@ JSON = st.recursive(
 
 
 @given(
-    st.dictionaries(st.sampled_from([*SNAPSHOT]), JSON),
+    st.dictionaries(st.sampled_from([*SNAPSHOT, *BESIDE]), JSON),
     st.fixed_dictionaries({}, optional=dict.fromkeys(SNAPSHOT["alarms"][0], JSON)),
     st.fixed_dictionaries({}, optional=dict.fromkeys(SNAPSHOT["points"][0], JSON)),
 )

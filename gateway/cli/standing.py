@@ -1,0 +1,114 @@
+"""What people have to know beside the alarms, from the daemon's answer to lines. Pure.
+
+Open cases, what is shelved or out of service, a drill, tests, post checks, a flood, who makes
+noise, and how much a circuit leaks by nature. No line where there is nothing to say.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from gateway.cli.saying import NOTHING, Part, age, number, part_of, rows_of, say
+from gateway.domain.text import Lang, Text
+
+CASES = Text(
+    "未结处置单：{open}（待处置 {to_handle}，待销号 {to_close}）",
+    "Open cases: {open} ({to_handle} to handle, {to_close} to close)",
+)
+SHELVED = Text(
+    "屏蔽：{rule}（{by}：{why}），还剩 {left}", "Shelved: {rule} ({by}: {why}), {left} left"
+)
+OUT_OF_SERVICE = Text(
+    "停用（检修）：{subject}（{by}：{why}，工单 {order}）",
+    "Out of service: {subject} ({by}: {why}, order {order})",
+)
+DRILL = Text(
+    "演练：{scenario}（{leader}），还剩 {left}", "Drill: {scenario} ({leader}), {left} left"
+)
+TEST = Text(
+    "测试：{point}（{by}），还剩 {left}，已触发 {tripped}",
+    "Test: {point} ({by}), {left} left, tripped: {tripped}",
+)
+CHECK = Text("查岗：{source}，还剩 {left}", "Post check: {source}, {left} left")
+MISSED = Text("查岗：{source}，无人应答", "Post check: {source}, no answer")
+FLOOD = Text(
+    "报警集中：{count} 条，首发 {first_out}", "Flood: {count} raised, first-out {first_out}"
+)
+NOISY = Text("7 天内最常报警：{points}", "Noisiest in 7 days: {points}")
+TIMES = Text("{name} {count} 次", "{name} x{count}")
+LEAKAGE = Text(
+    "自然泄漏 {point}：{natural}，距报警限值 {margin}{learned}",
+    "Natural leakage {point}: {natural}, margin to the alarm {margin}{learned}",
+)
+LEARNING = Text("（已学 {hours}/168 小时）", " ({hours} of 168 h learned)")
+NOISY_FROM, NOISY_SHOWN = 2, 3  # one activation is no noise
+
+
+def standing_lines(answer: Part, lang: Lang) -> list[str]:
+    """Return everything that stands in the house beside the alarms, a line each."""
+    cases = part_of(answer, "cases")
+    lines = [CASES.in_(lang).format_map(_Said(cases))] if cases.get("open") else []
+    lines += practice_lines(part_of(answer, "practice"), lang)
+    if (flood := part_of(answer, "flood")).get("count"):
+        lines.append(FLOOD.in_(lang).format_map(_Said(flood)))
+    for row in rows_of(answer, "shelved"):
+        lines.append(SHELVED.in_(lang).format_map(_Said(_left(row, lang))))
+    lines += [OUT_OF_SERVICE.in_(lang).format_map(_Said(row))
+              for row in rows_of(answer, "out_of_service")]  # fmt: skip
+    return lines + _noisy(answer, lang)
+
+
+def practice_lines(practice: Part, lang: Lang) -> list[str]:
+    """The drill, the tests and the post checks that are under way."""
+    lines = []
+    if drill := part_of(practice, "drill"):
+        scenario = " ".join(str(drill[key]) for key in ("scenario", "scope") if drill.get(key))
+        lines.append(DRILL.in_(lang).format_map(_Said(_left(drill, lang) | {"scenario": scenario})))
+    for test in rows_of(practice, "tests"):
+        listed = test.get("tripped")
+        tripped = ", ".join(map(str, listed)) if isinstance(listed, list) else ""
+        said = _left(test, lang) | {"tripped": tripped or NOTHING}
+        lines.append(TEST.in_(lang).format_map(_Said(said)))
+    for check in rows_of(practice, "post_checks"):
+        words = MISSED if check.get("is_missed") else CHECK
+        lines.append(words.in_(lang).format_map(_Said(_left(check, lang))))
+    return lines
+
+
+def leakage_lines(points: Sequence[Part], lang: Lang) -> list[str]:
+    """A line for each residual current whose natural leakage is known, wholly or in part."""
+    lines = []
+    for row in points:
+        known = part_of(row, "leakage")
+        if known.get("natural") is None:
+            continue
+        unit, hours = row.get("unit"), LEARNING.in_(lang).format(hours=known.get("hours"))
+        lines.append(LEAKAGE.in_(lang).format(
+            point=say(row.get("id"), lang),
+            natural=number(known["natural"], unit),
+            margin=number(known.get("margin"), unit),
+            learned="" if known.get("is_learned") else hours,
+        ))  # fmt: skip
+    return lines
+
+
+def _noisy(answer: Part, lang: Lang) -> list[str]:
+    said = []
+    for row in rows_of(answer, "noisy")[:NOISY_SHOWN]:
+        count = row.get("days_7")
+        if isinstance(count, int) and count >= NOISY_FROM:
+            named = f"{say(row.get('place'), lang)} {say(row.get('label'), lang)}"
+            said.append(TIMES.in_(lang).format(name=named, count=count))
+    return [NOISY.in_(lang).format(points=", ".join(said))] if said else []
+
+
+def _left(row: Part, lang: Lang) -> dict[str, object]:
+    return {**row, "left": age(row.get("left_ms"), lang)}
+
+
+class _Said(dict[str, object]):
+    """A part of the answer for `format_map`: what it lacks is a dash."""
+
+    def __init__(self, part: Mapping[str, object]) -> None:
+        super().__init__({key: value for key, value in part.items() if value not in (None, "")})
+
+    def __missing__(self, key: str) -> str:
+        return NOTHING
