@@ -150,7 +150,7 @@ def hold(alarm: Alarm, mono_ms: int) -> Alarm:
         return alarm
     if alarm.chatter:
         alarm = replace(alarm, chatter=alarm.chatter + 1, calm_since_ms=mono_ms)
-    return replace(alarm, clear_since_ms=None)
+    return replace(alarm, clear_since_ms=None, is_normal=False)
 
 
 def pass_time(
@@ -238,12 +238,14 @@ def due_ms(rule: Rule, alarm: Alarm) -> int | None:
 def _delay_due_ms(rule: Rule, alarm: Alarm) -> int | None:
     """When the on-delay or off-delay that runs is over.
 
-    A frozen alarm has no running delay: lost communication neither raises nor clears.
+    A frozen alarm has no running delay: lost communication neither raises nor clears. An off-delay
+    waits for the next good value when the last one said nothing: only what is known to be normal
+    returns to normal.
     """
     if alarm.is_stale:
         return None
     if alarm.clear_since_ms is not None:
-        return alarm.clear_since_ms + off_delay_ms(rule, alarm)
+        return alarm.clear_since_ms + off_delay_ms(rule, alarm) if alarm.is_normal else None
     if alarm.over_since_ms is not None and alarm.over_samples >= rule.min_samples:
         return alarm.over_since_ms + rule.for_ms
     return None

@@ -30,7 +30,7 @@ def clear_fault(turn: Turn, code: str, subject: str) -> None:
         return
     if alarm.chatter and alarm.state.is_active:  # it comes and goes: is it gone for longer?
         if alarm.clear_since_ms is None:
-            turn.change_alarm(replace(alarm, clear_since_ms=turn.now.mono_ms))
+            turn.change_alarm(replace(alarm, clear_since_ms=turn.now.mono_ms, is_normal=True))
         return
     rule = fault_rule(code, subject)
     turn.record_transition(rule, *alarms.advance(rule, alarm, alarms.CLEARED))

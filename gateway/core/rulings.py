@@ -90,6 +90,9 @@ def _note_trouble(turn: Turn, rule: Rule, error: Exception) -> None:
     failed = (*(moment for moment in before.failed_ms if moment > since), turn.now.mono_ms)
     is_out = len(failed) > TROUBLES_ALLOWED
     turn.troubles = {**turn.troubles, rule.id: RuleTrouble(failed, is_out)}
+    alarm = turn.alarms.get(rule.id)
+    if alarm is not None and not alarm.is_stale:
+        turn.put_alarm(alarms.freeze(alarm))  # no delay goes on while nobody judges
     raise_fault(turn, "rule_failed", rule.id, f"{type(error).__name__}: {error}")
     if is_out:
         raise_fault(turn, "rule_out_of_service", rule.id, f"{len(failed)} failures in a minute")

@@ -373,6 +373,7 @@ class House(RuleBasedStateMachine):
                 since = model.clear_since
                 assert since is not None, f"{made.id} was cleared without one normal value"
                 assert self.mono - since >= made.clear_for_ms
+                assert not model.is_blind, f"{made.id} was cleared, and nobody knows its value"
                 assert not self.state.devices[made.point.split(".")[0]].is_offline
                 if body["state"] == "N":
                     assert not model.needs or model.is_quiet, "nobody was called"

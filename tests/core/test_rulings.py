@@ -1,0 +1,49 @@
+"""What may raise and clear an alarm, and what a rule that fails costs."""
+
+from gateway.domain import events
+from gateway.domain.alarms import AlarmState
+from gateway.domain.errors import DeviceSilent
+from gateway.domain.readings import Quality
+from tests.core.test_step import Play, house
+
+HIGH = "board.leak/high"
+
+
+def raised(tmp_path, value=310):
+    play = Play(house(tmp_path))
+    for ms in (0, 1_000, 3_000):
+        play.read(ms, value)
+    assert play.state.alarms[HIGH].state is AlarmState.UA
+    return play
+
+
+def test_one_normal_value_and_doubtful_ones_after_it_clear_nothing(tmp_path):
+    play = raised(tmp_path)
+    play.read(4_000, 100)
+    for ms in range(5_000, 60_000, 1_000):
+        play.read(ms, 100, quality=Quality.SUSPECT, reason="stuck")
+        assert play.state.alarms[HIGH].state is AlarmState.UA
+    play.read(60_000, 100)  # known to be normal: the off-delay is long over
+    assert play.state.alarms[HIGH].state is AlarmState.RU
+
+
+def test_a_reply_that_is_missed_while_the_off_delay_ends_does_not_clear(tmp_path):
+    play = raised(tmp_path)
+    play.read(4_000, 100)
+    play.fail(8_000, DeviceSilent(3), "leak")
+    play.feed(9_500, events.Ticked())
+    assert play.state.alarms[HIGH].state is AlarmState.UA
+    play.read(10_000, 100)
+    assert play.state.alarms[HIGH].state is AlarmState.RU
+
+
+def test_a_rule_that_fails_while_the_off_delay_runs_keeps_its_alarm(tmp_path):
+    def fails(rule, reading):
+        raise ZeroDivisionError("no such number")
+
+    play = raised(tmp_path)
+    play.read(4_000, 100)
+    for ms in (5_000, 6_000, 7_000, 60_000):
+        play.read(ms, 100, judge=fails)
+    play.feed(120_000, events.Ticked())
+    assert play.state.alarms[HIGH].state is AlarmState.UA
