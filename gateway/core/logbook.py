@@ -104,7 +104,7 @@ def _subject(body: Mapping[str, Any], state: State) -> dict[str, object]:
     device = state.house.devices.get(subject)
     if device is not None:
         return {"fault": code, "device": subject, "bus": device.bus}
-    return {"fault": code, ("bus" if code == "bus_down" else "about"): subject}
+    return {"fault": code, ("bus" if subject in state.house.devices_on else "about"): subject}
 
 
 def _link_lines(before: State, after: State) -> Iterator[Line]:

@@ -61,12 +61,20 @@ def test_a_device_a_bus_and_anything_else_are_named_as_what_they_are(said):
         "why": "timeout", "alarm": "epoch0000001-B-1",
     }  # fmt: skip
     down = events.BlockRead("line", "board", (), BusDown("no such port"))
-    cleared, raised = said(2_000, down)
-    assert (cleared.words, cleared.is_warning) == ("fault cleared", False)
+    (raised,) = said(
+        2_000, down
+    )  # the bus stands for its devices: theirs are neither news nor over
     assert raised.fields == {
-        "fault": "bus_down", "bus": "line", "why": "no such port", "alarm": "epoch0000001-B-3",
+        "fault": "bus_down", "bus": "line", "why": "no such port", "alarm": "epoch0000001-B-2",
     }  # fmt: skip
     assert said(3_000, down) == ()
+    up = said(3_500, block(3_500, 20.0))
+    assert [(line.words, line.fields["fault"]) for line in up] == [
+        ("fault cleared", "device_silent"),
+        ("fault cleared", "bus_down"),
+    ]
+    quiet = said(3_800, events.FaultRaised("bus_silent", "line", "12 devices"))
+    assert quiet[0].fields["bus"] == "line"
     disk = said(4_000, events.FaultRaised("store_failing", "core.db", "disk full"))
     assert disk[0].fields["about"] == "core.db"
 
