@@ -24,6 +24,7 @@ from gateway.domain.rules import Rule, Severity
 from gateway.domain.signals import Pattern, Signal
 
 FIRST_BATCH_MS = 250  # at the latest; a whole first sweep goes at once: a technician waits for it
+TRY_AGAIN_MS = 100  # what was due and was not done, because it failed, may not keep us busy
 LINK_DOWN_FAULT_MS = 300_000  # field/patrol-and-alarms 5, pattern U: uplink down > 5 min
 
 Unsent = tuple[tuple[Reading, ...], ...]
@@ -226,7 +227,7 @@ def _knows_every_point(turn: Turn) -> bool:
 
 
 def _next_deadline(turn: Turn, batch_due_ms: int | None) -> int | None:
-    """The next moment at which something happens by itself; a delay already over is due at once."""
+    """The next moment at which something happens by itself. It is always still to come."""
     state, mono_ms = turn.state, turn.now.mono_ms
     due = [batch_due_ms, state.ladder_due_ms, state.case_due_ms, turn.silence_due_ms]
     due.extend(_duties(state))
@@ -248,7 +249,8 @@ def _next_deadline(turn: Turn, batch_due_ms: int | None) -> int | None:
         if rule.severity is Severity.ALARM and alarm.state is AlarmState.UA:
             later.append(sounding_since(state, alarm) + turn.house.escalate_after_ms)
     due.extend(moment for moment in later if moment is not None and moment > mono_ms)
-    return min((moment for moment in due if moment is not None), default=None)
+    first = min((moment for moment in due if moment is not None), default=None)
+    return mono_ms + TRY_AGAIN_MS if first is not None and first <= mono_ms else first
 
 
 def _duties(state: State) -> Iterator[int | None]:

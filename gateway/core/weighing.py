@@ -198,6 +198,7 @@ def let_members_hold(turn: Turn) -> None:
     """Judge every combined rule of which a member has now held for long enough."""
     for rule, pending in list(turn.pending.items()):
         if pending.due_ms is not None and turn.now.mono_ms >= pending.due_ms:
+            turn.put_pending(rule, None)  # judging says what is still to come
             judge_combined(turn, turn.house.combined[rule])
 
 

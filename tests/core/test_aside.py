@@ -49,3 +49,19 @@ def test_an_alarm_sounds_though_a_function_beside_it_fails(
     play.feed(9_000, events.Acknowledge("E07"))
     play.read(9_000 + WORKS_AGAIN_MS, 310)
     assert fault not in play.state.alarms
+
+
+@pytest.mark.parametrize("name", ["follow_cases", "climb", "let_post_checks_end", "note_noise"])
+def test_what_is_due_and_fails_is_tried_again_and_keeps_nobody_busy(monkeypatch, tmp_path, name):
+    play = Play(house(tmp_path))
+    play.feed(0, events.Restarted())
+    play.feed(0, events.PostCheckAsked("q1", "platform", 30_000))
+    for ms in range(1_000, 6_000, 1_000):
+        play.read(ms, 310)
+    monkeypatch.setattr(gateway.core.step, name, fail)
+    at, woken = 6_000, 0
+    while (due := play.state.next_deadline_ms) is not None and due < 120_000:
+        assert due > at
+        at, woken = due, woken + 1
+        play.feed(due, events.Ticked())
+    assert woken <= 10 * 120 + 10

@@ -416,3 +416,18 @@ def test_a_reversed_transformer_does_not_hide_an_overload(tmp_path):
     assert state_at(play) is AlarmState.N
     play.read(1_000, -35)
     assert state_at(play) is AlarmState.UA
+
+
+def test_a_combined_rule_that_is_out_of_service_wakes_nobody(tmp_path, monkeypatch):
+    def fails(*_given):
+        raise ZeroDivisionError("planted")
+
+    play = playing(tmp_path, AllOf((Member("board.load", Above(100, 95), 60_000, 2),)))
+    play.read(0, 130, "load")
+    play.read(20_000, 130, "load")
+    monkeypatch.setattr("gateway.core.weighing.combine", fails)
+    for ms in (60_000, 61_000, 62_000, 63_000):
+        play.read(ms, 130, "load")
+    assert "gateway/rule_out_of_service/board.leak/high" in play.state.alarms
+    assert not play.state.pending
+    assert len(wake(play, 180_000)) < 5
