@@ -115,8 +115,10 @@ def test_what_stands_beside_the_alarms_is_said_in_a_line_each() -> None:
     ):
         assert said in text, said
     assert "elsewhere" not in text  # folded into the fault of its bus
-    for said in ("未结处置单：3", "屏蔽：a.b/warm", "停用（检修）：board", "首发 a.b/first",
-                 "自然泄漏 board.leak：38.5 mA，距报警限值 261.5 mA（已学 30/168 小时"):  # fmt: skip
+    for said in (
+        "未结处置单：3", "屏蔽：a.b/warm", "停用（检修）：board", "首发 a.b/first",
+        "自然泄漏 board.leak：38.5 mA，距报警限值 261.5 mA（已学 30/168 小时）",
+    ):  # fmt: skip
         assert said in shown(answer, Lang.ZH), said
 
 
