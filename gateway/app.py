@@ -132,6 +132,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
     stopping = _stop_on_signals()
     clock = Clock(site.store.directory / "clock", wall=failpoints.wall)
     inbox = Inbox(clock.mono)
+    inbox.put_first(Restarted())  # before all that disk and panel have to say of this start
     epoch = secrets.token_hex(6)
     watched = with_own_device(site)  # what is judged and told; what is polled is the site's own
     sender = sender_of(watched, epoch)
@@ -238,7 +239,6 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
         ) -> asyncio.Task[None]:
             return group.create_task(supervise(name, make, post=inbox.put_first), name=name)
 
-        inbox.put_first(Restarted())
         async with asyncio.TaskGroup() as group:
             deciding = start(
                 group,

@@ -272,7 +272,7 @@ def cases_of(kept: Iterable[Kept]) -> dict[str, Case]:
     found = []
     for (kind, key), body in texts.items():
         if kind == KEPT_CASE:
-            with suppress(ValueError, KeyError, TypeError):
+            with suppress(ValueError, KeyError, TypeError, AttributeError, IndexError):
                 found.append(case_of(body, texts.get((KEPT_EVIDENCE, key))))
     found.sort(key=lambda case: (case.raised.utc_ms or 0, case.raised.mono_ms))
     return {case.occurrence: case for case in found}

@@ -8,6 +8,15 @@ from gateway.core.turn import Turn
 from gateway.domain.alarms import Alarm
 from gateway.domain.records import Range
 
+MOMENTARY = frozenset({"inbox_overrun", "record_parked"})  # it happened; nothing says that it ends
+
+
+def tell_fault(turn: Turn, code: str, subject: str, detail: str) -> None:
+    """A fault that others found. One that only happened waits for a person, and for no end."""
+    raise_fault(turn, code, subject, detail)
+    if code in MOMENTARY:
+        clear_fault(turn, code, subject)
+
 
 def raise_fault(
     turn: Turn, code: str, subject: str, detail: str = "", *, onset_ms: int | None = None

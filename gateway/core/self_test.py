@@ -137,8 +137,12 @@ def let_self_test_end(turn: Turn, judge: Judge) -> None:
 def restore(turn: Turn) -> None:
     """A restart cut a self-test off: it is run again, from its beginning."""
     body = turn.state.kept.get((KEPT, KEPT))
-    if body is not None:
+    if body is None:
+        return
+    try:
         turn.state = replace(turn.state, self_test_cut=str(json.loads(body)))
+    except ValueError:
+        turn.keep(KEPT, KEPT, None)  # damaged: it is not known to have run
 
 
 def is_alarm(levels: Levels) -> bool:

@@ -1,22 +1,27 @@
 """The start of the daemon, and the moment at which its clock becomes right."""
 
 from dataclasses import replace
+from functools import partial
 
 from gateway.core import alarms, ladder, nights, post_check, practice, self_test
-from gateway.core.faults import fault_id, fault_rule
+from gateway.core.aside import aside
+from gateway.core.faults import fault_rule, rule_of_fault_id
+from gateway.core.own_faults import MOMENTARY
 from gateway.core.panel import BOOT_TEST_MS
+from gateway.core.state import House
 from gateway.core.turn import Turn
 from gateway.domain.alarms import Alarm, AlarmState, Transition
 from gateway.domain.moments import Clk
 from gateway.domain.rules import Rule
 
-JUDGED_ANEW = tuple(
-    fault_id(code, "")
-    for code in (
-        "device_refuses", "points_unanswered", "readings_invalid", "rule_failed",
-        "rule_out_of_service",
-    )
-)  # fmt: skip
+JUDGED_ANEW = frozenset({
+    "device_refuses", "points_unanswered", "readings_invalid", "rule_failed",
+    "rule_out_of_service", "function_failed", "task_failed", "panel_failing", "foreign_master",
+    "uplink_unheard", "uplink_refused", *MOMENTARY,
+})  # fmt: skip
+OF_DEVICE = frozenset({"device_silent", "wrong_device", "residual_ct"})
+OF_BUS = frozenset({"bus_down", "bus_silent", "detection_late"})
+OF_UPLINK = frozenset({"uplink_down", "platform_absent", "audience_silent", "identity_in_use"})
 
 
 def note_clock(turn: Turn) -> None:
@@ -39,7 +44,6 @@ def restart(turn: Turn) -> None:
     if turn.now.clk is Clk.SYNC:
         _anchor(turn)
     turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)
-    _resume(turn)
     for alarm in list(turn.alarms.values()):
         turn.change_alarm(alarm)  # what this boot's clock made of its silence is kept
         if house.rule(alarm.rule) is None:
@@ -47,21 +51,32 @@ def restart(turn: Turn) -> None:
             turn.record_fact("alarm_dropped", fields)
             turn.changed[alarm.rule] = replace(alarm, state=AlarmState.N)
             turn.alarms.pop(alarm.rule)
-        elif alarm.state.is_active and alarm.rule.startswith(JUDGED_ANEW):
+        elif alarm.state.is_active and rule_of_fault_id(alarm.rule) and _is_over(house, alarm.rule):
             turn.record_transition(*_over(turn, alarm))
+    _resume(turn)
+
+
+def _is_over(house: House, rule_id: str) -> bool:
+    """A fault that nobody can clear: only what this start has forgotten, or what is gone, could.
+
+    One that is still so is found and raised anew. The store ends its own.
+    """
+    _, code, subject = rule_id.split("/", 2)
+    return (
+        (code in JUDGED_ANEW and not subject.startswith("store "))
+        or (code in OF_DEVICE and subject not in house.devices)
+        or (code in OF_BUS and subject not in house.devices_on)
+        or (code in OF_UPLINK and not house.has_uplink)
+    )
 
 
 def _over(turn: Turn, alarm: Alarm) -> tuple[Rule, Alarm, Transition | None]:
-    """A fault that only what this start has forgotten could clear; if it is still so, it comes."""
     _, code, subject = alarm.rule.split("/", 2)
     rule = fault_rule(code, subject)
     return rule, *alarms.clear(rule, alarm, turn.now.mono_ms)
 
 
 def _resume(turn: Turn) -> None:
-    """Go on with what ran before the restart and is not over."""
-    practice.restore(turn)
-    ladder.restore(turn)
-    post_check.restore(turn)
-    nights.restore(turn)
-    self_test.restore(turn)
+    """Go on with what ran before the restart and is not over. What cannot, costs itself only."""
+    for part in (practice, ladder, post_check, nights, self_test):
+        aside(turn, f"restore {part.__name__.rpartition('.')[2]}", partial(part.restore, turn))

@@ -20,7 +20,7 @@ from gateway.core.ladder import climb
 from gateway.core.link import change_link, change_platform, note_outage
 from gateway.core.nights import follow_plan, take_plan
 from gateway.core.noise import note_noise
-from gateway.core.own_faults import clear_fault, raise_fault, record_gap
+from gateway.core.own_faults import clear_fault, record_gap, tell_fault
 from gateway.core.people import acknowledge, reset, silence, test_panel
 from gateway.core.post_check import (
     answer_by_button,
@@ -78,7 +78,7 @@ def step(
         case events.LampTest():
             test_panel(turn, event)
         case events.FaultRaised(code, subject, detail):
-            raise_fault(turn, code, subject, detail)
+            tell_fault(turn, code, subject, detail)
         case events.FaultCleared(code, subject):
             clear_fault(turn, code, subject)
         case events.LinkChanged():
@@ -117,7 +117,7 @@ def step(
             note_stage(turn, event)
         case events.Restarted():
             restart(turn)
-            adopt_cases(turn)
+            aside(turn, "restore cases", partial(adopt_cases, turn))
         case events.Stopping():
             turn.record_fact("stop", {})
         case events.Ticked():
