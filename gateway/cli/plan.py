@@ -18,12 +18,21 @@ from gateway.cli.saying import console
 from gateway.config.load import load_site
 from gateway.config.problems import render
 from gateway.core.blocks import wire_ms
-from gateway.core.detect import BusPlan, Detection, Hypothesis, PlanProblem, plan_site
+from gateway.core.detect import (
+    BusPlan,
+    Detection,
+    Hypothesis,
+    PlanProblem,
+    back_within_ms,
+    plan_site,
+    silent_within_ms,
+)
 from gateway.core.detect import detection_problems as problems_of
 from gateway.domain.site import SerialLine, Site
 from gateway.domain.text import Lang, Text
 
 FINE, INPUT_WRONG = 0, 2
+SILENCES = ("silent_within_ms", "back_within_ms")
 
 BLOCKS = Text("请求块", "Blocks")
 BLOCK_COLUMNS = (
@@ -71,6 +80,7 @@ def plan(path: Path, *, lang: Lang, as_json: bool, silent: int | None = None) ->
     to = console()
     for each in plans:
         _show(each, lang, to)
+        to.print(_silence(each, loaded.site, hypothesis).in_(lang))
     to.print(_assumed(hypothesis).in_(lang))
     for problem in problems:
         print(f"{problem.fact.in_(lang)}\n  = {problem.advice.in_(lang)}", file=sys.stderr)
@@ -87,6 +97,25 @@ def _show(plan: BusPlan, lang: Lang, to: Console) -> None:
     if plan.detections:
         rows = [_rule_row(each, lang) for each in plan.detections]
         to.print(_table(RULES, RULE_COLUMNS, rows, lang))
+
+
+def _silence(plan: BusPlan, site: Site, given: Hypothesis) -> Text:
+    """When people hear of a device that is gone, and how soon it is read when it is back."""
+    fault_ms, back_ms = _silences(plan, site, given)
+    fault, back = f"{fault_ms / 1000:.0f}", f"{back_ms / 1000:.0f}"
+    return Text(
+        f"设备不再应答：最迟 {fault} 秒报故障；恢复应答后最迟 {back} 秒读到。\n",
+        f"A device that stops answering is a fault within {fault} s; one that answers again is "
+        f"read within {back} s.\n",
+    )
+
+
+def _silences(plan: BusPlan, site: Site, given: Hypothesis) -> tuple[int, int]:
+    """The two bounds in ms, while as many devices are silent as the hypothesis and the bus have."""
+    devices = len({cost.block.device for cost in plan.costs})
+    silent = max(1, min(given.silent, devices))
+    within_ms = silent_within_ms(plan, silent, site.offline_after_misses)
+    return within_ms, back_within_ms(plan, silent)
 
 
 def _order(plan: BusPlan) -> Sequence[int]:
@@ -178,6 +207,7 @@ def _document(
                 "load": round(each.load, 4),
                 "blocks": [_block(each, n) for n in _order(each)],
                 "rules": [_rule(found) for found in each.detections],
+                **dict(zip(SILENCES, _silences(each, site, given), strict=True)),
             }
             for each in plans
         ],

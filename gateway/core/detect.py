@@ -20,9 +20,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor
 
-from gateway.core.blocks import ReadBlock, gap_ms, plan_blocks, timeout_ms, turn_ms
+from gateway.core.blocks import ReadBlock, gap_ms, plan_blocks, request_ms, timeout_ms, turn_ms
 from gateway.core.device_faults import OTHERS_ASKED_MS
-from gateway.core.schedule import IDLE_MS, NUDGED_MS, PLAIN_EVERY, PROBE_SHARE, SILENT_AFTER
+from gateway.core.schedule import (
+    IDLE_MS,
+    NUDGED_MS,
+    PLAIN_EVERY,
+    PROBE_DELAYS_MS,
+    PROBE_SHARE,
+    SILENT_AFTER,
+)
 from gateway.domain.rules import AllOf, AnyOf, Rule, Silent, members_of
 from gateway.domain.site import Bus, SerialLine, Site
 from gateway.domain.text import Text
@@ -152,15 +159,35 @@ def read_within_ms(site: Site) -> dict[str, int]:
     return within
 
 
-def silent_within_ms(plan: BusPlan, silent: int) -> int:
+def silent_within_ms(plan: BusPlan, silent: int, misses: int = SILENT_AFTER + 1) -> int:
     """How long until each of `silent` devices that stop answering at once has its fault, at worst.
 
-    The first request that fails and the one after it, then a probe of each in turn, and the time
-    that is taken to ask the others, so that a dead line is not taken for dead devices.
+    The first request that fails and the one after it, then probes of each in turn until `misses`
+    are enough, and the time that is taken to ask the others, so that a dead line is not taken for
+    dead devices.
     """
+    fastest: dict[str, int] = {}
+    for cost in plan.costs:
+        name, period = cost.block.device, cost.block.period_ms
+        fastest[name] = min(period, fastest.get(name, period))
+    slowest = max(fastest.values(), default=0)
     first = max((each.read_within_ms for each in plan.detections), default=0)
     lost = max((cost.lost_ms for cost in plan.costs), default=0.0)
-    return ceil(first + 2 * silent * lost + silent * lost / PROBE_SHARE) + OTHERS_ASKED_MS
+    probed = silent * lost / PROBE_SHARE
+    more = max(0, misses - SILENT_AFTER - 1) * max(PROBE_DELAYS_MS[1] + lost, probed)
+    missed = max(2 * silent * lost + probed + more, (misses - 1) * slowest)
+    return ceil(max(first, slowest) + missed) + OTHERS_ASKED_MS
+
+
+def back_within_ms(plan: BusPlan, silent: int) -> int:
+    """How long until a device that answers again is read, at worst; it is one of `silent`.
+
+    Its answer comes just too late for a probe: then all of them are probed first, each of them in
+    full as one in eight is, and each within its tenth of the bus.
+    """
+    probe = plan.bus.timeout_ms + request_ms(plan.bus)
+    turn = max((cost.read_ms for cost in plan.costs), default=0.0)
+    return ceil(max(PROBE_DELAYS_MS[1] + probe, silent * probe / PROBE_SHARE) + 2 * turn)
 
 
 @dataclass(frozen=True, slots=True)

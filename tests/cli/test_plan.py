@@ -29,6 +29,20 @@ def test_the_plan_as_json_has_every_block_and_the_parts_of_each_detection_time(c
         assert abs(bus["load"] - load) < 0.001
 
 
+def test_the_plan_says_when_a_silent_device_is_a_fault_and_when_it_is_back(capsys):
+    (bus, *_) = document(capsys)["buses"]
+    assert 15_000 < bus["silent_within_ms"] < 60_000
+    assert 5_000 < bus["back_within_ms"] < 20_000
+    alone = document(capsys, silent=1)["buses"][0]
+    assert alone["silent_within_ms"] < bus["silent_within_ms"]
+    assert alone["back_within_ms"] < 7_000
+    assert plan(EXAMPLE, lang=Lang.EN, as_json=False) == 0
+    said = f"is a fault within {bus['silent_within_ms'] / 1000:.0f} s"
+    assert said in capsys.readouterr().out.replace("\n", " ")
+    assert plan(EXAMPLE, lang=Lang.ZH, as_json=False) == 0
+    assert f"恢复应答后最迟 {bus['back_within_ms'] / 1000:.0f} 秒读到" in capsys.readouterr().out
+
+
 def test_fewer_silent_devices_are_found_sooner(capsys):
     totals = [
         sum(rule["total_ms"] for bus in found["buses"] for rule in bus["rules"])

@@ -32,9 +32,9 @@ class Living:
     """A house of these rules; `hold` reads values every second and says what is active then."""
 
     def __init__(self, folder):
-        (block,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        found = re.search(r"(?ms)^```yaml\n(.*?)^```$", PAGE.read_text("utf-8"))
         path = folder / "site.yaml"
-        path.write_text(HOUSE + block, encoding="utf-8")
+        path.write_text(HOUSE + found[1], encoding="utf-8")
         loaded = load_site(path)
         assert [problem for problem in loaded.problems if problem.is_error] == []
         self.s = 0

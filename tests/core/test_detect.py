@@ -6,10 +6,12 @@ import pytest
 
 from gateway.core.detect import (
     Hypothesis,
+    back_within_ms,
     detection_problems,
     plan_bus,
     plan_site,
     read_within_ms,
+    silent_within_ms,
     unreadable_points,
 )
 from gateway.domain.rules import Above, AllOf, Member, Silent
@@ -143,6 +145,15 @@ def test_the_watch_allows_what_the_plan_allows_and_a_second_more():
     assert within.keys() == {rule.id for rule in site.rules}
     found = detection(site, Hypothesis())
     assert within["d1.leak/high"] == found.read_within_ms + 1_000
+
+
+def test_a_silent_device_is_a_fault_later_the_more_misses_and_silent_devices_there_are():
+    (plan,) = plan_site(line_site())
+    times = [silent_within_ms(plan, 1), silent_within_ms(plan, 3), silent_within_ms(plan, 3, 10)]
+    assert times == sorted(set(times))
+    plain = replace(plan, detections=())  # no rule: it is still read, and missed
+    assert silent_within_ms(plain, 1) > 15_000 + 2 * 2_000
+    assert back_within_ms(plan, 1) < 6_000 < back_within_ms(plan, 3) < 17_000
 
 
 def test_a_silence_takes_its_own_time_and_is_not_watched_beside_it():

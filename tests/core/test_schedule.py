@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.blocks import wire_ms
-from gateway.core.detect import Cost, Hypothesis, _wait_ms
+from gateway.core.blocks import timeout_ms, turn_ms, wire_ms
+from gateway.core.detect import BusPlan, Cost, Hypothesis, _wait_ms, back_within_ms
 from gateway.core.schedule import PLAIN_EVERY, PROBE_SHARE, WHOLE_AGAIN_MS, Schedule
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
 from gateway.domain.site import Bus, SerialLine, TcpLink
@@ -194,6 +194,27 @@ def test_with_more_dead_devices_it_takes_little_longer(count, within_ms):
         ran = play(blocks, 180_000, bus=line, took=lambda b: round(wire_ms(b, line)) + 30,
                    fails=either(others, first))  # fmt: skip
         assert ran.starts(blocks[0], back_at)[0] <= back_at + within_ms
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_it_is_read_again_within_what_the_plan_says_whenever_the_others_died(count):
+    line = Bus("b", SerialLine("/dev/null", baud=9600))
+    blocks = [block(f"d{n}", 0, period_ms=4_000, points=8) for n in range(count + 3)]
+    costs = tuple(Cost(b, turn_ms(b, line), timeout_ms(b, line)) for b in blocks)
+    within_ms = back_within_ms(BusPlan(line, costs, ()), count)
+    for apart_ms in (0, 1_300, 3_700, 7_900):
+        deaths = [dead(f"d{n}", from_ms=20_000 + n * apart_ms) for n in range(1, count)]
+        for back_at in range(160_000, 180_000, 1_900):
+            gone = [*deaths, dead("d0", from_ms=20_000, to_ms=back_at)]
+
+            def fails(each, now, gone=gone):
+                return next(filter(None, (is_dead(each, now) for is_dead in gone)), None)
+
+            ran = play(blocks, back_at + within_ms + 5_000, bus=line, fails=fails,
+                       took=lambda b: round(wire_ms(b, line)) + 30)  # fmt: skip
+            reads = ((at, outcome) for at, b, outcome, _ in ran.reads if b is blocks[0])
+            answered = [at for at, said in reads if at >= back_at and isinstance(said, list)]
+            assert answered[0] <= back_at + within_ms
 
 
 def test_a_silent_device_that_has_become_slow_is_still_found():
