@@ -27,6 +27,7 @@ from gateway.cli.saying import (
     say,
     worded,
 )
+from gateway.cli.standing import leakage_lines, standing_lines
 from gateway.core.panel import WORDS as PANEL_WORDS
 from gateway.domain.text import Lang, Text
 
@@ -53,6 +54,7 @@ PATTERNS = {
     "F": Text("故障音 F", "fault F"),
     "U": Text("断网提示音 U", "uplink down U"),
     "R": Text("巡查超时提示音 R", "round overdue R"),
+    "D": Text("演练提示音 D", "drill D"),
     "B": Text("自检音 B", "self-test B"),
 }
 LANES = {
@@ -68,6 +70,7 @@ LANE_COLUMNS = {
 RANK = {"alarm": 0, "warning": 1, "fault": 2}
 
 ALARMS = Text("报警、预警、故障", "Alarms, warnings, faults")
+STANDING = Text("另外", "Also")
 POINTS = Text("监测点", "Points")
 PLATFORM = Text("平台收到", "What the platform received")
 STORY = Text("经过", "What happens")
@@ -239,10 +242,20 @@ def _is_fresh(page: Page) -> bool:
 
 def _left(page: Page, width: int, height: int, lang: Lang) -> list[_Section]:
     alarms, points = _alarms(page, width, lang), _points(page, width, height < SHORT, lang)
+    standing = [] if height < SHORT else _standing(page, lang)
+    also = [_Section(_title(STANDING, lang), standing, least=3)] if standing else []
     return [
         _Section(_alarms_title(page, lang), alarms, least=4),
+        *also,
         _Section(_title(POINTS, lang), points, least=4, offset=page.offset, lang=lang),
     ]
+
+
+def _standing(page: Page, lang: Lang) -> list[Styled]:
+    """What people have to know beside the alarms; the open cases stand in the title above."""
+    answer = {name: part for name, part in page.answer.items() if name != "cases"}
+    leakage = leakage_lines(rows_of(page.answer, "points"), lang)
+    return [Styled(line) for line in (*standing_lines(answer, lang), *leakage)]
 
 
 def _alarms_title(page: Page, lang: Lang) -> Styled:

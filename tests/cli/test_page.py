@@ -176,3 +176,17 @@ def test_an_alarm_tells_of_its_flood_its_chatter_its_children_and_who_was_called
         assert words in shown
     assert "suppressed child" not in shown
     assert "首发, 抖动 ×7" in text(page, width=130, height=50, lang=Lang.ZH)
+
+
+def test_what_stands_beside_the_alarms_is_shown_where_there_is_room() -> None:
+    leak = {"natural": 38.5, "margin": 261.5, "hours": 168, "is_learned": True}
+    answer = {
+        **ANSWER,
+        "shelved": [{"rule": "a.b/warm", "by": "E07", "why": "steam", "left_ms": 7_200_000}],
+        "points": [{**ANSWER["points"][0], "id": "board.leak", "unit": "mA", "leakage": leak}],
+    }
+    large = text(Page(answer), width=130, height=50)
+    assert "Shelved: a.b/warm (E07: steam), 2.0 h left" in large
+    assert "Natural leakage board.leak: 38.5 mA, margin to the alarm 261.5 mA" in large
+    assert "Shelved" not in text(Page(answer))
+    assert "自然泄漏" in text(Page(answer), width=130, height=50, lang=Lang.ZH)
