@@ -38,6 +38,7 @@ OVER_MA, NORMAL_MA = 600.0, 20.0
 ON_DELAY_MS = 500
 SOUNDS_WITHIN_MS = 3_000  # on-delay, two samples and their period, on a busy machine
 KILLS_A_FOLDER = 10
+CALM_S = 25.0  # between two alarms of one rule: three of them in a minute would chatter
 WEEK_SITE = Path(__file__).parent / "benchmarks" / "week.site.yaml"
 
 
@@ -69,6 +70,7 @@ async def writer(options: argparse.Namespace, folder: Path) -> list[str]:
             before, end = process.memory_info().rss, time.monotonic() + seconds
             while time.monotonic() < end:
                 waits.append(await _one_alarm(board, daemon, len(waits) + 1, platform))
+                await asyncio.sleep(CALM_S)
             status = await daemon.status_when(lambda _: True, "the status")
             hung, grown = status["store"]["core.db"], process.memory_info().rss - before
             say("core.db hung for", f"{seconds:.0f} s, {hung['queued']} records waiting")
@@ -230,6 +232,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="soak-") as folder:
             found = asyncio.run(RUNS[name](arguments, Path(folder)))
             broken.extend(f"{name}: {what}" for what in found)
+    for each in broken:
+        print(f"broken: {each}")
     print(f"=== {'all promises kept' if not broken else f'{len(broken)} broken'}")
     return int(bool(broken))
 

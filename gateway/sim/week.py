@@ -14,7 +14,7 @@ from math import ceil
 from random import Random
 
 from gateway.core.blocks import ReadBlock, plan_blocks, turn_ms
-from gateway.core.detect import Hypothesis, plan_site
+from gateway.core.detect import Hypothesis, plan_site, silent_within_ms
 from gateway.core.health import with_own_device
 from gateway.core.messages import sender_of
 from gateway.core.schedule import Job, Schedule
@@ -39,7 +39,7 @@ from gateway.sim.home import DAY_MS, DISTURBANCES, WEEK_MS, Disturbance, Life, U
 from gateway.sim.incidents import Expect, Incident, plan_incidents
 
 BEGAN_UTC_MS = 1_794_000_000_000  # a moment in November 2026
-FAULT_WITHIN_MS = 30_000  # a silent device or bus: misses, and others asked as well
+FAULT_WITHIN_MS = 30_000  # a bus that is down
 AFTERMATH_MS = 15 * 60_000  # what an incident leaves behind: cooling down, off-delays
 LOST_SHARE = 0.002  # of all replies
 HUSHES_A_DAY = 4  # a device is silent for a while, and nobody knows why
@@ -128,6 +128,12 @@ class _Play:
         self._hushed: dict[str, int] = {}  # device -> until
         plans = plan_site(site, Hypothesis())
         self._planned = {each.rule.id: each.total_ms for plan in plans for each in plan.detections}
+        self._planned |= {
+            f"gateway/device_silent/{device.id}": silent_within_ms(plan, 1)
+            for plan in plans
+            for device in site.devices
+            if device.bus == plan.bus.id
+        }
         within = {each.rule.id: each.read_within_ms + 1_000
                   for plan in plans for each in plan.detections}  # fmt: skip
         watched = with_own_device(site)

@@ -14,12 +14,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from gateway.sim.bus import Piece, TcpBus, open_tcp
 from gateway.sim.devices import SimDevice, Tables, Truth, by_unit
+from scripts.benchmarks.house import CONTACTS
 
 
 def say(**message: Any) -> None:
@@ -28,27 +29,37 @@ def say(**message: Any) -> None:
 
 @dataclass(slots=True)
 class Bank:
-    """Registers that all change at every read: 20.0 to 44.9 in steps of at least 0.7."""
+    """Registers that all change at every read: 20.0 to 44.9 in steps of at least 3.7."""
 
     registers: int
     reads: int = 0
 
     def fill(self, _truth: Truth, _noise: Random) -> Tables:
         self.reads += 1
-        value = 200 + self.reads * 7 % 250
+        value = 200 + self.reads * 37 % 250
         return {"input": dict.fromkeys(range(self.registers), value)}
 
 
 @dataclass(slots=True)
 class Detector:
-    """One contact; says once when it was first told after each change."""
+    """Contacts that close in turn; says once when a change was first told.
+
+    Register 0 says whether any is closed, the others are the contacts.
+    """
 
     contact: int = 0
+    closed: int = 0  # how often one has closed
     told: int = 0
-    wanted: list[int] = field(default_factory=list)
+
+    def set(self, level: int) -> None:
+        self.contact = level
+        self.closed += level
 
     def fill(self, _truth: Truth, _noise: Random) -> Tables:
-        return {"input": {0: self.contact}}
+        cells = dict.fromkeys(range(CONTACTS + 1), 0)
+        if self.contact:
+            cells[0] = cells[(self.closed - 1) % CONTACTS + 1] = 1
+        return {"input": cells}
 
     def manner(self, _request: bytes, reply: bytes) -> Iterator[Piece]:
         """Say the reply at once; the code behind the yield runs when it was written."""
@@ -80,7 +91,7 @@ async def serve(buses: int, units: int, registers: int) -> None:
         while line := (await lines.readline()).decode().split():
             match line:
                 case ["contact", level]:
-                    detector.contact = int(level)
+                    detector.set(int(level))
                 case ["count"]:
                     say(registers=sum(bank.reads for row in banks for bank in row) * registers)
                 case _:

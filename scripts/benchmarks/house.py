@@ -1,14 +1,16 @@
 """The house that is measured: devices of one profile behind TCP bridges, as site.yaml and profile.
 
 Every point changes by more than its deadband at every poll, so that each polled point is also
-stored and sent. Eight of forty points have two default rules each, which never find a reason.
+stored and sent. Eight of forty points have two default rules each, which never find a reason. The
+detector has many contacts, each with a rule: one that closed three times a minute would chatter.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-JUDGED_OF = 5  # one point of five is a cable temperature with its default rules
+JUDGED_OF = 5  # one point of five is a residual current with its default rules
+CONTACTS = 120
 
 PROFILE = """\
 profile: bank
@@ -22,23 +24,23 @@ points:
 DETECTOR = """\
 profile: detector
 maker: bench
-model: one contact
+model: contacts, and whether any of them is closed
 confidence: A
 source: made for measuring
 all: {{table: input, type: uint16, unit: "", period: {period_ms}ms}}
 points:
-  contact: {{at: 0, label: contact}}
+  any: {{at: 0, label: any}}
 """
+CONTACT = "  c{n}: {{at: {n}, label: contact {n}}}\n"
 ALARM = """\
-rules:
-  contact-closed:
-    point: detector.contact
+  contact-{n}:
+    point: detector.c{n}
     is: [1]
     severity: alarm
     for: 0s
     clear_for: 0s
-    say: {zh: 触点闭合, en: Contact closed}
-    do: [{zh: 查看, en: Look}]
+    say: {{zh: 触点闭合, en: Contact closed}}
+    do: [{{zh: 查看, en: Look}}]
     owner: bench
     basis: bench
 """
@@ -70,6 +72,7 @@ def write_house(folder: Path, house: House) -> Path:
     bank = PROFILE.format(period_ms=house.period_ms) + "".join(rows)
     (profiles / "bank.yaml").write_text(bank, encoding="utf-8")
     detector = DETECTOR.format(period_ms=house.alarm_period_ms)
+    detector += "".join(CONTACT.format(n=n) for n in range(1, CONTACTS + 1))
     (profiles / "detector.yaml").write_text(detector, encoding="utf-8")
     site = folder / "site.yaml"
     site.write_text(_site(house), encoding="utf-8")
@@ -77,7 +80,7 @@ def write_house(folder: Path, house: House) -> Path:
 
 
 def _point(number: int) -> str:
-    what = "kind: cable_temperature, unit: °C" if number % JUDGED_OF == 0 else 'unit: ""'
+    what = "kind: residual_current, unit: mA" if number % JUDGED_OF == 0 else 'unit: ""'
     return f"  n{number}: {{at: {number}, {what}, label: point {number}}}\n"
 
 
@@ -99,4 +102,6 @@ def _site(house: House) -> str:
     lines.append("panel: {red: 17, amber: 27, yellow: 22, green: 23, buzzer: 24}")
     link = f'gateway: {house.gateway}, brokers: ["{house.broker}"], reconnect: local'
     lines.append(f"uplink: {{{link}}}")
-    return "\n".join(lines) + "\n" + (ALARM if alarm else "")
+    if alarm:
+        lines += ["rules:", *(ALARM.format(n=n) for n in range(1, CONTACTS + 1))]
+    return "\n".join(lines) + "\n"
