@@ -371,13 +371,19 @@ async def _tell_panel(log: Path, tell: Tell) -> None:
         known = [o for o in onsets_of(edges) if boot_ms() - o.t_ms > MERGED_MS + 500]
         for onset in (o for o in known if o not in told):
             told.add(onset)
-            lamp = LAMP[LAMP_OF[onset.severity]]
-            tell(
-                "panel",
-                Text(f"{lamp.zh}，蜂鸣器 {onset.sound}", f"{lamp.en}, buzzer {onset.sound}"),
-            )
+            tell("panel", _panel_words(onset, boot_ms() - onset.t_ms))
         if boot_ms() - edges[-1].t_ms > 2 * MERGED_MS:
             edges, told = list({edge.role: edge for edge in edges}.values()), set()
+
+
+def _panel_words(onset: Onset, ago_ms: float) -> Text:
+    """A rhythm is known only after it was heard for a while: so it is said when it began."""
+    lamp, ago = LAMP[LAMP_OF[onset.severity]], f"{ago_ms / 1000:.1f}"
+    sound = Text("静音", "quiet") if onset.sound is None else Text(onset.sound, onset.sound)
+    return Text(
+        f"{lamp.zh}，蜂鸣器 {sound.zh}（{ago} 秒前开始）",
+        f"{lamp.en}, buzzer {sound.en} (began {ago} s ago)",
+    )
 
 
 async def _tell_platform(log: Path, tell: Tell) -> None:
