@@ -336,7 +336,7 @@ class State:
     silenced: frozenset[Pattern] = frozenset()  # U and R, until what they tell of is over
     tone: Pattern = Pattern.QUIET  # the last feedback
     tone_since_ms: int = 0
-    watched_ms: int = 0  # when the age of what rules judge was last looked at
+    watch_due_ms: int = 0  # when to look next at the age of what rules judge
     cases: Mapping[str, Case] = field(default_factory=dict)  # open ones, by occurrence
     case_due_ms: int | None = None  # when one of them has something to do by itself
     clk: Clk = Clk.NONE
