@@ -231,8 +231,11 @@ def off_delay_ms(rule: Rule, alarm: Alarm) -> int:
 
 def due_ms(rule: Rule, alarm: Alarm) -> int | None:
     """The monotonic moment at which something happens by itself; None when nothing is running."""
-    dues = (_delay_due_ms(rule, alarm), _calm_due_ms(rule, alarm), _aged_due_ms(rule, alarm))
-    return min((due for due in dues if due is not None), default=None)
+    first = _delay_due_ms(rule, alarm)
+    for due in (_calm_due_ms(rule, alarm), _aged_due_ms(rule, alarm)):
+        if due is not None and (first is None or due < first):
+            first = due
+    return first
 
 
 def _delay_due_ms(rule: Rule, alarm: Alarm) -> int | None:

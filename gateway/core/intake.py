@@ -22,6 +22,7 @@ from gateway.domain.points import Point
 from gateway.domain.readings import Quality, Reading
 
 GOOD = Quality.GOOD
+JUDGED = frozenset({GOOD, Quality.TEST})
 WRONG_DEVICE = "wrong_device"  # a reason, and the fault's code
 
 
@@ -81,7 +82,7 @@ def _judge(turn: Turn, judged: Sequence[Reading], latest: Latest, judge: Judge) 
         heard = {}
         for reading in judged:
             for combined in combined_of.get(reading.point, ()):
-                guarded(turn, combined.rule, partial(hear_members, turn, combined, reading, latest))
+                guarded(turn, combined.rule, hear_members, turn, combined, reading, latest)
                 heard[combined.rule.id] = combined
         for combined in heard.values():
             judge_combined(turn, combined)
@@ -160,7 +161,7 @@ def _remember(
             missing_since = known.missing_since_ms
     kept = reading if is_new else sent
     good_ms = known.good_ms if known else None
-    if reading.quality in (GOOD, Quality.TEST) or is_still_judged(reading):
+    if reading.quality in JUDGED or is_still_judged(reading):
         good_ms = reading.mono_ms
     return PointState(reading, kept, changed, mark, misses, missing_since, good_ms), is_new
 

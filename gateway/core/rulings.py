@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import ParamSpec
 
 from gateway.core import alarms
 from gateway.core.judge import Verdict
@@ -12,6 +13,7 @@ from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.rules import Rule, Severity, Silent
 
+P = ParamSpec("P")
 Judge = Callable[[Rule, Reading], Verdict]
 Weigh = Callable[[Rule, Reading], tuple[Verdict, Reading]]  # and the number that was judged
 
@@ -31,16 +33,16 @@ def judge_reading(turn: Turn, reading: Reading, weigh: Weigh) -> None:
 
 
 def judge_rule(turn: Turn, rule: Rule, reading: Reading, weigh: Weigh) -> None:
-    guarded(turn, rule, partial(_judge_by, turn, rule, reading, weigh))
+    guarded(turn, rule, _judge_by, turn, rule, reading, weigh)
 
 
-def guarded(turn: Turn, rule: Rule, act: Callable[[], None]) -> None:
+def guarded(turn: Turn, rule: Rule, act: Callable[P, None], *of: P.args, **by: P.kwargs) -> None:
     """Do something for one rule; what it raises as an exception is a fault of this rule alone."""
     trouble = turn.troubles.get(rule.id)
     if trouble is not None and trouble.is_out_of_service:
         return
     try:
-        act()
+        act(*of, **by)
     except Exception as error:  # noqa: BLE001 - design 2: one bad rule must not stop the others
         _note_trouble(turn, rule, error)
     else:
@@ -106,7 +108,13 @@ def _end_trouble(turn: Turn, rule: Rule, trouble: RuleTrouble) -> None:
 
 
 def let_delays_end(turn: Turn) -> None:
-    """Let every on-delay and off-delay run out that is due."""
+    """Let every on-delay and off-delay run out that is due.
+
+    One that began in this turn is not over yet, and all others are in the last turn's deadline.
+    """
+    due = turn.state.next_deadline_ms
+    if due is None or turn.now.mono_ms < due:
+        return
     for alarm in list(turn.alarms.values()):
         rule = turn.house.rule(alarm.rule)
         if rule is not None:

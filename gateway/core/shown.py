@@ -1,11 +1,8 @@
 """The state as the panel shows it."""
 
-from dataclasses import replace
-
 from gateway.core.health import OWN_DEVICE
 from gateway.core.local_time import is_night
 from gateway.core.panel import PanelAlarm, PanelView, signal_for
-from gateway.core.state import open_alarms
 from gateway.core.turn import Turn, sounding_since
 from gateway.domain.alarms import Alarm
 from gateway.domain.modes import PRACTICE, mode_of
@@ -17,8 +14,8 @@ def signal_of(turn: Turn) -> Signal:
     """What the panel shows after this turn."""
     state = turn.state
     shown = []
-    for alarm in open_alarms(replace(state, alarms=turn.alarms)) if turn.alarms else ():
-        rule = turn.house.rule(alarm.rule)
+    for alarm in turn.alarms.values():
+        rule = turn.house.rule(alarm.rule) if alarm.state.is_open else None
         if rule is not None and not alarm.inhibits:
             is_sounding = alarm.is_sounding(turn.now.mono_ms)
             since = _called_since(turn, rule, alarm)

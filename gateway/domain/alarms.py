@@ -18,17 +18,22 @@ class AlarmState(StrEnum):
 
     @property
     def is_unacknowledged(self) -> bool:
-        return self in (AlarmState.UA, AlarmState.RU, AlarmState.LU)
+        return self in _UNACKNOWLEDGED
 
     @property
     def is_active(self) -> bool:
         """The condition holds, as far as anybody knows."""
-        return self in (AlarmState.UA, AlarmState.AA)
+        return self in _ACTIVE
 
     @property
     def is_open(self) -> bool:
         """Raised and not over: everything but N and P."""
-        return self not in (AlarmState.N, AlarmState.P)
+        return self not in _CLOSED
+
+
+_UNACKNOWLEDGED = frozenset({AlarmState.UA, AlarmState.RU, AlarmState.LU})
+_ACTIVE = frozenset({AlarmState.UA, AlarmState.AA})
+_CLOSED = frozenset({AlarmState.N, AlarmState.P})
 
 
 class Inhibit(StrEnum):

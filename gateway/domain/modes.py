@@ -19,6 +19,7 @@ class Mode(StrEnum):
 
 
 PRACTICE = (Mode.DRILL, Mode.TEST)
+_PREFIXES = tuple((mode, f"{mode.value}/") for mode in PRACTICE)
 
 
 def twin_id(rule_id: str, mode: Mode) -> str:
@@ -31,9 +32,9 @@ def mode_of(rule_id: str) -> Mode:
 
 def parted(rule_id: str) -> tuple[Mode, str]:
     """The mode and the id of the rule itself, of any rule id."""
-    for mode in PRACTICE:
-        if rule_id.startswith(f"{mode.value}/"):
-            return mode, rule_id[len(mode.value) + 1 :]
+    for mode, prefix in _PREFIXES:
+        if rule_id.startswith(prefix):
+            return mode, rule_id[len(prefix) :]
     return Mode.REAL, rule_id
 
 
