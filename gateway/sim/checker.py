@@ -32,6 +32,7 @@ BEATS_MS = {  # field/patrol-and-alarms 5: on, off ... from the onset, for as lo
     Sound.W: (300, 300, 300, 8300),
     Sound.F: (500, 19_500),
 }
+FLOOD_MS, FLOOD_ABOVE = 600_000, 10  # more than so many in so long have one sound
 HEARD_MS = 1400  # so much of a sound is compared; people wait longer than that before they act
 STEP_MS = 10
 MISFIT = 0.2  # the nearest two patterns, F and a silent buzzer, differ in 0.36 of the time
@@ -146,7 +147,7 @@ def judge(sown: Sequence[Sown], evidence: Evidence) -> Verdict:
     altered = sorted(evidence.altered)
     strangers = sorted(key for key in applied if key not in committed)
     problems = [
-        *(problem for match in matches for problem in _problems_of(match)),
+        *(problem for match in matches for problem in _problems_of(match, _may_join(match, sown))),
         *(f"extra onset at the pins: {_told(onset)}" for onset in left_onsets),
         *(f"raise record nobody planted: {_id(r.key)} {r.rule}" for r in left_raises),
         *(f"lost: {_id(key)} is committed, the platform never applied it" for key in lost),
@@ -224,12 +225,24 @@ def _is_onset_of(onset: Onset, sown: Sown, raised: Raise | None) -> bool:
     return -longest_ms <= onset.t_ms - raised.t_ms <= LIT_WITHIN_MS
 
 
-def _problems_of(match: Match) -> Iterator[str]:
+def _may_join(match: Match, sown: Sequence[Sown]) -> bool:
+    """True for a warning or fault of a flood: who silenced that has silenced it, its lamp blinks.
+
+    A story that goes round for long is a flood: more than ten in ten minutes. An alarm never joins.
+    """
+    planted_ms = match.sown.t_ms
+    recent = [each for each in sown if 0 <= planted_ms - each.t_ms <= FLOOD_MS]
+    return match.sown.plant.severity is not Severity.ALARM and len(recent) > FLOOD_ABOVE
+
+
+def _problems_of(match: Match, may_join: bool) -> Iterator[str]:
     sown, plant = match.sown, match.sown.plant
     if match.onset is None:
         if sown.must_show:
             lamp = LAMP_OF[plant.severity]
             yield f"planted, but not seen at the pins: {plant.rule} ({lamp} lamp)"
+    elif may_join and match.onset.sound is None:
+        pass
     elif match.onset.sound is not plant.sound and sown.must_show:
         heard = match.onset.sound or "no known pattern"
         yield f"planted with sound {plant.sound}, heard {heard}: {plant.rule}"

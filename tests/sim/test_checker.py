@@ -15,6 +15,8 @@ from gateway.sim.checker import (
     Edge,
     Evidence,
     Key,
+    Onset,
+    Raise,
     Sown,
     gather,
     judge,
@@ -193,6 +195,26 @@ def test_the_wrong_sound_is_named() -> None:
         ),
     )
     assert judge(sown, mixed).problems == (f"planted with sound A2, heard A1: {GAS.rule}",)
+
+
+def round_and_round(plant: Plant, times: int, apart_ms: float) -> tuple[str, ...]:
+    """The story of one plant, told often; each time with its lamp, and the last time unheard."""
+    starts = [apart_ms * n for n in range(times)]
+    onsets = [Onset(at + 100, plant.severity, plant.sound) for at in starts]
+    onsets[-1] = replace(onsets[-1], sound=None)
+    raises = [Raise(("e1", "A", n), plant.rule, plant.severity, at + 100, is_lit=True)
+              for n, at in enumerate(starts)]  # fmt: skip
+    applied = {one.key: 1 for one in raises}
+    evidence = Evidence(tuple(onsets), tuple(raises), frozenset(applied), {}, applied, (), 0)
+    return judge([Sown(plant, at) for at in starts], evidence).problems
+
+
+def test_a_warning_may_join_a_flood_unheard_and_an_alarm_may_not() -> None:
+    assert round_and_round(WARNING, 11, 40_000) == ()
+    assert round_and_round(FAULT, 11, 40_000) == ()
+    assert len(round_and_round(ALARM, 11, 40_000)) == 1
+    assert len(round_and_round(WARNING, 10, 40_000)) == 1, "ten are no flood"
+    assert len(round_and_round(WARNING, 11, 61_000)) == 1, "nor are eleven in more time"
 
 
 @pytest.mark.parametrize("plant", [ALARM, GAS, WARNING, FAULT])
