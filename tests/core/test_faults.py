@@ -33,3 +33,10 @@ def test_a_failure_that_does_not_go_away_by_itself_is_a_fault_with_its_own_words
         if why.startswith("tls"):
             assert fault_rule(fault, "broker").say == LINK_FAILURES[why][0]
     assert fault_rule("identity_in_use", "gw").say.en == "Another gateway uses the same id"
+
+
+def test_the_contract_lists_every_fault_with_its_words_and_no_other():
+    page = (ROOT / "docs/contract/faults.md").read_text("utf-8")
+    listed = re.findall(r"^\| `(\S+)` \| (.*) \| (.*) \|$", page, re.MULTILINE)
+    assert listed == [(code, say.zh, say.en) for code, (say, _) in sorted(FAULTS.items())]
+    assert "faults.md" in (ROOT / "docs/contract/platform-duties.md").read_text("utf-8")
