@@ -17,7 +17,7 @@ FLAGS = {
     "OS": Text("停用", "out of service"),
     "SU": Text("抑制", "suppressed"),
     "stands_for": Text("代表 {} 条", "stands for {}"),
-    "escalated": Text("已上报 {}", "escalated: {}"),
+    "escalated": Text("已通知{}", "escalated: {}"),
     "drill": Text("演练", "drill"),
     "test": Text("测试", "test"),
 }
