@@ -23,6 +23,7 @@ from gateway.domain.readings import Quality, Reading
 
 GOOD = Quality.GOOD
 JUDGED = frozenset({GOOD, Quality.TEST})
+RESETS_TOLD_EVERY_MS = 600_000
 WRONG_DEVICE = "wrong_device"  # a reason, and the fault's code
 
 
@@ -150,8 +151,7 @@ def _remember(
     mark = known.high_mark if known else None
     if point.is_counter and isinstance(reading.value, int | float):
         if mark is not None and reading.value < mark and reading.quality is Quality.GOOD:
-            fields = {"point": point.id, "from": mark, "to": reading.value}
-            turn.record_fact("counter_reset", fields)
+            _tell_reset(turn, point, mark, reading.value)
         mark = float(reading.value)
     misses, missing_since = 0, None
     if reading.value is None and reading.quality in (Quality.OFFLINE, Quality.SUSPECT):
@@ -164,6 +164,14 @@ def _remember(
     if reading.quality in JUDGED or is_still_judged(reading):
         good_ms = reading.mono_ms
     return PointState(reading, kept, changed, mark, misses, missing_since, good_ms), is_new
+
+
+def _tell_reset(turn: Turn, point: Point, mark: float, value: float) -> None:
+    """A reset is a record; a register that is no counter at all must not fill the disk with them."""
+    told, now = turn.state.resets_told, turn.now.mono_ms
+    if point.id not in told or now - told[point.id] >= RESETS_TOLD_EVERY_MS:
+        turn.record_fact("counter_reset", {"point": point.id, "from": mark, "to": value})
+        turn.state = replace(turn.state, resets_told={**told, point.id: now})
 
 
 def _all_offline(

@@ -44,7 +44,7 @@ def take_receipt(turn: Turn, event: events.Receipt) -> None:
 
 def awaited_until_ms(turn: Turn, case: Case) -> int | None:
     """When a receipt of this case is given up next (mono); None when none is waited for."""
-    if not _is_waiting(case):
+    if not _is_waiting(case) or not turn.house.receipt_within_ms:  # none is waited for any more
         return None
     if not any(_is_missing(turn, each) and each.silent is None for each in case.deliveries):
         return None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
-from gateway.core.case_data import cases_of
+from gateway.core.case_data import KEPT_CASE, KEPT_EVIDENCE, cases_of
 from gateway.core.conditions import Held, How, Memory, needs_memory
 from gateway.core.faults import rule_of_fault_id
 from gateway.core.life_data import noise_from, out_of_service_from, shelved_from
@@ -321,6 +321,7 @@ class State:
     troubles: Mapping[str, RuleTrouble] = field(default_factory=dict)
     memory: Mapping[str, Memory | tuple[Held, ...]] = field(default_factory=dict)  # by rule
     pending: Mapping[str, Pending] = field(default_factory=dict)  # by combined rule
+    resets_told: Mapping[str, int] = field(default_factory=dict)  # by counter: mono ms, the last
     silence_due_ms: int | None = None  # not later than the first silence that is too long
     dues: Dues = field(default_factory=Dues)
     baselines: Mapping[str, Baseline] = field(default_factory=dict)  # by point
@@ -341,7 +342,7 @@ class State:
     case_due_ms: int | None = None  # when one of them has something to do by itself
     clk: Clk = Clk.NONE
     next_deadline_ms: int | None = None
-    kept: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (kind, key) as at start
+    kept: Mapping[tuple[str, str], str] = field(default_factory=dict)  # as at start, without cases
     heads: Mapping[Lane, str] = field(default_factory=dict)  # of the record chains, as at start
     shelved: Mapping[str, Shelving] = field(default_factory=dict)  # by rule
     unshelved: tuple[Kept, ...] = ()  # ended while the daemon was down, to be recorded
@@ -387,7 +388,11 @@ def state_of(
         unshelved=unshelved,
         out_of_service=out_of_service_from(kept),
         noise=noise_from(kept, now),
-        kept={(each.kind, each.key): each.body for each in kept if each.body is not None},
+        kept={
+            (each.kind, each.key): each.body
+            for each in kept
+            if each.body is not None and each.kind not in (KEPT_CASE, KEPT_EVIDENCE)
+        },
         heads=heads or {},
     )
 

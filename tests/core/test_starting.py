@@ -82,3 +82,13 @@ def test_the_alarm_sounds_again_whatever_became_of_what_was_kept(tmp_path, kind,
     assert play.state.alarms[alarm.rule].is_sounding(100_000)
     play.state, outcome = step(play.state, events.Ticked(), now(103_000))
     assert outcome.signal.pattern.value.startswith(("A", "E"))
+
+
+def test_what_cases_keep_is_in_memory_once(tmp_path):
+    made = house(tmp_path)
+    before = Play(made)
+    for ms in (0, 1_000, 3_000):
+        outcome = before.read(ms, 310)
+    play = restarted(made, before.state.alarms.values(), outcome.kept)
+    assert list(play.state.cases) == list(before.state.cases) != []
+    assert {kind for kind, _ in play.state.kept}.isdisjoint({"case", "evidence"})

@@ -309,6 +309,14 @@ def test_a_counter_that_falls_is_a_record_and_no_negative_energy(tmp_path):
     assert facts == ["counter_reset"]
 
 
+def test_a_register_that_is_no_counter_does_not_fill_the_disk_with_resets(tmp_path):
+    play = Play(house(tmp_path, points=(point("leak"), point("energy", is_counter=True))))
+    for second in range(3_600):
+        play.read(second * 1_000, 100.0 + second % 2, name="energy")
+    facts = [record.kind for outcome in play.outcomes for record in outcome.records]
+    assert facts.count("counter_reset") == 6
+
+
 def test_a_value_too_old_is_not_shown_as_good(play):
     play.read(0, 100)
     made = play.state.house.points["board.leak"]
