@@ -167,7 +167,7 @@ def _remember(
 
 
 def _tell_reset(turn: Turn, point: Point, mark: float, value: float) -> None:
-    """A reset is a record; a register that is no counter at all must not fill the disk with them."""
+    """A reset is a record; a register that is no counter must not fill the disk with them."""
     told, now = turn.state.resets_told, turn.now.mono_ms
     if point.id not in told or now - told[point.id] >= RESETS_TOLD_EVERY_MS:
         turn.record_fact("counter_reset", {"point": point.id, "from": mark, "to": value})

@@ -138,7 +138,8 @@ def watch_silence(turn: Turn) -> None:
             due.append(over)
         else:
             silence = Reading(rule.point, None, Quality.GOOD, turn.now.mono_ms)
-            judge_rule(turn, rule, silence, lambda _rule, reading: (Verdict.OVER, reading))
+            at_once = replace(rule, for_ms=0, min_samples=1)  # nothing comes that could be counted
+            judge_rule(turn, at_once, silence, lambda _rule, reading: (Verdict.OVER, reading))
     turn.silence_due_ms = min(due, default=None)
 
 

@@ -548,6 +548,15 @@ def test_where_no_receipts_are_wanted_nobody_is_silent(tmp_path):
     assert silent(play) == []
 
 
+def test_where_receipts_are_no_longer_wanted_a_restart_calls_nobody_silent(tmp_path):
+    play = Play(tmp_path, receipt_within_ms=60_000)
+    play.raise_alarm()
+    play.uplink["receipt_within_ms"] = 0
+    play.start(20_000)
+    play.feed(900_000, events.Ticked())
+    assert silent(play) == []
+
+
 # -- what goes up -------------------------------------------------------------------------------
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract"

@@ -195,6 +195,13 @@ def test_silence_raises_exactly_when_its_time_is_over_though_nothing_arrives(tmp
     assert state_at(play) is AlarmState.UA
 
 
+def test_a_silence_is_heard_at_once_however_many_readings_its_rule_wants_to_count(tmp_path):
+    play = playing(tmp_path, Silent(HOUR), min_samples=3)
+    play.read(0, 100)
+    wake(play, HOUR)
+    assert state_at(play) is AlarmState.UA
+
+
 def test_a_point_that_never_gave_a_value_is_silent_from_the_start(tmp_path):
     play = playing(tmp_path, Silent(90_000), severity=Severity.FAULT)
     wake(play, 89_999)
