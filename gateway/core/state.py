@@ -227,7 +227,7 @@ def _of_kind(site: Site, kind: str) -> dict[str, tuple[str, ...]]:
 
 
 def _is_told(gate: Gate, device: Device, rules_of: Mapping[str, tuple[Rule, ...]]) -> bool:
-    """Does a rule raise a fault for everything by which the gate makes a reading a fault?"""
+    """Whether a rule raises a fault for everything by which the gate makes a reading one."""
     by = next((point for point in device.points if point.name == gate.point), None)
     if by is None:
         return False
@@ -347,7 +347,7 @@ class State:
     shelved: Mapping[str, Shelving] = field(default_factory=dict)  # by rule
     unshelved: tuple[Kept, ...] = ()  # ended while the daemon was down, to be recorded
     out_of_service: Mapping[str, OutOfService] = field(default_factory=dict)  # by subject
-    noise: Noise = Noise()
+    noise: Noise = field(default_factory=Noise)
     climbs: Mapping[str, Climb] = field(default_factory=dict)  # by rule, while its alarm is open
     ladder_due_ms: int | None = None
     drill: Drill | None = None

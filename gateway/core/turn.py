@@ -246,7 +246,7 @@ def _next_deadline(turn: Turn, batch_due_ms: int | None) -> int | None:
             continue
         due.append(alarms.due_ms(rule, alarm))
         later.append(alarm.silenced_until_ms)
-        if rule.severity is Severity.ALARM and alarm.state is AlarmState.UA:
+        if rule.severity is Severity.ALARM and alarm.state.is_unacknowledged:
             later.append(sounding_since(state, alarm) + turn.house.escalate_after_ms)
     due.extend(moment for moment in later if moment is not None and moment > mono_ms)
     first = min((moment for moment in due if moment is not None), default=None)

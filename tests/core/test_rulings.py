@@ -4,6 +4,7 @@ from gateway.domain import events
 from gateway.domain.alarms import AlarmState
 from gateway.domain.errors import DeviceSilent
 from gateway.domain.readings import Quality
+from gateway.domain.signals import Pattern
 from tests.core.test_step import Play, house
 
 HIGH = "board.leak/high"
@@ -47,3 +48,12 @@ def test_a_rule_that_fails_while_the_off_delay_runs_keeps_its_alarm(tmp_path):
         play.read(ms, 100, judge=fails)
     play.feed(120_000, events.Ticked())
     assert play.state.alarms[HIGH].state is AlarmState.UA
+
+
+def test_an_alarm_that_returned_to_normal_sounds_harder_exactly_after_its_minute(tmp_path):
+    play = raised(tmp_path)
+    play.read(4_000, 100)
+    while (due := play.state.next_deadline_ms) is not None and due <= 63_000:
+        outcome = play.feed(due, events.Ticked())
+    assert play.state.alarms[HIGH].state is AlarmState.RU
+    assert outcome.signal.pattern is Pattern.E
