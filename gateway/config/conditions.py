@@ -230,7 +230,8 @@ def _check_valid(
     if (is_above and limit >= high) or (not is_above and limit <= low):
         fact = Text(
             f"{point.id} 的有效范围是 {low_end:g}..{high_end:g} {point.unit}，到不了这个限值",
-            f"{point.id} is valid in {low_end:g}..{high_end:g} {point.unit}, so it never passes this limit",
+            f"{point.id} is valid in {low_end:g}..{high_end:g} {point.unit}, "
+            "so it never passes this limit",
         )
         advice = Text(
             "改限值，或在设备的 points 下改 valid",

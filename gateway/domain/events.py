@@ -301,6 +301,6 @@ Event = (
     BlockRead | Silence | Acknowledge | Reset | LampTest | FaultRaised | FaultCleared | LinkChanged
     | Shelve | Unshelve | TakeOutOfService | PutInService
     | PlatformChanged | Receipt | GapPlanned | Restarted | Ticked | Stopping
-    | DrillStarted | DrillEnded | PointTestStarted | PointTestEnded | PostCheckAsked | PostCheckAnswered | NightPlanned
-    | SelfTestAsked | StageReached | Arrive | Handle | Close | MissedEntered
+    | DrillStarted | DrillEnded | PointTestStarted | PointTestEnded | PostCheckAsked
+    | PostCheckAnswered | NightPlanned | SelfTestAsked | StageReached | Arrive | Handle | Close | MissedEntered
 )  # fmt: skip
