@@ -302,5 +302,6 @@ Event = (
     | Shelve | Unshelve | TakeOutOfService | PutInService
     | PlatformChanged | Receipt | GapPlanned | Restarted | Ticked | Stopping
     | DrillStarted | DrillEnded | PointTestStarted | PointTestEnded | PostCheckAsked
-    | PostCheckAnswered | NightPlanned | SelfTestAsked | StageReached | Arrive | Handle | Close | MissedEntered
+    | PostCheckAnswered | NightPlanned | SelfTestAsked | StageReached | Arrive | Handle | Close
+    | MissedEntered
 )  # fmt: skip
