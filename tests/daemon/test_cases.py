@@ -71,10 +71,9 @@ async def test_three_audiences_stand_on_the_case_a_silent_one_escalates_and_two_
             await people_close_it(board, daemon)
 
             await daemon.status_when(lambda s: SILENT not in faults_of(s), "the silence to end")
-            answer = await daemon.ask(verb="cases")
-            assert answer["open"] == []
+            assert (await daemon.ask(verb="cases"))["open"] == []
             (closed,) = await until(lambda: facts(platform, "case"), "the case at the platform")
-            assert answer["closed"] == [closed]
+            assert (await daemon.ask(verb="cases"))["closed"] == [closed]  # once it is on disk
             assert (await daemon.ask(verb="case", case=closed["case"]))["case"] == closed
             assert closed["aud"] == before["aud"]
             assert 600 in closed["evidence"]["reply"]["words"]
