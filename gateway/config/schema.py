@@ -145,9 +145,7 @@ _PATTERNS: JsonSchemaValue = {
 _ADDRESS = _typed(quantities.ADDRESS, "192.168.1.20", "192.168.1.20:502")
 _BROKER = _typed(quantities.BROKER, "mqtts://platform.example:8883", "mqtt://192.168.1.5")
 
-_CLOCK: JsonSchemaValue = {
-    "anyOf": [_typed(quantities.CLOCK, "03:30"), {"enum": ["off"]}]
-}
+_CLOCK: JsonSchemaValue = {"anyOf": [_typed(quantities.CLOCK, "03:30"), {"enum": ["off"]}]}
 Name = Annotated[StrictStr, Field(min_length=1, max_length=MAX_TEXT, pattern=r"\S")]
 Word = Annotated[
     StrictStr,
