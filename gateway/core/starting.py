@@ -6,6 +6,7 @@ from functools import partial
 from gateway.core import alarms, ladder, nights, post_check, practice, self_test
 from gateway.core.aside import aside
 from gateway.core.faults import fault_rule, rule_of_fault_id
+from gateway.core.life_data import SHELVED, to_json
 from gateway.core.own_faults import MOMENTARY
 from gateway.core.panel import BOOT_TEST_MS
 from gateway.core.state import House
@@ -53,6 +54,8 @@ def restart(turn: Turn) -> None:
             turn.alarms.pop(alarm.rule)
         elif alarm.state.is_active and rule_of_fault_id(alarm.rule) and _is_over(house, alarm.rule):
             turn.record_transition(*_over(turn, alarm))
+    for shelving in turn.state.shelved.values():
+        turn.keep(SHELVED, shelving.rule, to_json(shelving))  # by this boot's clock, as alarms
     _resume(turn)
 
 

@@ -417,3 +417,12 @@ def test_a_device_s_fault_suppresses_the_faults_of_its_points_until_it_ends(tmp_
     assert play.state.alarms[door.id].inhibits == (Inhibit.SUPPRESSED,)
     play.feed(2_000, events.FaultCleared("device_silent", "board"))
     assert play.state.alarms[door.id].is_sounding(2_000)
+
+
+def test_a_shelving_that_outlived_a_reboot_outlives_the_next_start_without_a_clock_too(tmp_path):
+    play = Kept(house(tmp_path, rules=(LATCHING, WARNING)))
+    assert play.ask(1_000, events.Shelve("s01", WARNING.id, 3_600_000, "检修", 1)) == "done"
+    play.restart(2_000, boot="other")  # the wall clock says how long it has lasted
+    play.feed(2_000, events.Restarted())
+    play.restart(3_000, boot="other", clk=Clk.NONE)
+    assert list(play.state.shelved) == [WARNING.id]
