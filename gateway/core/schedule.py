@@ -155,10 +155,6 @@ class Schedule:
         """What is asked for at present, halves and all."""
         return tuple(job.block for job in self._jobs)
 
-    def turnaround_of(self, device: str) -> Turnaround:
-        """What has been learned of a device of this bus."""
-        return self._health[device].turnaround if device in self._health else Turnaround()
-
     def timeout_ms(self, block: ReadBlock) -> int:
         """How long an answer to this block is worth waiting for now."""
         health = self._health[block.device]

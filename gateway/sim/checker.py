@@ -285,13 +285,6 @@ def read_records(database: Path) -> dict[Key, dict[str, Any]]:
     return {(epoch, lane, seq): _message(body) for lane, epoch, seq, body in rows}
 
 
-def count_waiting(database: Path) -> int:
-    """Return how many records the platform has not settled yet."""
-    address = f"{database.resolve().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(address, uri=True)) as db:
-        return int(db.execute("SELECT count(*) FROM pending").fetchone()[0])
-
-
 def read_applied(path: Path) -> dict[Key, list[dict[str, Any]]]:
     """Return what the platform applied, by identity: one message each, if all is well."""
     applied: dict[Key, list[dict[str, Any]]] = defaultdict(list)
