@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text as Styled
 
 from gateway.cli.asking import NO_PERSON, Answer, question, refuse, tell
-from gateway.cli.case_sheet import NEEDS, READY, lines_of
+from gateway.cli.case_sheet import NEEDS, READY, closed_line, lines_of
 from gateway.cli.flags import flags_of, is_folded
 from gateway.cli.naming import Named, find, named_in, short
 from gateway.cli.saying import NOTHING, SEVERITIES, STATES, age, console, number, say, worded
@@ -30,6 +30,7 @@ COLUMNS = {
     "state": Text("状态", "State"),
 }
 NO_ALARM = Text("无报警", "No alarm")
+NO_CLOSED = Text("没有已销号的处置单", "No case has been closed yet")
 CASES = Text("未结处置单：{}", "Open cases: {}")
 DONE = {
     "acknowledge": Text("已确认：{}", "Acknowledged: {}"),
@@ -41,6 +42,7 @@ DONE = {
     "shelve": Text("已屏蔽：{}", "Shelved: {}"),
     "unshelve": Text("已解除屏蔽：{}", "Unshelved: {}"),
     "take_out_of_service": Text("已停用：{}", "Out of service: {}"),
+    "missed": Text("已补录漏报", "Missed alarm entered"),
     "put_in_service": Text("已恢复使用：{}", "In service again: {}"),
 }
 ALL = Text("全部", "all")
@@ -75,6 +77,25 @@ def list_alarms(socket: Path, *, as_json: bool, is_all: bool, lang: Lang) -> int
         to.print(CASES.in_(lang).format(len(open_cases)))
         for case in open_cases:
             to.print(f"  {short(case['case'])}  {case_line(case, lang)}")
+    return 0
+
+
+def list_closed(socket: Path, most: int, *, as_json: bool, lang: Lang) -> int:
+    """Print the last cases that were closed, newest first: what it was and what was found."""
+    answer = question(socket, {"verb": "cases", "closed": most}, lang)
+    if answer is None:
+        return 1
+    if not answer.get("ok"):
+        return tell(answer, lang, as_json=False, done=NO_CLOSED)
+    closed = [case for case in answer.get("closed") or () if isinstance(case, Mapping)]
+    if as_json:
+        print(json.dumps({"closed": closed}, ensure_ascii=False, indent=2))
+        return 0
+    to = console()
+    for case in closed:
+        to.print(closed_line(case, lang), soft_wrap=True)
+    if not closed:
+        to.print(NO_CLOSED.in_(lang))
     return 0
 
 

@@ -1,5 +1,6 @@
 """The verbs `alarm`, `drill`, `test` and `post-check` of the command line, with their options."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 from gateway.domain.cases import ACTIONS, CAUSES, Verdict
 from gateway.domain.text import Lang, Text
 
+MOMENTS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"]
 _HELP = {
     "alarm": Text(
         "报警：查看、消音、确认、复位、处置、销号。", "Alarms and what is done about them."
@@ -48,6 +50,18 @@ _HELP = {
     "as": Text("谁：员工工号。", "Who does this: a staff code."),
     "every": Text("全部。", "All of them."),
     "folded": Text("也列出被上级抑制的。", "List suppressed ones too."),
+    "closed": Text(
+        "改为列出最近销号的 N 份处置单。", "List the last N closed cases instead, newest first."
+    ),
+    "missed": Text(
+        "补录漏报：人发现了、没有规则报的。", "Enter an alarm that people found and no rule raised."
+    ),
+    "where": Text("在哪里发现的。", "Where it was found."),
+    "told": Text("何时发现的，如 2026-11-20T14:30。", "When, such as 2026-11-20T14:30."),
+    "near": Text("本应报警的测点（如有）。", "The point that should have told, if there is one."),
+    "self_test": Text(
+        "立即静默自检：解码到平台回执。", "Test the whole way of an alarm now, without a sound."
+    ),
     "json": Text("输出 JSON。", "Print JSON."),
     "socket": Text("守护进程的套接字。", "The daemon's socket."),
     "lang": Text("语言，默认取自 LANG。", "Language; LANG decides if not given."),
@@ -98,12 +112,18 @@ def _add_reading(alarm: typer.Typer, usual: Lang, daemon: Path) -> None:
     @alarm.command("list", help=_HELP["list"].in_(usual))
     def list_(
         is_all: Annotated[bool, typer.Option("--all", help=_HELP["folded"].in_(usual))] = False,
+        closed: Annotated[
+            int | None,
+            typer.Option("--closed", help=_HELP["closed"].in_(usual), min=1, max=100, metavar="N"),
+        ] = None,
         socket: Annotated[Path, shared["socket"]] = daemon,
         as_json: Annotated[bool, shared["json"]] = False,
         lang: Annotated[Lang, shared["lang"]] = usual,
     ) -> None:
-        from gateway.cli.alarm import list_alarms
+        from gateway.cli.alarm import list_alarms, list_closed
 
+        if closed is not None:
+            raise typer.Exit(list_closed(socket, closed, as_json=as_json, lang=lang))
         raise typer.Exit(list_alarms(socket, as_json=as_json, is_all=is_all, lang=lang))
 
     @alarm.command("show", help=_HELP["show"].in_(usual))
@@ -235,6 +255,26 @@ def _add_casework(alarm: typer.Typer, usual: Lang, daemon: Path) -> None:
         from gateway.cli.alarm import act
 
         raise typer.Exit(act(socket, "close", name, by, {}, key="case", as_json=as_json, lang=lang))
+
+    @alarm.command("missed", help=_HELP["missed"].in_(usual))
+    def missed(
+        place: Annotated[str, typer.Option("--place", help=_HELP["where"].in_(usual))],
+        text: Annotated[str, typer.Option("--text", help=_HELP["text"].in_(usual))] = "",
+        cause: Annotated[str, typer.Option("--cause", help=causes)] = "",
+        point: Annotated[str, typer.Option("--point", help=_HELP["near"].in_(usual))] = "",
+        told: Annotated[
+            datetime | None, typer.Option("--at", help=_HELP["told"].in_(usual), formats=MOMENTS)
+        ] = None,
+        by: Annotated[str | None, shared["by"]] = None,
+        socket: Annotated[Path, shared["socket"]] = daemon,
+        as_json: Annotated[bool, shared["json"]] = False,
+        lang: Annotated[Lang, shared["lang"]] = usual,
+    ) -> None:
+        from gateway.cli.alarm import act
+
+        fields: dict[str, object] = {"place": place, "text": text, "cause": cause, "point": point}
+        fields |= {} if told is None else {"told_ms": round(told.timestamp() * 1000)}
+        raise typer.Exit(act(socket, "missed", None, by, fields, as_json=as_json, lang=lang))
 
 
 def _add_setting_aside(alarm: typer.Typer, usual: Lang, daemon: Path) -> None:
@@ -379,6 +419,17 @@ def _add_practice(app: typer.Typer, usual: Lang, daemon: Path) -> None:
         from gateway.cli.practice import do
 
         raise typer.Exit(do(socket, "answer_post_check", by, {}, as_json=as_json, lang=lang))
+
+    @app.command("self-test", help=_HELP["self_test"].in_(usual))
+    def self_test(
+        by: Annotated[str | None, shared["by"]] = None,
+        socket: Annotated[Path, shared["socket"]] = daemon,
+        as_json: Annotated[bool, shared["json"]] = False,
+        lang: Annotated[Lang, shared["lang"]] = usual,
+    ) -> None:
+        from gateway.cli.practice import do
+
+        raise typer.Exit(do(socket, "self_test", by, {}, as_json=as_json, lang=lang))
 
     def status(
         socket: Annotated[Path, shared["socket"]] = daemon,

@@ -86,6 +86,20 @@ def lines_of(case: Part, lang: Lang) -> list[str]:
     return lines
 
 
+def closed_line(case: Part, lang: Lang) -> str:
+    """A closed case in one line: number, when, what, where, what it was, who closed it."""
+    word, _ = SEVERITIES.get(str(case.get("sev")), (Text("", ""), ""))
+    parts = (
+        short(case.get("case")),
+        _clock(part_of(case, "raised").get("at"), "%Y-%m-%d %H:%M"),
+        f"{word.in_(lang)} {say(case.get('say'), lang)}".strip(),
+        say(case.get("place"), lang),
+        worded(VERDICT_WORDS, part_of(case, "finding").get("verdict"), lang),
+        f"{HAPPENED['closed'].in_(lang)} {_who(part_of(case, 'closed'), lang)}".rstrip(),
+    )
+    return "  ".join(part for part in parts if part)
+
+
 def _head(case: Part, lang: Lang) -> list[str]:
     word, _ = SEVERITIES.get(str(case.get("sev")), (Text("", ""), ""))
     what = f"{CASE.in_(lang)} {short(case.get('case'))}  {word.in_(lang)} "
@@ -213,12 +227,12 @@ def _after(raised: Part, at: Part, lang: Lang) -> str:
     return f"+{age(ms, lang)}" if ms else ""
 
 
-def _clock(utc_ms: object) -> str:
+def _clock(utc_ms: object, form: str = "%H:%M:%S") -> str:
     """The time of day; nothing where the clock was not known."""
     if not isinstance(utc_ms, int):
         return ""
     try:
-        return f"{datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone():%H:%M:%S}"
+        return datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone().strftime(form)
     except (OverflowError, OSError, ValueError):  # no year that a calendar has
         return ""
 

@@ -14,6 +14,10 @@ DONE = {
     "drill_end": Text("演练结束", "The drill has ended"),
     "test_start": Text("测试开始", "The test has begun"),
     "test_end": Text("测试结束", "The test has ended"),
+    "self_test": Text(
+        "自检已开始；结果见 status，未到的一步会成为故障",
+        "The self-test has begun; a stage it does not reach becomes a fault, see status",
+    ),
     "answer_post_check": Text("已应答查岗", "Post check answered"),
 }
 NOTHING = Text("没有演练、测试或查岗", "No drill, no test, no post check")

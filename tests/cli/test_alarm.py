@@ -3,6 +3,7 @@
 import json
 import shlex
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -250,6 +251,42 @@ def test_a_closed_case_is_shown_by_its_number(home, run):
         assert word in sheet
     assert json.loads(run(f"alarm show {number} --json")[1])["case"]["closed"]["by"] == "E08"
     assert run("alarm show A-999")[0] == 2
+
+
+def test_the_closed_cases_are_listed_newest_first(home, run):
+    assert run("alarm list --closed 5") == (0, "No case has been closed yet\n", "")
+    number = handled_case(home, run)
+    code, out, _ = run("alarm list --closed 5")
+    assert code == 0
+    (line,) = out.splitlines()
+    assert line.startswith(number)
+    assert line.endswith("Real  closed out E08")
+    (case,) = json.loads(run("alarm list --closed 5 --json")[1])["closed"]
+    assert case["finding"]["verdict"] == "real"
+    assert run("alarm list --closed 0")[0] == 2
+
+
+def test_what_people_found_and_no_rule_raised_is_entered_by_hand(home, run):
+    told = "alarm missed --place 2F --text smoke-from-a-kettle --cause cooking --as E07"
+    code, _, err = run(f"{told} --at 2026-13-01T10:00")
+    assert code == 2
+    assert "--at" in err
+    assert run(f"{told} --at 2026-09-21T10:00") == (0, "Missed alarm entered\n", "")
+    (case,) = home.state.cases.values()
+    assert (case.where.text, case.finding.by) == ("2F", "E07")
+    assert case.told_ms == round(
+        datetime(2026, 9, 21, 10).astimezone().timestamp() * 1000
+    )  # as the clock here says
+    assert "missed_alarm" in {record.kind for record in home.records}
+    refused = run("alarm missed --place 2F --cause gremlins --as E07")
+    assert refused[0] == 2
+
+
+def test_a_self_test_begins_when_it_is_asked_for_and_once(home, run):
+    code, out, _ = run("self-test --as E07")
+    assert (code, out.split(";")[0]) == (0, "The self-test has begun")
+    assert home.state.self_test is not None
+    assert run("self-test --as E07")[0] == 1
 
 
 def test_list_as_json_is_what_the_daemon_said(home, run):

@@ -16,6 +16,8 @@ TOLD = {
     "pump_fault": (1, "pump_failed", "fault"),
     "power_present": (0, "power_failed", "fault"),
     "power_fail": (1, "power_failed", "fault"),
+    "ups_on_mains": (0, "mains_lost", "warning"),
+    "ups_on_battery": (1, "mains_lost", "warning"),
     "valve_open": (0, "valve_not_open", "fault"),
     "valve_closed": (1, "valve_not_open", "fault"),
     "flow_switch": (1, "water_flows", "alarm"),
