@@ -61,5 +61,8 @@ REFUSALS: dict[str, Text] = {
     "no_test": Text("这个测点没有在测试", "this point is not under test"),
     "not_asked": Text("没有查岗要应答", "no post check waits for an answer"),
     "self_test_running": Text("自检正在进行", "a self-test is under way"),
+    "no_patrol": Text(
+        "本站没有配置巡查：在 site.yaml 写 patrol", "no patrol here: write `patrol` in site.yaml"
+    ),
     "alarm_sounding": Text("报警正在响，不能试灯", "an alarm sounds: no lamp test now"),
 }

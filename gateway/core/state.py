@@ -54,8 +54,9 @@ class Combined:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """The site, indexed for judging; never changes while the daemon runs."""
+    """The site, indexed for judging; only a reload of the site file puts another in its place."""
 
+    site: Site  # with the device `gateway`
     sender: Sender
     devices: Mapping[str, Device]
     points: Mapping[str, Point]
@@ -152,6 +153,7 @@ def house_of(
         else:
             rules_of[rule.point] = (*rules_of.get(rule.point, ()), rule)
     return House(
+        site=site,
         sender=sender,
         devices={device.id: device for device in site.devices},
         points=points,
@@ -315,6 +317,7 @@ class State:
     house: House
     signal: Signal = DARK
     started_ms: int = 0
+    joined_ms: Mapping[str, int] = field(default_factory=dict)  # devices that a reload brought
     seq: Mapping[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
     devices: Mapping[str, DeviceState] = field(default_factory=dict)
     alarms: Mapping[str, Alarm] = field(default_factory=dict)  # all that are not in state N
@@ -398,8 +401,13 @@ def state_of(
 
 
 def _woken(alarm: Alarm, now: Now) -> Alarm:
-    """As it was, but nothing that was measured since: delays begin anew, no value is known."""
-    alarm = replace(
+    """As it was before the restart, as far as this boot's clock can tell."""
+    return _resilenced(_same_boot_or_not(judged_anew(alarm, now), now), now)
+
+
+def judged_anew(alarm: Alarm, now: Now) -> Alarm:
+    """As it was, but nothing that was measured: delays begin anew, no value is known."""
+    return replace(
         alarm,
         over_since_ms=None,
         over_samples=0,
@@ -408,7 +416,6 @@ def _woken(alarm: Alarm, now: Now) -> Alarm:
         is_normal=False,
         calm_since_ms=now.mono_ms if alarm.chatter and alarm.state.is_active else None,
     )
-    return _resilenced(_same_boot_or_not(alarm, now), now)
 
 
 def _same_boot_or_not(alarm: Alarm, now: Now) -> Alarm:
@@ -430,6 +437,11 @@ def _resilenced(alarm: Alarm, now: Now) -> Alarm:
         return replace(alarm, silenced_until_ms=None, silenced_at=None, silenced_by="")
     until = alarm.silenced_until_ms - alarm.silenced_at.mono_ms + at.mono_ms
     return replace(alarm, silenced_until_ms=until, silenced_at=at)
+
+
+def known_since_ms(state: State, device: str) -> int:
+    """Since when this device is read, in mono ms: the start, or the reload that brought it."""
+    return state.joined_ms.get(device, state.started_ms)
 
 
 def quality_now(point: Point, known: PointState | None, mono_ms: int) -> Reading:

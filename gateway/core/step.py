@@ -21,6 +21,7 @@ from gateway.core.link import change_link, change_platform, note_outage
 from gateway.core.nights import follow_plan, take_plan
 from gateway.core.noise import note_noise
 from gateway.core.own_faults import clear_fault, record_gap, tell_fault
+from gateway.core.patrol import take_patrol
 from gateway.core.people import acknowledge, reset, silence, test_panel
 from gateway.core.post_check import (
     answer_by_button,
@@ -95,6 +96,21 @@ def step(
             close(turn, event)
         case events.MissedEntered():
             enter_missed(turn, event)
+        case (
+            events.TapSeen()
+            | events.VisitEntered()
+            | events.RoundStarted()
+            | events.RoundEnded()
+            | events.RoundCancelled()
+            | events.RoundExplained()
+            | events.RoundSigned()
+            | events.TagRegistered()
+            | events.TagRetired()
+            | events.PhoneEnrolled()
+            | events.PhonesForgotten()
+            | events.FiguresSeen()
+        ):
+            aside(turn, "patrol", partial(take_patrol, turn, event))
         case events.GapPlanned(gone, why):
             record_gap(turn, gone, why)
         case events.DrillStarted():

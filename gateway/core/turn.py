@@ -51,6 +51,7 @@ class Turn:
     transitions: list[Moved] = field(default_factory=list)  # as recorded, in their order
     scenes_taken: int = 0  # of `transitions`: those that the drill's timeline knows
     rehearsal: Rehearsal | None = None
+    closed: Batch | None = None  # by `close_batch`
 
     def put_alarm(self, alarm: Alarm) -> None:
         """Remember an alarm; one in state N with no sound to keep is forgotten."""
@@ -132,6 +133,12 @@ class Turn:
             others = {key: kept for key, kept in self.pending.items() if key != rule}
             self.pending = others if pending is None else {**others, rule: pending}
 
+    def close_batch(self) -> None:
+        """Number what was read so far as a batch of its own: what follows is read differently."""
+        if self.state.unsent:
+            self.closed = _batch(self, self.state.unsent)
+        self.state = replace(self.state, unsent=(), batch_due_ms=None)
+
     def play(self, tone: Pattern) -> None:
         """Sound a feedback tone (k1, k2, k3) once, with its lamp's flash."""
         self.state = replace(self.state, tone=tone, tone_since_ms=self.now.mono_ms)
@@ -170,6 +177,7 @@ def begin(state: State, now: Now) -> Turn:
 def end(turn: Turn, signal: Signal, *, is_last: bool) -> tuple[State, Outcome]:
     """Close the turn: number the batch that is due, and say when to wake up next."""
     unsent, batch_due_ms, batch = _close_batch(turn, is_last=is_last)
+    batch = turn.closed or batch
     state = replace(
         turn.state,
         signal=signal,
@@ -210,16 +218,21 @@ def _close_batch(turn: Turn, *, is_last: bool) -> tuple[Unsent, int | None, Batc
             is_first = turn.seq[Lane.R] == 0
             wait = FIRST_BATCH_MS if is_first else house.commit_every_ms
             due = turn.now.mono_ms + min(wait, house.commit_every_ms)
-    if due is None:
-        return unsent, None, None
+    if due is None or turn.closed is not None:
+        return unsent, due, None
     count = sum(map(len, unsent))
     is_swept = turn.seq[Lane.R] == 0 and _knows_every_point(turn)
     is_full = count >= house.batch_readings
     if not (is_last or is_swept or is_full or turn.now.mono_ms >= due):
         return unsent, due, None
+    return (), None, _batch(turn, unsent)
+
+
+def _batch(turn: Turn, unsent: Unsent) -> Batch:
     turn.seq[Lane.R] += 1
     readings = tuple(reading for part in unsent for reading in part)
-    return (), None, Batch(house.sender.epoch, turn.seq[Lane.R], turn.now, readings)
+    sender = turn.house.sender
+    return Batch(sender.epoch, turn.seq[Lane.R], turn.now, readings, sender.points_hash)
 
 
 def _knows_every_point(turn: Turn) -> bool:

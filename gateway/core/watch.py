@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from gateway.core.faults import fault_id
 from gateway.core.own_faults import clear_fault, raise_fault
-from gateway.core.state import DeviceState
+from gateway.core.state import DeviceState, known_since_ms
 from gateway.core.turn import Turn
 from gateway.domain.rules import judged_points
 
@@ -38,8 +38,9 @@ def _watch_reads(turn: Turn) -> int:
             point = known.points.get(judged)
             is_missing = known.misses or (point is not None and point.misses)
             within_ms = max(planned_ms, WATCH_MISSING_MS) if is_missing else planned_ms
-            read_ms = point.reading.mono_ms if point is not None else turn.state.started_ms
-            age_ms = turn.now.mono_ms - max(read_ms, turn.state.started_ms + WATCH_FROM_MS)
+            since_ms = known_since_ms(turn.state, device)
+            read_ms = point.reading.mono_ms if point is not None else since_ms
+            age_ms = turn.now.mono_ms - max(read_ms, since_ms + WATCH_FROM_MS)
             calm_ms = min(calm_ms, planned_ms - age_ms)
             if age_ms > within_ms:
                 age, planned = f"{age_ms / 1000:.0f} s", f"{within_ms / 1000:.0f} s"

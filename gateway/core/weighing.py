@@ -26,7 +26,7 @@ from gateway.core.conditions import (
 )
 from gateway.core.judge import Verdict, is_still_judged
 from gateway.core.rulings import Judge, Weigh, judge_rule
-from gateway.core.state import Combined, DeviceState, Pending, PointState
+from gateway.core.state import Combined, DeviceState, Pending, PointState, known_since_ms
 from gateway.core.turn import Turn
 from gateway.domain.modes import parted
 from gateway.domain.readings import Quality, Reading
@@ -133,7 +133,9 @@ def watch_silence(turn: Turn) -> None:
     for rule, after_ms in turn.house.silences:
         known = latest(rule.point)
         since = None if known is None else known.good_ms
-        over = after_ms + (turn.state.started_ms if since is None else since)
+        if since is None:
+            since = known_since_ms(turn.state, turn.house.points[rule.point].device)
+        over = after_ms + since
         if over > turn.now.mono_ms:
             due.append(over)
         else:

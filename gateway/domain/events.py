@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.domain.errors import ReadFailure
+from gateway.domain.patrol import Tag
 from gateway.domain.points import Table
 from gateway.domain.readings import Reading
 from gateway.domain.records import Range
+from gateway.domain.rounds import Answer, Via
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +274,154 @@ class MissedEntered:
 
 
 @dataclass(frozen=True, slots=True)
+class TapSeen:
+    """A fixed reader saw a card or tag; whose or which it is, the decider knows.
+
+    `uid`: upper-case hex. `token`: SHA-256 (hex) of the token in its link, "" when it has none.
+    `proof` and `counter`: of a verified SUN link, else 1 and None. A phone in card mode shows a
+    random UID: `is_random`, never anybody's.
+    """
+
+    reader: str
+    uid: str
+    token: str = ""
+    proof: int = 1
+    counter: int | None = None
+    is_random: bool = False
+    tapped_ms: int | None = None  # mono
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VisitEntered:
+    """巡查: `by` is at a checkpoint and has answered its items.
+
+    Of the tag, as far as it is known: `uid` (hex), `token` (SHA-256, hex), the `counter` and
+    `proof` of a verified SUN link (3) or a plain one (1). `opened_ms` (mono): when the tap opened
+    the page. `phone`: SHA-256 (hex) of its cookie's token. `reason`: of a visit added later
+    (`Via.MANUAL`). `hazard`: what else is wrong there.
+    """
+
+    by: str
+    checkpoint: str
+    answers: tuple[Answer, ...]
+    proof: int = 1
+    via: Via = Via.PHONE
+    uid: str = ""
+    token: str = ""
+    counter: int | None = None
+    opened_ms: int | None = None
+    phone: str = ""
+    note: str = ""
+    hazard: str = ""
+    reason: str = ""
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundStarted:
+    """Somebody sets out; its challenges are drawn now."""
+
+    by: str
+    round: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundEnded:
+    """It ends before every stop was visited, for a reason."""
+
+    by: str
+    round: str
+    reason: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundCancelled:
+    """Called off before anybody set out, for a reason."""
+
+    by: str
+    round: str
+    reason: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundExplained:
+    """Why a round was missed or stayed partial, in words."""
+
+    by: str
+    round: str
+    reason: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSigned:
+    """The supervisor's signature under a round that is over, and not their own."""
+
+    by: str
+    round: str
+    note: str = ""
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagRegistered:
+    """A tag hangs at a checkpoint, from now on; the same UID again moves it."""
+
+    by: str
+    tag: Tag
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagRetired:
+    by: str
+    uid: str
+    why: str = ""
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneEnrolled:
+    """`person` has given the PIN on this phone, or `by` vouches: it is remembered for a time."""
+
+    by: str
+    person: str
+    digest: str  # SHA-256 (hex) of the token in its cookie
+    for_ms: int
+    label: str = ""
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhonesForgotten:
+    """Every phone of a person, or one of them, is a stranger's again."""
+
+    by: str
+    person: str
+    digest: str = ""
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresSeen:
+    """Somebody has looked at their own figures of a month: from now on their manager may."""
+
+    by: str
+    month: str  # 2026-11
+    reply_to: int | None = None
+
+
+PatrolEvent = (
+    TapSeen | VisitEntered | RoundStarted | RoundEnded | RoundCancelled | RoundExplained
+    | RoundSigned | TagRegistered | TagRetired | PhoneEnrolled | PhonesForgotten | FiguresSeen
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class GapPlanned:
     """The store makes room: these records are thinned or dropped once that is on record.
 
@@ -303,5 +453,5 @@ Event = (
     | PlatformChanged | Receipt | GapPlanned | Restarted | Ticked | Stopping
     | DrillStarted | DrillEnded | PointTestStarted | PointTestEnded | PostCheckAsked
     | PostCheckAnswered | NightPlanned | SelfTestAsked | StageReached | Arrive | Handle | Close
-    | MissedEntered
+    | MissedEntered | PatrolEvent
 )  # fmt: skip

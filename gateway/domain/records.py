@@ -33,6 +33,7 @@ class Batch:
     seq: int
     at: Now  # when the batch was closed: its clock gives every reading its UTC time
     readings: tuple[Reading, ...]
+    dictionary: str = ""  # hash of the points that it was judged under; "" = the encoder's own
 
 
 @dataclass(frozen=True, slots=True)
