@@ -18,7 +18,9 @@ from gateway.domain.leakage import HOURS_KEPT, Baseline, Likeness
 from gateway.domain.readings import Quality
 from gateway.domain.rules import Above, Severity
 
+GOOD = Quality.GOOD
 HOUR_MS = 3_600_000
+LEARN_EVERY_MS = 5_000  # one value in so many counts: the mean of an hour needs no more
 ENOUGH_SAMPLES = 10  # good values in an hour, or its mean says little
 KEPT = "baseline"  # kind in `domain.kept`
 
@@ -30,19 +32,23 @@ LEAST_LEAKAGE_MA = 20.0
 
 def follow_leakage(turn: Turn, device: str, points: Mapping[str, PointState]) -> None:
     """Take in what a block says of a device's residual current. Only for devices that have one."""
+    learned: dict[str, Baseline] = {}
     for point in turn.house.residuals[device]:
         known = points.get(point)
-        if known is None or known.reading.quality is not Quality.GOOD:
+        if known is None or known.reading.quality is not GOOD:
             continue
         value, at = known.reading.value, known.reading.mono_ms
-        if isinstance(value, int | float) and at > _heard(turn, point):
-            _learn(turn, point, value, at)
+        if isinstance(value, int | float) and at >= _next_ms(turn, point):
+            learned[point] = _learn(turn, point, value, at)
             _compare(turn, device, point, value, points)
+    if learned:
+        turn.state = replace(turn.state, baselines={**turn.state.baselines, **learned})
 
 
-def _heard(turn: Turn, point: str) -> int:
+def _next_ms(turn: Turn, point: str) -> int:
+    """When another value adds anything to the mean of an hour."""
     known = turn.state.baselines.get(point)
-    return -1 if known is None else known.heard_ms
+    return 0 if known is None else known.heard_ms + LEARN_EVERY_MS
 
 
 def baseline_of(turn: Turn, point: str) -> Baseline:
@@ -55,7 +61,7 @@ def baseline_of(turn: Turn, point: str) -> Baseline:
     return Baseline(hours=hours[-HOURS_KEPT:])
 
 
-def _learn(turn: Turn, point: str, value: float, at: int) -> None:
+def _learn(turn: Turn, point: str, value: float, at: int) -> Baseline:
     known = baseline_of(turn, point)
     ends = known.ends_ms if known.ends_ms is not None else at + HOUR_MS
     if at >= ends:
@@ -64,10 +70,7 @@ def _learn(turn: Turn, point: str, value: float, at: int) -> None:
             known = replace(known, hours=(*known.hours, mean)[-HOURS_KEPT:])
             turn.keep(KEPT, point, json.dumps({"hours": known.hours}))
         known, ends = replace(known, total=0.0, count=0), at + HOUR_MS
-    after = replace(
-        known, total=known.total + value, count=known.count + 1, ends_ms=ends, heard_ms=at
-    )
-    turn.state = replace(turn.state, baselines={**turn.state.baselines, point: after})
+    return Baseline(known.hours, known.total + value, known.count + 1, ends, at)
 
 
 def natural(known: Baseline) -> float | None:
@@ -115,7 +118,7 @@ def _compare(
     load = 0.0
     for name in turn.house.loads.get(device, ()):
         found = points.get(name)
-        if found is None or found.reading.quality is not Quality.GOOD:
+        if found is None or found.reading.quality is not GOOD:
             return
         load += abs(found.reading.value) if isinstance(found.reading.value, int | float) else 0.0
     if load <= 0:

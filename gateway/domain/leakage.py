@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from gateway.domain.light import light
+
 HOURS_KEPT = 7 * 24
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Baseline:
     """The means of the last hours (mA, oldest first), and the hour that runs."""
 

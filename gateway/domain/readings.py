@@ -1,7 +1,8 @@
 """Readings: a value with its quality and its moment."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from gateway.domain.light import light
 
 Value = int | float | str
 
@@ -25,7 +26,7 @@ class Quality(StrEnum):
 STILL_JUDGED = frozenset({"calibration_overdue", "sensor_life_over", "bump_test_overdue"})
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Reading:
     """What one poll said of one point.
 
