@@ -79,6 +79,9 @@ _HELP = {
     "point": Text("测点编号。", "Id of the point."),
     "scenario": Text("情景。", "What is played."),
     "scope": Text("范围。", "Where, and who takes part."),
+    "counted": Text("集合点清点到的人数。", "Heads counted outside."),
+    "expected": Text("应到人数。", "Heads that should have been there."),
+    "finding": Text("发现的问题，可多次。", "What is to be mended; may be repeated."),
     "rule": Text("演练中要报的规则，可多次。", "A rule that shall raise in it; may be repeated."),
 }
 
@@ -376,6 +379,15 @@ def _add_practice(app: typer.Typer, usual: Lang, daemon: Path) -> None:
 
     @groups["drill"].command("stop", help=_HELP["drill_stop"].in_(usual))
     def drill_stop(
+        counted: Annotated[
+            int | None, typer.Option("--counted", help=_HELP["counted"].in_(usual), min=0)
+        ] = None,
+        expected: Annotated[
+            int | None, typer.Option("--expected", help=_HELP["expected"].in_(usual), min=0)
+        ] = None,
+        finding: Annotated[
+            list[str] | None, typer.Option("--finding", help=_HELP["finding"].in_(usual))
+        ] = None,
         by: Annotated[str | None, shared["by"]] = None,
         socket: Annotated[Path, shared["socket"]] = daemon,
         as_json: Annotated[bool, shared["json"]] = False,
@@ -383,7 +395,8 @@ def _add_practice(app: typer.Typer, usual: Lang, daemon: Path) -> None:
     ) -> None:
         from gateway.cli.practice import do
 
-        raise typer.Exit(do(socket, "drill_end", by, {}, as_json=as_json, lang=lang))
+        fields = {"counted": counted, "expected": expected, "findings": finding or []}
+        raise typer.Exit(do(socket, "drill_end", by, fields, as_json=as_json, lang=lang))
 
     @groups["test"].command("start", help=_HELP["test_start"].in_(usual))
     def test_start(

@@ -36,6 +36,7 @@ from gateway.domain.rules import Severity
 DRILL_MS = 60 * 60_000  # field/patrol-and-alarms 4.4
 TEST_MS = 30 * 60_000
 MAX_SCENES = 200  # of a timeline; later ones are counted by nobody
+NOTHING_FOUND = {"counted": None, "expected": None, "findings": []}  # nobody ended it
 BROKEN_BY = frozenset({Transition.RAISE, Transition.AGAIN})
 
 # -- drills -------------------------------------------------------------------------------------
@@ -84,7 +85,8 @@ def end_drill(turn: Turn, event: events.DrillEnded) -> None:
     if turn.state.drill is None:
         refuse(turn, event.reply_to, "no_drill")
         return
-    _finish_drill(turn, "person", event.by)
+    heads = {"counted": event.counted, "expected": event.expected}
+    _finish_drill(turn, "person", event.by, {**heads, "findings": list(event.findings)})
     answer(turn, event.reply_to, done=1)
 
 
@@ -96,13 +98,16 @@ def note_scene(turn: Turn, what: str, rule_id: str = "", by: str = "") -> None:
         _put_drill(turn, replace(drill, scenes=(*drill.scenes, scene)))
 
 
-def _finish_drill(turn: Turn, why: str, by: str = "") -> None:
+def _finish_drill(
+    turn: Turn, why: str, by: str = "", found: Mapping[str, object] | None = None
+) -> None:
     _end_alarms(turn, Mode.DRILL, by or why)
     _watch_drill(turn, turn.transitions)
     drill = turn.state.drill
     if drill is None:
         return
-    turn.record_fact("drill_end", _report(drill, turn.now, why, by), Mode.DRILL)
+    report = {**_report(drill, turn.now, why, by), **(found or NOTHING_FOUND)}
+    turn.record_fact("drill_end", report, Mode.DRILL)
     turn.state = replace(turn.state, drill=None)
     turn.keep("drill", "drill", None)
 
@@ -286,6 +291,13 @@ def restore(turn: Turn) -> None:
         )
         if is_over:
             _end_alarm(turn, alarm, "restart")
+
+
+def end_what_is_gone(turn: Turn) -> None:
+    """After a reload: end the tests of points that the site file no longer has."""
+    for test in list(turn.state.tests.values()):
+        if test.point not in turn.house.points:
+            _finish_test(turn, test, "restart")
 
 
 def _restore_drill(turn: Turn, body: str) -> None:

@@ -155,8 +155,13 @@ class DrillStarted:
 
 @dataclass(frozen=True, slots=True)
 class DrillEnded:
+    """`counted` of `expected` people were outside; `findings` are what is to be mended."""
+
     by: str
     reply_to: int | None = None
+    counted: int | None = None
+    expected: int | None = None
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +438,14 @@ class GapPlanned:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteChanged:
+    """The site file was read again. It follows the last block that was read by the old one."""
+
+    house: object  # `core.state.House`, indexed beforehand: that takes a decider's time for many
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Restarted:
     """First event after start: the lamp test runs, open alarms sound again."""
 
@@ -448,7 +461,7 @@ class Stopping:
 
 
 Event = (
-    BlockRead | Silence | Acknowledge | Reset | LampTest | FaultRaised | FaultCleared | LinkChanged
+    BlockRead | Silence | Acknowledge | Reset | LampTest | SiteChanged | FaultRaised | FaultCleared | LinkChanged
     | Shelve | Unshelve | TakeOutOfService | PutInService
     | PlatformChanged | Receipt | GapPlanned | Restarted | Ticked | Stopping
     | DrillStarted | DrillEnded | PointTestStarted | PointTestEnded | PostCheckAsked

@@ -37,6 +37,8 @@ STAFF_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")  # goes up; names s
 MAX_BY = 64
 MAX_ALARM = 300
 MAX_WORDS = 200
+MAX_FINDINGS = 20
+MAX_HEADS = 100_000
 MAX_DRILLED = 100  # rules of one drill
 VERBS = (
     "status", "silence", "acknowledge", "reset", "panel_test", "drill_start", "drill_end",
@@ -152,7 +154,8 @@ def event_of(request: Request, reply_to: int) -> Event:
                 reply_to,
             )
         case "drill_end":
-            return DrillEnded(_by(request), reply_to)
+            heads = _count(request, "counted"), _count(request, "expected")
+            return DrillEnded(_by(request), reply_to, *heads, _findings(request))
         case "test_start":
             return PointTestStarted(
                 _by(request), _words(request, "point", is_needed=True), reply_to
@@ -234,6 +237,24 @@ def _length(request: Request, name: str, most_ms: int) -> int:
     if not isinstance(length, int) or isinstance(length, bool) or not 0 < length <= most_ms:
         raise BadRequest(f"{name!r} must be ms, from 1 to {most_ms} ({most_ms // 3_600_000} h)")
     return length
+
+
+def _count(request: Request, name: str) -> int | None:
+    count = request.get(name)
+    if count is None:
+        return None
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MAX_HEADS:
+        raise BadRequest(f"{name!r} must be a number of people, 0 to {MAX_HEADS}")
+    return count
+
+
+def _findings(request: Request) -> tuple[str, ...]:
+    findings = request.get("findings", [])
+    if not isinstance(findings, list) or len(findings) > MAX_FINDINGS:
+        raise BadRequest(f"'findings' must be a list of at most {MAX_FINDINGS} sentences")
+    if not all(isinstance(each, str) and 0 < len(each.strip()) <= MAX_WORDS for each in findings):
+        raise BadRequest(f"each of 'findings' must have 1 to {MAX_WORDS} characters")
+    return tuple(each.strip() for each in findings)
 
 
 def _moment(request: Request, name: str) -> int | None:

@@ -96,6 +96,10 @@ async def no_status():
             DrillStarted("s01", "x", "", (), 1),
         ),
         ({"verb": "drill_end", "by": "s01"}, DrillEnded("s01", 1)),
+        (
+            {"verb": "drill_end", "by": "s01", "counted": 41, "expected": 42, "findings": [" x "]},
+            DrillEnded("s01", 1, 41, 42, ("x",)),
+        ),
         ({"verb": "test_start", "by": "t1", "point": "gas.c"}, PointTestStarted("t1", "gas.c", 1)),
         ({"verb": "test_end", "by": "t1", "point": "gas.c"}, PointTestEnded("t1", "gas.c", 1)),
         ({"verb": "answer_post_check", "by": "s01"}, PostCheckAnswered("s01", 1)),
