@@ -29,8 +29,8 @@ _HELP = {
     ),
     "unshelve": Text("解除屏蔽。", "End shelving."),
     "out": Text(
-        "停用(检修)：设备、测点或规则，凭工单。",
-        "Take a device, point or rule out of service by work order.",
+        "停用(检修)：总线、设备、测点或规则，凭工单。",
+        "Take a bus, device, point or rule out of service by work order.",
     ),
     "in": Text("恢复使用。", "Put it in service again."),
     "drill": Text("演练。", "Drills."),
@@ -75,7 +75,9 @@ _HELP = {
     "for": Text("多久，如 2h。", "For how long, such as 2h."),
     "why": Text("原因。", "The reason."),
     "order": Text("工单号。", "Number of the work order."),
-    "subject": Text("设备、测点或规则的编号。", "Id of the device, point or rule."),
+    "subject": Text(
+        "设备、测点或规则的编号，或 bus/总线编号。", "Id of the device, point or rule, or bus/ID."
+    ),
     "point": Text("测点编号。", "Id of the point."),
     "scenario": Text("情景。", "What is played."),
     "scope": Text("范围。", "Where, and who takes part."),

@@ -63,12 +63,20 @@ def _parted(rule: Rule) -> tuple[str, str]:
     return (parts[1], parts[2]) if is_own else ("", "")
 
 
+def bus_subject(bus: str) -> str:
+    """How a whole bus is named as a subject: a device may have the same id."""
+    return f"bus/{bus}"
+
+
 def out_of_service_by(state: State, rule: Rule) -> str:
-    """The device, point or rule by which this rule is out of service, or an empty text."""
-    _, subject = _parted(rule)
-    point = state.house.points.get(rule.point or subject)
-    device = point.device if point is not None else subject
-    for each in (rule.id, rule.point or subject, device):
+    """The bus, device, point or rule by which this rule is out of service, or an empty text."""
+    code, subject = _parted(rule)
+    house = state.house
+    point = house.points.get(rule.point or subject)
+    name = point.device if point is not None else subject
+    device = house.devices.get(name)
+    bus = subject if code in OF_BUS else "" if device is None else device.bus
+    for each in (rule.id, rule.point or subject, name, bus_subject(bus)):
         if each and each in state.out_of_service:
             return each
     return ""

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gateway.core.inhibits import inhibits_of
+from gateway.core.inhibits import bus_subject, inhibits_of
 from gateway.core.life_data import OUT, SHELVED, to_json
 from gateway.core.people import NOBODY, answer, refuse
 from gateway.core.turn import Turn
@@ -83,7 +83,7 @@ def _end_shelving(turn: Turn, rule_id: str, by: str) -> None:
 
 
 def take_out_of_service(turn: Turn, event: events.TakeOutOfService) -> None:
-    """A device, point or rule is quiet until it is put in service again."""
+    """A bus with its devices, a device, point or rule is quiet until it is in service again."""
     subject = _subject_of(turn, event.subject)
     refusal = (
         "needs_person"
@@ -110,12 +110,12 @@ def take_out_of_service(turn: Turn, event: events.TakeOutOfService) -> None:
 
 
 def put_in_service(turn: Turn, event: events.PutInService) -> None:
-    out = turn.state.out_of_service.get(event.subject)
+    subject = _subject_of(turn, event.subject)
+    out = turn.state.out_of_service.get(subject or event.subject)
     if event.by in NOBODY:
         refuse(turn, event.reply_to, "needs_person")
     elif out is None:
-        is_known = _subject_of(turn, event.subject) is not None
-        refuse(turn, event.reply_to, "in_service" if is_known else "unknown_subject")
+        refuse(turn, event.reply_to, "unknown_subject" if subject is None else "in_service")
     else:
         left = {key: each for key, each in turn.state.out_of_service.items() if each != out}
         turn.state = replace(turn.state, out_of_service=left)
@@ -155,12 +155,18 @@ def _rule_of(turn: Turn, name: str) -> Rule | None:
 
 
 def _subject_of(turn: Turn, name: str) -> str | None:
-    """A device, a point, or a rule (also a fault that is open), by its id."""
+    """A device, a point, a rule (also a fault that is open) or a bus, by its id.
+
+    A bus also as `bus/<id>`, which is what it is kept as: a device may have the same id.
+    """
     house = turn.house
     if name in house.devices or name in house.points or name in house.rules:
         return name
     alarm = turn.alarms.get(name)
-    return None if alarm is None or mode_of(name) is not Mode.REAL else name
+    if alarm is not None and mode_of(name) is Mode.REAL:
+        return name
+    bus = name.removeprefix("bus/")
+    return bus_subject(bus) if bus in house.devices_on else None
 
 
 def _occurrence(turn: Turn, rule_id: str) -> str:

@@ -361,7 +361,7 @@ def alarms_step(play, event, at):
 OUT = events.TakeOutOfService("t1", "board", "换探头", "WO-7", 1)
 
 
-@pytest.mark.parametrize("subject", ["board", "board.leak", "board.leak/high"])
+@pytest.mark.parametrize("subject", ["board", "board.leak", "board.leak/high", "bus/line"])
 def test_out_of_service_quiets_even_an_alarm_survives_a_restart_and_ends_by_a_verb(play, subject):
     assert play.ask(0, replace(OUT, subject=subject)) == "done"
     play.read(1_000, 310)
@@ -389,6 +389,19 @@ def test_out_of_service_quiets_even_an_alarm_survives_a_restart_and_ends_by_a_ve
 )
 def test_out_of_service_needs_a_subject_a_reason_an_order_and_a_person(play, changes, code):
     assert play.ask(0, replace(OUT, **changes)) == code
+
+
+def test_a_bus_out_of_service_quiets_its_own_faults_and_its_devices_and_is_named_either_way(play):
+    assert play.ask(0, replace(OUT, subject="line")) == "done"
+    assert play.ask(0, replace(OUT, subject="bus/line")) == "is_out_of_service"
+    play.feed(1_000, events.FaultRaised("bus_down", "line"))
+    play.feed(1_000, events.FaultRaised("device_silent", "board"))
+    for code, subject in (("bus_down", "line"), ("device_silent", "board")):
+        alarm = play.state.alarms[f"gateway/{code}/{subject}"]
+        assert Inhibit.OUT_OF_SERVICE in alarm.inhibits
+        assert not alarm.is_sounding(1_000)
+    assert play.ask(2_000, events.PutInService("t1", "line", 1)) == "done"
+    assert play.state.out_of_service == {}
 
 
 def test_in_service_is_refused_for_what_is_not_out_of_it(play):
