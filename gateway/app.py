@@ -312,6 +312,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                         incoming=incoming,
                         post=inbox.put_first,
                         clock=clock.now,
+                        mono=clock.mono,
                         jitter=random.uniform,
                         describe=lambda **said: state_body(
                             sender,

@@ -138,7 +138,8 @@ class Outbox:
         self._timers: list[tuple[int, Key]] = []
         self._held_bytes = 0
         self._held = dict.fromkeys(Lane, 0)
-        self._on_link: dict[Lane, list[int]] = {lane: [0, 0] for lane in Lane}
+        self._on_link = [0, 0]  # messages, bytes
+        self._alarm_bytes = 0  # of them
         self._answered: dict[Key, int] = {}  # by the platform while their PUBACK is still to come
         self._holding: set[Key] = set()  # A records that hold R back
         self._refused: set[Lane] = set()
@@ -177,8 +178,7 @@ class Outbox:
     @property
     def on_link(self) -> tuple[int, int]:
         """Messages and bytes that wait for their PUBACK."""
-        used = self._on_link.values()
-        return sum(count for count, _ in used), sum(size for _, size in used)
+        return self._on_link[0], self._on_link[1]
 
     @property
     def parked(self) -> dict[Key, str]:
@@ -265,7 +265,7 @@ class Outbox:
             entry.is_live = False
             if entry.stage is Stage.SENT:
                 self._to_new(entry)
-        self._on_link = {lane: [0, 0] for lane in Lane}
+        self._on_link, self._alarm_bytes = [0, 0], 0
         live = self._ready[Lane.R, True]
         for item in live:
             heappush(self._ready[Lane.R, False], item)
@@ -291,7 +291,7 @@ class Outbox:
         if not self.is_link_up:
             return None
         is_probe = not self.is_open
-        if is_probe and (now_ms < self._next_probe_ms or self.on_link[0]):
+        if is_probe and (now_ms < self._next_probe_ms or self._on_link[0]):
             return None
         for lane in lanes:
             if lane is Lane.R and not self._may_send_readings(now_ms):
@@ -449,13 +449,12 @@ class Outbox:
         )
 
     def _fits(self, lane: Lane, size: int) -> bool:
-        count, used = self.on_link
+        count, used = self._on_link
         if count == 0:
             return True
         if lane is Lane.A:
-            alarm_bytes = self._on_link[Lane.A][1]
             return count < self._window and (
-                used + size <= self._window_bytes or alarm_bytes + size <= KEPT_FOR_A_BYTES
+                used + size <= self._window_bytes or self._alarm_bytes + size <= KEPT_FOR_A_BYTES
             )
         places = max(1, self._window - KEPT_FOR_A_MESSAGES)
         return count < places and used + size <= self._window_bytes - KEPT_FOR_A_BYTES
@@ -472,10 +471,8 @@ class Outbox:
     def _send(self, entry: _Entry, now_ms: int) -> Message:
         entry.stage = Stage.SENT
         entry.tries += 1
-        used = self._on_link[entry.key[0]]
-        used[0] += 1
-        used[1] += len(entry.body)
-        entry.sent_ms, entry.ahead_bytes = now_ms, self.on_link[1]
+        self._take(entry.key[0], 1, len(entry.body))
+        entry.sent_ms, entry.ahead_bytes = now_ms, self._on_link[1]
         is_history = entry.key[0] is Lane.R and not entry.is_live
         return Message(entry.key, entry.body, is_history)
 
@@ -489,9 +486,13 @@ class Outbox:
         self._answered[entry.key] = len(entry.body)
 
     def _free(self, lane: Lane, size: int) -> None:
-        used = self._on_link[lane]
-        used[0] -= 1
-        used[1] -= size
+        self._take(lane, -1, -size)
+
+    def _take(self, lane: Lane, count: int, size: int) -> None:
+        self._on_link[0] += count
+        self._on_link[1] += size
+        if lane is Lane.A:
+            self._alarm_bytes += size
 
     def _drop(self, entry: _Entry) -> None:
         if entry.stage is Stage.SENT:

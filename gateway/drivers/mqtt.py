@@ -1,9 +1,10 @@
 """The door to MQTT brokers: paho behind asyncio, one connection as an `async with`.
 
 `publish` returns the broker's reason code, because a PUBACK can say no; nothing is queued inside
-paho (the window is the caller's), and reconnecting is the caller's loop. paho's callbacks run in
-its own thread and only hand over; an exception there would end that thread silently, so its end
-is watched. A message is acknowledged to the broker after it was handed over.
+paho (the window is the caller's), and reconnecting is the caller's loop. Only connecting has a
+thread of its own; from then on the event loop watches paho's socket and lets it read and write, so
+no message waits for two threads to take turns. paho's callbacks only hand over: what they lead to
+runs when paho is done. A message is acknowledged to the broker after it was handed over.
 
 MQTT 5 is tried first; a broker that says it does not speak it is used in 3.1.1, and that is
 remembered for an hour. One that goes silent or away instead is only guessed at: a broker in the
@@ -91,20 +92,9 @@ class _Greeting:
 
 
 class _Client(paho.Client):
-    """paho's client that says when its network thread ends, for whatever reason."""
+    """paho's client with the context that says why TLS failed."""
 
-    on_thread_end: Callable[[], None]
     tls_context: tls.Context | None = None
-
-    def loop_forever(
-        self,
-        timeout: float = 1.0,
-        retry_first_connection: bool = False,
-    ) -> MQTTErrorCode:
-        try:
-            return super().loop_forever(timeout, retry_first_connection)
-        finally:
-            self.on_thread_end()
 
 
 class Link:
@@ -116,13 +106,17 @@ class Link:
         self._client = client
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
-        self._pubacks: dict[int, tuple[float, asyncio.Future[int]]] = {}
+        self._handed: deque[Callable[[], None]] = deque()
+        self._pubacks: dict[int, tuple[float, Callable[[int], None]]] = {}
+        self._answers: set[asyncio.Future[int]] = set()  # that somebody awaits
         self._greeting: asyncio.Future[_Greeting] = self._loop.create_future()
         self._subscribed: asyncio.Future[int] = self._loop.create_future()
         self._ended: asyncio.Future[str] = self._loop.create_future()
-        self._has_thread = False
-        self._thread_ended = asyncio.Event()
+        self._is_attached = False
+        self._is_writing = False  # the event loop waits for room in the socket
+        self._socket_closed = asyncio.Event()
         self._watch: asyncio.TimerHandle | None = None
+        self._misc: asyncio.TimerHandle | None = None
 
     @property
     def protocol(self) -> str:
@@ -140,21 +134,28 @@ class Link:
 
         Raises LinkLost when the connection ends first; whether the broker has it is then unknown.
         """
-        if self._ended.done():
-            raise LinkLost(self._ended.result())
-        info = self._client.publish(topic, payload, qos, retain)
-        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._end("lost")
-            raise LinkLost(self._ended.result())
         if qos == 0:
+            self._publish(topic, payload, qos, retain)
             return 0
         answer: asyncio.Future[int] = self._loop.create_future()
-        self._pubacks[info.mid] = (self._loop.time() + PUBACK_S, answer)
-        self._watch_pubacks()
+
+        def answered(code: int) -> None:
+            if not answer.done():
+                answer.set_result(code)
+
+        self._await_puback(self._publish(topic, payload, qos, retain), answered)
+        self._answers.add(answer)
         try:
             return await answer
         finally:
-            self._pubacks.pop(info.mid, None)
+            self._answers.discard(answer)
+
+    def send(self, topic: str, payload: bytes, answered: Callable[[int], None]) -> None:
+        """Publish with QoS 1; `answered` gets the PUBACK's reason code, unless the link ends first.
+
+        Raises LinkLost when it has ended already.
+        """
+        self._await_puback(self._publish(topic, payload, 1, retain=False), answered)
 
     async def subscribe(self, topic: str, *, no_local: bool = False) -> int:
         """Hear a topic too, QoS 1; return the SUBACK's code, below 0x80 when it is granted.
@@ -175,7 +176,10 @@ class Link:
         """Wait until the connection is over; return why."""
         return await asyncio.shield(self._ended)
 
-    # -- handed over from paho's thread, run in the event loop ---------------------------------
+    # -- what paho's callbacks hand over --------------------------------------------------------
+
+    def hand_over(self, function: Callable[..., None], *args: Any) -> None:
+        self._handed.append(partial(function, *args))
 
     def greeted(self, greeting: _Greeting) -> None:
         if not self._greeting.done():
@@ -186,9 +190,9 @@ class Link:
             self._subscribed.set_result(code)
 
     def published(self, mid: int, code: int) -> None:
-        _, answer = self._pubacks.get(mid, (0.0, None))
-        if answer is not None and not answer.done():
-            answer.set_result(code)
+        _, answered = self._pubacks.pop(mid, (0.0, None))
+        if answered is not None and not self._ended.done():
+            answered(code)
 
     def received(self, topic: str, payload: bytes, mid: int, qos: int) -> None:
         self._on_message(topic, payload)
@@ -198,11 +202,86 @@ class Link:
     def disconnected(self, code: int) -> None:
         self._end("identity_in_use" if code in _IDENTITY else "lost")
 
-    def thread_ended(self) -> None:
-        self._thread_ended.set()
-        self._end("lost")
+    # -- paho's socket in the event loop --------------------------------------------------------
+
+    def _attach(self) -> None:
+        """From here on the event loop drives paho; the thread that connected has ended."""
+        sock = self._client.socket()
+        if sock is None:
+            self._end("lost")
+            return
+        self._is_attached = True
+        self._client.on_socket_register_write = self._write_soon
+        self._client.on_socket_close = self._detach
+        self._loop.add_reader(sock, self._read)
+        self._look_after()
+        self._write()
+
+    def _detach(self, _client: Any, _userdata: Any, sock: Any) -> None:
+        if not self._is_attached:
+            return
+        self._is_attached = False
+        self._loop.remove_reader(sock)
+        self._loop.remove_writer(sock)
+        self._socket_closed.set()
+
+    def _read(self) -> None:
+        self._let(self._client.loop_read)
+        while isinstance(sock := self._client.socket(), ssl.SSLSocket) and sock.pending():
+            self._let(self._client.loop_read)  # decrypted already: the socket will not say so
+
+    def _write_soon(self, _client: Any, _userdata: Any, _sock: Any) -> None:
+        """Something is to be written: once for all that this turn of the loop brings."""
+        self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        if not self._is_attached:
+            return
+        self._let(self._client.loop_write)
+        sock = self._client.socket()
+        if sock is None or self._client.want_write() == self._is_writing:
+            return
+        self._is_writing = not self._is_writing
+        if self._is_writing:
+            self._loop.add_writer(sock, self._write)
+        else:
+            self._loop.remove_writer(sock)
+
+    def _look_after(self) -> None:
+        """Once a second paho looks whether a ping is due or was not answered."""
+        self._misc = self._loop.call_later(1.0, self._look_after)
+        self._let(self._client.loop_misc)
+
+    def _let(self, part: Callable[[], MQTTErrorCode]) -> None:
+        """Let paho do its part, then do what that led to; an error there ends this link only."""
+        try:
+            part()
+        except Exception:  # noqa: BLE001  # whatever went wrong in paho: this connection is over
+            _log.exception("the MQTT client failed")
+            self._end("lost")
+        while self._handed:
+            handed = self._handed.popleft()
+            try:
+                handed()
+            except Exception as error:  # noqa: BLE001  # one message costs only itself
+                self._loop.call_exception_handler({"message": "MQTT message", "exception": error})
 
     # -- inside ---------------------------------------------------------------------------------
+
+    def _publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> int:
+        """Return the message's id for as long as it is under way."""
+        if self._ended.done():
+            raise LinkLost(self._ended.result())
+        info = self._client.publish(topic, payload, qos, retain)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._end("lost")
+            raise LinkLost(self._ended.result())
+        return info.mid
+
+    def _await_puback(self, mid: int, answered: Callable[[int], None]) -> None:
+        self._pubacks[mid] = (self._loop.time() + PUBACK_S, answered)
+        if self._watch is None:
+            self._watch_pubacks()
 
     def _watch_pubacks(self) -> None:
         if self._watch is None and self._pubacks and not self._ended.done():
@@ -220,7 +299,8 @@ class Link:
         if self._ended.done():
             return
         self._ended.set_result(why)
-        for _, answer in self._pubacks.values():
+        self._pubacks.clear()
+        for answer in self._answers:
             if not answer.done():
                 answer.set_exception(LinkLost(why))
                 answer.exception()  # seen: the caller may have been cancelled meanwhile
@@ -243,8 +323,7 @@ class Link:
             )
         except TimeoutError as error:
             raise LinkRefused("timeout", "no connection") from error
-        self._client.loop_start()
-        self._has_thread = True
+        self._attach()
         try:
             greeting = await asyncio.wait_for(self._greeting, CONNECT_S)
         except TimeoutError as error:
@@ -287,23 +366,22 @@ class Link:
             raise LinkRefused(why, "closed after CONNECT") from error
 
     async def close(self) -> None:
-        """Say goodbye, then make sure that paho's thread is gone."""
-        if self._watch is not None:
-            self._watch.cancel()
+        """Say goodbye and close the socket."""
         was_lost = self._ended.done()
         self._end("closed")
-        if not self._has_thread:
-            return
-        if not was_lost:
+        if self._is_attached and not was_lost:
             self._client.disconnect()
+            self._write()  # paho closes the socket behind the last byte
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._thread_ended.wait(), 1.0)
-        if not self._thread_ended.is_set():
-            _shut(self._client.socket())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._thread_ended.wait(), 3.0)
-        if not self._thread_ended.is_set():
-            _log.error("the MQTT thread hangs, it is left behind")
+                await asyncio.wait_for(self._socket_closed.wait(), 1.0)
+        for timer in (self._watch, self._misc):
+            if timer is not None:
+                timer.cancel()
+        sock = self._client.socket()
+        if sock is not None and self._is_attached:
+            self._detach(None, None, sock)
+            _shut(sock)
+            sock.close()
 
 
 _KNOWN: dict[Broker, _Known] = {}
@@ -433,7 +511,7 @@ def _new_link(
     client.connect_timeout = CONNECT_S
     client.max_inflight_messages_set(1000)  # never reached: the window is the caller's
     link = Link(client, on_message)
-    _wire(client, link, asyncio.get_running_loop())
+    _wire(client, link)
     will_properties = None
     if version == V5:
         will_properties = _properties(PacketTypes.WILLMESSAGE)
@@ -448,27 +526,9 @@ def _properties(packet_type: int) -> Any:
     return Properties(packet_type)  # type: ignore[no-untyped-call]
 
 
-def _wire(client: _Client, link: Link, loop: asyncio.AbstractEventLoop) -> None:
-    """Let paho's callbacks hand over to the event loop, and do nothing else.
-
-    The loop is woken once for all that came together: a wake-up costs more than a PUBACK.
-    """
-    handed: deque[Callable[[], None]] = deque()
-    is_woken = False
-
-    def hand_over(function: Callable[..., None], *args: Any) -> None:
-        nonlocal is_woken
-        handed.append(partial(function, *args))
-        if not is_woken:
-            is_woken = True
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(take)
-
-    def take() -> None:
-        nonlocal is_woken
-        is_woken = False  # before looking: what comes from here on wakes again
-        while handed:
-            loop.call_soon(handed.popleft())  # each on its own: an error costs only itself
+def _wire(client: _Client, link: Link) -> None:
+    """Let paho's callbacks hand over, and do nothing else: paho holds its locks meanwhile."""
+    hand_over = link.hand_over
 
     def on_connect(_c: Any, _u: Any, flags: Any, code: ReasonCode, properties: Any) -> None:
         maximum = getattr(properties, "ReceiveMaximum", 65535)
@@ -494,7 +554,6 @@ def _wire(client: _Client, link: Link, loop: asyncio.AbstractEventLoop) -> None:
     client.on_subscribe = on_subscribe
     client.on_disconnect = on_disconnect
     client.on_socket_open = _tune
-    client.on_thread_end = partial(hand_over, link.thread_ended)
 
 
 def _tune(_client: Any, _userdata: Any, sock: Any) -> None:

@@ -19,7 +19,6 @@ from typing import Any, Protocol, assert_never
 from gateway.core.delivery import (
     Accepted,
     Key,
-    Message,
     Outbox,
     Parked,
     PlatformCame,
@@ -96,6 +95,7 @@ class Link(Protocol):
     async def publish(
         self, topic: str, payload: bytes, qos: int, *, retain: bool = False
     ) -> int: ...
+    def send(self, topic: str, payload: bytes, answered: Callable[[int], None]) -> None: ...
     async def subscribe(self, topic: str, *, no_local: bool = False) -> int: ...
     async def lost(self) -> str: ...
 
@@ -208,6 +208,7 @@ class _Run:
     bounds: Callable[[], Awaitable[Mapping[Lane, Sequence[Range]]]]
     post: Callable[[Event], None]
     clock: Callable[[], Now]
+    now_ms: Callable[[], int]
     jitter: Callable[[float, float], float]
     describe: Describe
     points: bytes
@@ -228,9 +229,6 @@ class _Run:
     said: Event | None = None
     fault: str | None = None  # code of the connection's fault that this run raised
     may_stand: bool = True  # such a fault, of this run or of an earlier one
-
-    def now_ms(self) -> int:
-        return self.clock().mono_ms
 
     def is_alarm_waiting(self) -> bool:
         return self.incoming.waits_for_disk or self.outbox.count(Lane.A) > 0
@@ -312,6 +310,7 @@ async def forward(
     incoming: Incoming,
     post: Callable[[Event], None],
     clock: Callable[[], Now],
+    mono: Callable[[], int],
     jitter: Callable[[float, float], float],
     describe: Describe,
     points: bytes,
@@ -324,6 +323,7 @@ async def forward(
     """Deliver until `stopping` is set; then drain for at most 5 s, say goodbye and return.
 
     `load`, `position`, `settle` and `bounds` are the store's, `post` puts an event into the inbox,
+    `mono` is the clock's monotonic time alone, asked several times a message,
     `jitter(low, high)` is a uniform random number, `points` the dictionary message;
     `reach(broker)` raises LinkRefused when a broker cannot be connected to, `is_own_epoch` knows
     the epochs of this gateway's earlier starts; `progress` is kept up to date for who shows it.
@@ -339,6 +339,7 @@ async def forward(
         bounds=bounds,
         post=post,
         clock=clock,
+        now_ms=mono,
         jitter=jitter,
         describe=describe,
         points=points,
@@ -521,18 +522,16 @@ async def _use_link(run: _Run, link: Link, broker: Broker) -> str:
     run.tell_connected()
     ended = asyncio.ensure_future(link.lost())
     ended.add_done_callback(lambda _: run.wake.set())
-    sending: set[asyncio.Task[None]] = set()
     homing = asyncio.create_task(_look_home(run), name="forward: way home")
     try:
-        await _pump(run, link, ended, sending)
+        await _pump(run, link, ended)
         if not ended.done():
             await _say_goodbye(run, link)
         return ended.result() if ended.done() else "closed"
     finally:
         ended.cancel()
-        for task in (homing, *sending):
-            task.cancel()
-        await asyncio.gather(homing, *sending, return_exceptions=True)
+        homing.cancel()
+        await asyncio.gather(homing, return_exceptions=True)
 
 
 async def _look_for_rival(run: _Run, link: Link) -> None:
@@ -560,9 +559,7 @@ async def _look_home(run: _Run) -> None:
             return
 
 
-async def _pump(
-    run: _Run, link: Link, ended: asyncio.Future[str], sending: set[asyncio.Task[None]]
-) -> None:
+async def _pump(run: _Run, link: Link, ended: asyncio.Future[str]) -> None:
     """Send what may go until the link ends or the daemon stops and all is delivered."""
     snapshot_at_ms = run.now_ms()
     rival_gone_ms: int | None = run.now_ms() + RIVAL_GONE_MS
@@ -581,35 +578,31 @@ async def _pump(
         if run.describe_again:
             run.describe_again = False
             await _say_birth(run, link)
-        _send_lanes(run, link, sending, (Lane.A, Lane.B))
+        _send_lanes(run, link, (Lane.A, Lane.B))
         if run.now_ms() >= snapshot_at_ms:
             snapshot_at_ms = run.now_ms() + NOW_EVERY_MS
             await _say_now(run, link)
-        _send_lanes(run, link, sending, tuple(Lane))
+        _send_lanes(run, link, tuple(Lane))
         run.tell_changes()
         times = [snapshot_at_ms, run.outbox.wake_ms(run.now_ms()), stop_at_ms, rival_gone_ms]
         await _wait(run, min(t for t in times if t is not None), run.wake)
 
 
-def _send_lanes(
-    run: _Run, link: Link, sending: set[asyncio.Task[None]], lanes: tuple[Lane, ...]
-) -> None:
-    while message := run.outbox.next_message(run.now_ms(), lanes):
-        task = asyncio.create_task(_send(run, link, message))
-        sending.add(task)
-        task.add_done_callback(sending.discard)
+def _send_lanes(run: _Run, link: Link, lanes: tuple[Lane, ...]) -> None:
+    """Send what may go; raises LinkLost, and then the end of the connection makes it new again."""
+    now_ms = run.now_ms()
+    while message := run.outbox.next_message(now_ms, lanes):
+        key = message.key
+        body = as_history(message.body) if message.is_history else message.body
+        run.progress.step("sent", now_ms, key, size=len(body))
+        topic = lane_topic(run.sender.gateway, key[0])
+        link.send(topic, body, partial(_broker_answered, run, key))
 
 
-async def _send(run: _Run, link: Link, message: Message) -> None:
-    lane = message.key[0]
-    body = as_history(message.body) if message.is_history else message.body
-    run.progress.step("sent", run.now_ms(), message.key, size=len(body))
-    try:
-        code = await link.publish(lane_topic(run.sender.gateway, lane), body, 1)
-    except LinkLost:
-        return  # the connection's end makes it new again
-    run.progress.step("broker", run.now_ms(), message.key, code=code)
-    settled = run.outbox.puback(message.key, code, run.now_ms())
+def _broker_answered(run: _Run, key: Key, code: int) -> None:
+    now_ms = run.now_ms()
+    run.progress.step("broker", now_ms, key, code=code)
+    settled = run.outbox.puback(key, code, now_ms)
     if settled is not None:
         run.settled((settled,))
     run.wake.set()
@@ -716,10 +709,13 @@ async def _pause(run: _Run) -> None:
 
 
 async def _wait(run: _Run, until_ms: int, event: asyncio.Event) -> None:
-    """Wait until the event is set or monotonic `until_ms` has come."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(max(0.0, (until_ms - run.now_ms()) / 1000)):
-            await event.wait()
+    """Wait until the event is set; at monotonic `until_ms` it is."""
+    delay_s = max(0.0, (until_ms - run.now_ms()) / 1000)
+    timer = asyncio.get_running_loop().call_later(delay_s, event.set)
+    try:
+        await event.wait()
+    finally:
+        timer.cancel()
 
 
 def _key(record: Record) -> Key:

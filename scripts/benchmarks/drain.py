@@ -61,9 +61,12 @@ class Plan:
     shapes: tuple[tuple[int, int], ...] = ((5_000, 40), (1_000, 1_000))
 
 
+def mono_ms() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
 def clock() -> Now:
-    mono_ms = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
-    return Now(mono_ms, time.time_ns() // 1_000_000, Clk.SYNC, 40, "0123456789ab")
+    return Now(mono_ms(), time.time_ns() // 1_000_000, Clk.SYNC, 40, "0123456789ab")
 
 
 async def measure(folder: Path, plan: Plan) -> list[Figure]:
@@ -234,7 +237,7 @@ async def drain(folder: Path, broker: SimBroker, batches: int) -> float:
             forward(
                 uplink=uplink, sender=NEW, load=store.unsettled, position=store.position,
                 settle=partial(_settle, store, left), bounds=store.bounds, incoming=incoming,
-                post=_nothing, clock=clock, jitter=random.uniform, describe=_describe,
+                post=_nothing, clock=clock, mono=mono_ms, jitter=random.uniform, describe=_describe,
                 points=b'{"v":1,"t":"points"}', now_snapshot=lambda: None, stopping=stopping,
                 connect=lambda broker, will, hear: mqtt.connect(
                     uplink, broker, client_id=GATEWAY, will=will, on_message=hear

@@ -45,7 +45,11 @@ async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
 
 def mqtt_threads() -> list[threading.Thread]:
     """The network threads that do not end: one that has said so may still be on its last lines."""
-    found = [thread for thread in threading.enumerate() if thread.name.startswith("paho-mqtt-")]
+    found = [
+        thread
+        for thread in threading.enumerate()
+        if thread.name.startswith(("paho-mqtt-", "mqtt-"))
+    ]
     for thread in found:
         thread.join(5)
     return [thread for thread in found if thread.is_alive()]
@@ -277,8 +281,7 @@ class Relay:
             self._server.close()
 
 
-async def test_an_error_in_paho_s_own_thread_is_a_lost_link(monkeypatch):
-    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+async def test_an_error_in_paho_is_a_lost_link():
     with Mosquitto() as mosquitto:
         async with connect(mosquitto.broker) as link:
 

@@ -110,6 +110,7 @@ class Rig:
                 incoming=self.incoming,
                 post=self.events.append,
                 clock=clock,
+                mono=lambda: clock().mono_ms,
                 jitter=lambda low, high: random.uniform(low, high) / 10,
                 describe=partial(state_body, SENDER),
                 points=b'{"v":1,"t":"points"}',
@@ -288,6 +289,13 @@ class FakeLink:
         if not self.is_answering and qos:
             raise LinkLost(await self.lost())
         return self.code(topic)
+
+    def send(self, topic, payload, answered) -> None:
+        self.said.append((topic.rsplit("/", 1)[-1], payload))
+        if self.ended.done():
+            raise LinkLost(self.ended.result())
+        if self.is_answering:
+            asyncio.get_running_loop().call_soon(answered, self.code(topic))
 
     async def subscribe(self, topic, *, no_local=False) -> int:
         self.heard.append(topic)
