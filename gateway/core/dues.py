@@ -46,6 +46,11 @@ def look_at_dues(turn: Turn) -> None:
     turn.state = replace(turn.state, dues=replace(turn.state.dues, look_ms=look))
 
 
+def look_anew(turn: Turn) -> None:
+    """The site file has other days: look at them as after a start."""
+    turn.state = replace(turn.state, dues=replace(turn.state.dues, look_ms=0, overdue={}))
+
+
 def _judge_days(turn: Turn, today: date) -> dict[str, str]:
     overdue: dict[str, str] = {}
     for device, due, last_day in turn.house.dues:

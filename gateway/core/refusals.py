@@ -64,5 +64,9 @@ REFUSALS: dict[str, Text] = {
     "no_patrol": Text(
         "本站没有配置巡查：在 site.yaml 写 patrol", "no patrol here: write `patrol` in site.yaml"
     ),
+    "reload_failed": Text(
+        "新的配置没有生效，原配置继续运行：查看日志",
+        "the new site file was not taken, the old one goes on: see the log",
+    ),
     "alarm_sounding": Text("报警正在响，不能试灯", "an alarm sounds: no lamp test now"),
 }

@@ -1,7 +1,6 @@
 """The start of the daemon, and the moment at which its clock becomes right."""
 
 from dataclasses import replace
-from functools import partial
 
 from gateway.core import alarms, ladder, nights, post_check, practice, self_test
 from gateway.core.aside import aside
@@ -48,15 +47,20 @@ def restart(turn: Turn) -> None:
     for alarm in list(turn.alarms.values()):
         turn.change_alarm(alarm)  # what this boot's clock made of its silence is kept
         if house.rule(alarm.rule) is None:
-            fields = {"rule": alarm.rule, "alarm": alarm.occurrence, "state": alarm.state.value}
-            turn.record_fact("alarm_dropped", fields)
-            turn.changed[alarm.rule] = replace(alarm, state=AlarmState.N)
-            turn.alarms.pop(alarm.rule)
+            drop_alarm(turn, alarm)
         elif alarm.state.is_active and rule_of_fault_id(alarm.rule) and _is_over(house, alarm.rule):
             turn.record_transition(*_over(turn, alarm))
     for shelving in turn.state.shelved.values():
         turn.keep(SHELVED, shelving.rule, to_json(shelving))  # by this boot's clock, as alarms
     _resume(turn)
+
+
+def drop_alarm(turn: Turn, alarm: Alarm) -> None:
+    """Let go of an alarm whose rule the site file no longer has; nobody could end it any more."""
+    fields = {"rule": alarm.rule, "alarm": alarm.occurrence, "state": alarm.state.value}
+    turn.record_fact("alarm_dropped", fields)
+    turn.changed[alarm.rule] = replace(alarm, state=AlarmState.N)
+    turn.alarms.pop(alarm.rule)
 
 
 def _is_over(house: House, rule_id: str) -> bool:
@@ -82,4 +86,4 @@ def _over(turn: Turn, alarm: Alarm) -> tuple[Rule, Alarm, Transition | None]:
 def _resume(turn: Turn) -> None:
     """Go on with what ran before the restart and is not over. What cannot, costs itself only."""
     for part in (practice, ladder, post_check, nights, self_test):
-        aside(turn, f"restore {part.__name__.rpartition('.')[2]}", partial(part.restore, turn))
+        aside(turn, f"restore {part.__name__.rpartition('.')[2]}", part.restore, turn)

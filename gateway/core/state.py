@@ -18,6 +18,7 @@ from gateway.domain.events import BlockRead
 from gateway.domain.inhibits import OutOfService, Shelving
 from gateway.domain.kept import Kept
 from gateway.domain.leakage import Baseline, Likeness
+from gateway.domain.light import light
 from gateway.domain.modes import Drill, Mode, PointTest, PostCheck, SelfTest, parted, twin_id
 from gateway.domain.moments import Clk, Now, rebased
 from gateway.domain.noise import Noise
@@ -254,7 +255,7 @@ def _fault_values(rules: Iterable[Rule]) -> set[Value]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class PointState:
     """The last reading of a point as judged, and what was last reported of it."""
 
@@ -267,7 +268,7 @@ class PointState:
     good_ms: int | None = None  # when it last gave a value that may be judged
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class DeviceState:
     points: Mapping[str, PointState] = field(default_factory=dict)
     misses: int = 0  # replies missed in a row
@@ -311,6 +312,19 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found when the whole state was last looked through.
+
+    `due_ms`: the first moment at which any of it has something to do by itself. Until `until_ms`
+    it need not be looked through again, unless a piece of it is another one.
+    """
+
+    until_ms: int = 0
+    due_ms: int | None = None
+    is_heard: bool = False  # some device answers
+
+
+@dataclass(frozen=True)  # no slots: `renewed` copies it whole
 class State:
     """All that deciding needs; replaced piece by piece, never changed in place."""
 
@@ -345,6 +359,7 @@ class State:
     case_due_ms: int | None = None  # when one of them has something to do by itself
     clk: Clk = Clk.NONE
     next_deadline_ms: int | None = None
+    looked: Looked = field(default_factory=Looked)
     kept: Mapping[tuple[str, str], str] = field(default_factory=dict)  # as at start, without cases
     heads: Mapping[Lane, str] = field(default_factory=dict)  # of the record chains, as at start
     shelved: Mapping[str, Shelving] = field(default_factory=dict)  # by rule
@@ -361,6 +376,13 @@ class State:
     self_test: SelfTest | None = None  # under way
     self_tested_ms: int | None = None  # mono; when the last one began
     self_test_cut: str | None = None  # who had asked for the one that a restart cut off
+
+
+def renewed(state: State, **pieces: object) -> State:
+    """`dataclasses.replace`, which goes field by field, for what is made anew with every event."""
+    new = object.__new__(State)
+    vars(new).update(vars(state), **pieces)
+    return new
 
 
 def state_of(

@@ -7,7 +7,6 @@ Nothing here waits, reads a clock or touches the world; delays run on `now.mono_
 """
 
 from dataclasses import replace
-from functools import partial
 from typing import assert_never
 
 from gateway.core.aside import aside
@@ -31,6 +30,7 @@ from gateway.core.post_check import (
 )
 from gateway.core.practice import end_drill, end_test, follow_practice, start_drill, start_test
 from gateway.core.receipts import take_receipt
+from gateway.core.reload import change_site
 from gateway.core.rulings import Judge, let_delays_end
 from gateway.core.self_test import ask_self_test, let_self_test_end, note_stage
 from gateway.core.shelving import (
@@ -110,7 +110,7 @@ def step(
             | events.PhonesForgotten()
             | events.FiguresSeen()
         ):
-            aside(turn, "patrol", partial(take_patrol, turn, event))
+            aside(turn, "patrol", take_patrol, turn, event)
         case events.GapPlanned(gone, why):
             record_gap(turn, gone, why)
         case events.DrillStarted():
@@ -131,9 +131,11 @@ def step(
             ask_self_test(turn, event, judge)
         case events.StageReached():
             note_stage(turn, event)
+        case events.SiteChanged():
+            turn = change_site(turn, event)
         case events.Restarted():
             restart(turn)
-            aside(turn, "restore cases", partial(adopt_cases, turn))
+            aside(turn, "restore cases", adopt_cases, turn)
         case events.Stopping():
             turn.record_fact("stop", {})
         case events.Ticked():
@@ -141,10 +143,10 @@ def step(
         case _:
             assert_never(event)
     _pass_time(turn, judge)
-    aside(turn, "practice", partial(follow_practice, turn))
-    aside(turn, "cases", partial(follow_cases, turn))
-    aside(turn, "ladder", partial(climb, turn))  # last: it looks at all that happened to alarms
-    return end(turn, signal_of(turn), is_last=isinstance(event, events.Stopping))
+    aside(turn, "practice", follow_practice, turn)
+    aside(turn, "cases", follow_cases, turn)
+    aside(turn, "ladder", climb, turn)  # last: it looks at all that happened to alarms
+    return end(turn, signal_of, is_last=isinstance(event, events.Stopping))
 
 
 def _pass_time(turn: Turn, judge: Judge) -> None:
@@ -156,13 +158,13 @@ def _pass_time(turn: Turn, judge: Judge) -> None:
     let_members_hold(turn)
     end_shelvings(turn)
     let_delays_end(turn)
-    aside(turn, "link", partial(note_outage, turn))
-    aside(turn, "self_test", partial(_test_itself, turn, judge))
-    aside(turn, "post_check", partial(let_post_checks_end, turn))
-    aside(turn, "watch", partial(watch_now_and_then, turn))
-    aside(turn, "dues", partial(look_at_dues, turn))
-    aside(turn, "noise", partial(note_noise, turn))
-    aside(turn, "inhibits", partial(settle_inhibits, turn))
+    aside(turn, "link", note_outage, turn)
+    aside(turn, "self_test", _test_itself, turn, judge)
+    aside(turn, "post_check", let_post_checks_end, turn)
+    aside(turn, "watch", watch_now_and_then, turn)
+    aside(turn, "dues", look_at_dues, turn)
+    aside(turn, "noise", note_noise, turn)
+    aside(turn, "inhibits", settle_inhibits, turn)
     test = turn.state.lamp_test_until_ms
     if test is not None and turn.now.mono_ms >= test:
         turn.state = replace(turn.state, lamp_test_until_ms=None)
