@@ -19,6 +19,10 @@ def main() -> int:
         from gateway.cli.console import main as console
 
         return console(arguments[1:])
+    if arguments[:1] == ["reader"]:  # and so does this
+        from gateway.cli.reader import main as reader
+
+        return reader(arguments[1:])
     from gateway.cli.main import main as command_line
 
     return command_line(arguments)
