@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 
 from gateway.core.aside import aside
 from gateway.core.device_faults import is_long_gone, note_points, note_reply
@@ -67,9 +66,9 @@ def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
     device = note_points(turn, event, device, points)
     turn.devices = {**turn.devices, event.device: replace(device, points=points)}
     turn.reported = tuple(reported)
-    aside(turn, "evidence", partial(keep_evidence, turn, event))
+    aside(turn, "evidence", keep_evidence, turn, event)
     if event.device in house.residuals:
-        aside(turn, "leakage", partial(follow_leakage, turn, event.device, points))
+        aside(turn, "leakage", follow_leakage, turn, event.device, points)
 
 
 def _judge(turn: Turn, judged: Sequence[Reading], latest: Latest, judge: Judge) -> None:

@@ -1,9 +1,8 @@
 """The state as the panel shows it."""
 
-from gateway.core.health import OWN_DEVICE
 from gateway.core.local_time import is_night
 from gateway.core.panel import PanelAlarm, PanelView, signal_for
-from gateway.core.turn import Turn, sounding_since
+from gateway.core.turn import Turn, hears_anybody, sounding_since
 from gateway.domain.alarms import Alarm
 from gateway.domain.modes import PRACTICE, mode_of
 from gateway.domain.rules import Rule, Severity
@@ -30,9 +29,7 @@ def signal_of(turn: Turn) -> Signal:
         alarms=tuple(shown),
         is_boot_test=test is not None,
         is_buffering=not (state.is_link_up and state.is_platform_present),
-        is_polling_ok=any(
-            not device.is_offline for name, device in turn.devices.items() if name != OWN_DEVICE
-        ),
+        is_polling_ok=hears_anybody(turn.devices),
         escalate_after_ms=house.escalate_after_ms,
         is_post_check=any(not check.is_missed for check in state.post_checks.values()),
         is_limited=state.drill is not None

@@ -4,15 +4,24 @@ A turn starts from a state, is written on by the functions of `core.step` and en
 and an outcome. It lives only inside one call of `step`, which is therefore pure from outside.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.core import alarms, messages
 from gateway.core.conditions import Held, Memory
 from gateway.core.floods import flood_ends_ms
+from gateway.core.health import OWN_DEVICE
 from gateway.core.inhibits import inhibits_of
 from gateway.core.local_time import turns_in_ms
-from gateway.core.state import DeviceState, House, Pending, RuleTrouble, State
+from gateway.core.state import (
+    DeviceState,
+    House,
+    Looked,
+    Pending,
+    RuleTrouble,
+    State,
+    renewed,
+)
 from gateway.domain.alarms import Alarm, AlarmState, Transition
 from gateway.domain.kept import Kept
 from gateway.domain.modes import Mode
@@ -24,6 +33,7 @@ from gateway.domain.rules import Rule, Severity
 from gateway.domain.signals import Pattern, Signal
 
 FIRST_BATCH_MS = 250  # at the latest; a whole first sweep goes at once: a technician waits for it
+LOOK_EVERY_MS = 1_000  # through the whole state, though nothing of it is another
 TRY_AGAIN_MS = 100  # what was due and was not done, because it failed, may not keep us busy
 LINK_DOWN_FAULT_MS = 300_000  # field/patrol-and-alarms 5, pattern U: uplink down > 5 min
 
@@ -52,6 +62,7 @@ class Turn:
     scenes_taken: int = 0  # of `transitions`: those that the drill's timeline knows
     rehearsal: Rehearsal | None = None
     closed: Batch | None = None  # by `close_batch`
+    began: State | None = None  # with what; `state` is the same while nothing has replaced it
 
     def put_alarm(self, alarm: Alarm) -> None:
         """Remember an alarm; one in state N with no sound to keep is forgotten."""
@@ -171,16 +182,22 @@ def begin(state: State, now: Now) -> Turn:
         memory=state.memory,
         pending=state.pending,
         silence_due_ms=state.silence_due_ms,
+        began=state,
     )
 
 
-def end(turn: Turn, signal: Signal, *, is_last: bool) -> tuple[State, Outcome]:
+def end(turn: Turn, signal_of: Callable[[Turn], Signal], *, is_last: bool) -> tuple[State, Outcome]:
     """Close the turn: number the batch that is due, and say when to wake up next."""
+    signal, looked = turn.state.signal, turn.state.looked
+    is_heard = hears_anybody(turn.devices)
+    if not _is_calm(turn, is_heard=is_heard):
+        signal, looked = signal_of(turn), _look_through(turn, is_heard=is_heard)
     unsent, batch_due_ms, batch = _close_batch(turn, is_last=is_last)
     batch = turn.closed or batch
-    state = replace(
+    state = renewed(
         turn.state,
         signal=signal,
+        looked=looked,
         alarms=turn.alarms,
         troubles=turn.troubles,
         devices=turn.devices,
@@ -191,7 +208,7 @@ def end(turn: Turn, signal: Signal, *, is_last: bool) -> tuple[State, Outcome]:
         batch_due_ms=batch_due_ms,
         seq=turn.seq,
         clk=turn.now.clk,
-        next_deadline_ms=_next_deadline(turn, batch_due_ms),
+        next_deadline_ms=_next_deadline(turn, looked, batch_due_ms),
     )
     outcome = Outcome(
         signal=signal,
@@ -239,14 +256,33 @@ def _knows_every_point(turn: Turn) -> bool:
     return sum(len(device.points) for device in turn.devices.values()) >= len(turn.house.points)
 
 
-def _next_deadline(turn: Turn, batch_due_ms: int | None) -> int | None:
-    """The next moment at which something happens by itself. It is always still to come."""
+def hears_anybody(devices: Mapping[str, DeviceState]) -> bool:
+    """True when some device of a bus is not offline."""
+    return any(not device.is_offline and name != OWN_DEVICE for name, device in devices.items())
+
+
+def _is_calm(turn: Turn, *, is_heard: bool) -> bool:
+    """True when what was found when the state was last looked through is found again.
+
+    So it is with nearly every block. Whatever else may matter (a clock that was set, a night that
+    begins) is found when it is looked through once a second.
+    """
+    state = turn.state
+    return (
+        state is turn.began
+        and turn.now.mono_ms < state.looked.until_ms
+        and is_heard is state.looked.is_heard
+        and turn.now.clk is state.clk
+        and turn.alarms == state.alarms
+    )
+
+
+def _look_through(turn: Turn, *, is_heard: bool) -> Looked:
+    """Find the next moment at which something other than a block's own delays happens by itself."""
     state, mono_ms = turn.state, turn.now.mono_ms
-    due = [batch_due_ms, state.ladder_due_ms, state.case_due_ms, turn.silence_due_ms]
+    due = [state.ladder_due_ms, state.case_due_ms, flood_ends_ms(state)]
     due.extend(_duties(state))
-    due.extend(wait.due_ms for wait in turn.pending.values())
     due.extend(shelving.until_ms for shelving in state.shelved.values())
-    due.append(flood_ends_ms(state))
     later = [state.lamp_test_until_ms]
     if state.link_down_since_ms is not None:
         later.append(state.link_down_since_ms + LINK_DOWN_FAULT_MS)
@@ -263,6 +299,20 @@ def _next_deadline(turn: Turn, batch_due_ms: int | None) -> int | None:
             later.append(sounding_since(state, alarm) + turn.house.escalate_after_ms)
     due.extend(moment for moment in later if moment is not None and moment > mono_ms)
     first = min((moment for moment in due if moment is not None), default=None)
+    until_ms = mono_ms + LOOK_EVERY_MS
+    return Looked(until_ms if first is None else min(first, until_ms), first, is_heard)
+
+
+def _next_deadline(turn: Turn, looked: Looked, batch_due_ms: int | None) -> int | None:
+    """The next moment at which something happens by itself. It is always still to come."""
+    first, mono_ms = looked.due_ms, turn.now.mono_ms
+    for moment in (
+        batch_due_ms,
+        turn.silence_due_ms,
+        *(wait.due_ms for wait in turn.pending.values()),
+    ):
+        if moment is not None and (first is None or moment < first):
+            first = moment
     return mono_ms + TRY_AGAIN_MS if first is not None and first <= mono_ms else first
 
 
