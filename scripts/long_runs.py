@@ -20,6 +20,8 @@ from gateway.sim.bus import open_tcp
 from gateway.sim.devices import SimDevice, by_unit, lx47le
 from gateway.sim.week import Week, live_week, polled_slower
 from tests.core.life import House
+from tests.daemon.chaos import kill_all_round
+from tests.daemon.history import check as compare
 from tests.daemon.rig import (
     LEAK,
     Daemon,
@@ -38,6 +40,7 @@ OVER_MA, NORMAL_MA = 600.0, 20.0
 ON_DELAY_MS = 500
 SOUNDS_WITHIN_MS = 3_000  # on-delay, two samples and their period, on a busy machine
 KILLS_A_FOLDER = 10
+DRAINED_WITHIN_S = 60  # field/uplink 6.9, 3
 CALM_S = 25.0  # between two alarms of one rule: three of them in a minute would chatter
 WEEK_SITE = Path(__file__).parent / "benchmarks" / "week.site.yaml"
 
@@ -130,10 +133,46 @@ async def _one_alarm(board: SimDevice, daemon: Daemon, number: int, platform: Pl
 
 
 async def kills(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Kill gateway, platform and broker in turn while alarms come; then compare the accounts."""
+    seed, broken = seed_of(options), list[str]()
+    history, drained_s, killed = await kill_all_round(
+        folder, options.kills, random.Random(seed), told_every(50, options.kills)
+    )
+    found = compare(history)
+    say("kills", ", ".join(f"{count} {victim}" for victim, count in sorted(killed.items())))
+    say("alarms planted, all heard", found.planted)
+    say("records committed, applied at the platform", f"{found.committed}, {found.applied}")
+    say("lost, duplicates in effect", f"{found.lost}, {found.duplicates}")
+    say("all delivered after the last kill", f"{drained_s:.1f} s")
+    check(drained_s <= DRAINED_WITHIN_S, f"delivered within {DRAINED_WITHIN_S} s of calm", broken)
+    return [*broken, *found.problems]
+
+
+def seed_of(options: argparse.Namespace) -> int:
+    """The seed that was asked for, or one that is drawn; said, so that it can be asked for."""
+    number = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
+    say("seed", number)
+    return number
+
+
+def told_every(step: int, of: int) -> Callable[[int], None]:
+    """Say how far it is, every so many kills, and how long one takes."""
+    began, said = time.monotonic(), 0
+
+    def tell(number: int) -> None:
+        nonlocal said
+        if number // step > said:
+            said = number // step
+            each = (time.monotonic() - began) / number
+            say("kills so far", f"{number} of {of}, {each:.1f} s each")
+
+    return tell
+
+
+async def moments(options: argparse.Namespace, folder: Path) -> list[str]:
     """Kill the daemon around an alarm, at random moments and inside the commit of the raise."""
-    seed, count = random.SystemRandom().randrange(10**6), options.kills
-    dice, broken, began = random.Random(seed), [], time.monotonic()
-    say("seed", seed)
+    seed, count = seed_of(options), options.moments
+    dice, broken, began = random.Random(seed), list[str](), time.monotonic()
     for first in range(0, count, KILLS_A_FOLDER):
         with Mosquitto() as broker:
             here = folder / f"kills{first}"
@@ -186,9 +225,7 @@ def one_week(seed: int) -> Week:
 async def life(options: argparse.Namespace, folder: Path) -> list[str]:
     """Anything in any order, 50 steps an example: see `tests.core.life` for what must be true."""
     del folder
-    number = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
-    say("seed", number)
-    began = time.monotonic()
+    number, began = seed_of(options), time.monotonic()
     try:
         run_state_machine_as_test(
             seed(number)(House),
@@ -207,6 +244,7 @@ async def life(options: argparse.Namespace, folder: Path) -> list[str]:
 RUNS: dict[str, Callable[[argparse.Namespace, Path], Awaitable[list[str]]]] = {
     "writer": writer,
     "kills": kills,
+    "moments": moments,
     "life": life,
     "week": week,
 }
@@ -219,10 +257,11 @@ def main() -> int:
         "--for", dest="seconds", default="120s", type=lambda text: float(text.rstrip("s")),
         help="how long the disk hangs (120s)",
     )  # fmt: skip
-    parser.add_argument("--kills", default=200, type=int, help="how many kills (200)")
+    parser.add_argument("--kills", default=300, type=int, help="how many of all three (300)")
+    parser.add_argument("--moments", default=100, type=int, help="how many of the daemon (100)")
     parser.add_argument("--weeks", default=10, type=int, help="how many simulated weeks (10)")
     parser.add_argument("--examples", default=10_000, type=int, help="of life (10000)")
-    parser.add_argument("--seed", type=int, help="of life; without it one is drawn and printed")
+    parser.add_argument("--seed", type=int, help="without it one is drawn and printed")
     arguments = parser.parse_args()
     if unknown := set(arguments.runs) - set(RUNS):
         parser.error(f"no such run: {', '.join(sorted(unknown))}")

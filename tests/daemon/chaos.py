@@ -1,0 +1,344 @@
+"""A house whose gateway, platform and broker are killed in turn while alarms come and go.
+
+One contact after the other opens; around each opening one of the three is killed with SIGKILL and
+started again. The broker keeps nothing over its death. What all of them left behind goes to
+`tests.daemon.history`.
+"""
+
+import asyncio
+import json
+import random
+import sqlite3
+import sys
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from gateway.sim.bus import open_tcp
+from gateway.sim.devices import SimDevice, by_unit
+from gateway.sim.history import read_applied, read_settled
+from tests.daemon.history import Body, History, Key, Planted, key_of
+from tests.daemon.rig import ENVIRONMENT, ROOT, UPLINK, Daemon, boot_ms, open_daemon, until
+from tests.partners.broker import Mosquitto
+
+CONTACTS = 60  # one after the other: the same one three times in a minute would chatter
+COUNTERS = 20
+PROFILE = """\
+profile: contact-bank
+maker: test
+model: bank of counters and contacts
+confidence: A
+source: made for this test
+all: {table: input, type: uint16, unit: "", period: 100ms}
+points:
+"""
+SITE = """\
+site: {{id: chaos-house, name: 测试养老院, institution: elder-care}}
+store: {{commit_every: 200ms}}
+self_test: off
+buses: {{hall: {{tcp: "127.0.0.1:{port}", timeout: 1s}}}}
+devices:
+  bank: {{profile: contact-bank, bus: hall, unit: 1, place: 机房, owner: 电工班}}
+panel: {{red: 17, amber: 27, yellow: 22, green: 23, buzzer: 24}}
+rules:
+"""
+RULE = """\
+  contact-{n}:
+    point: bank.c{n}
+    is: [1]
+    severity: alarm
+    for: 0s
+    clear_for: 0s
+    say: {{zh: 触点断开, en: Contact open}}
+    do: [{{zh: 查看, en: Look}}]
+    owner: 电工班
+    basis: test
+"""
+VICTIMS = ("gateway", "gateway", "platform", "broker")  # 50, 25, 25 %
+MOMENTS_S = (0.0, 0.4)  # of a kill, after the contact opened
+AWAY_S = (0.0, 0.2)  # how long the victim is gone
+TWO_AT_ONCE = 0.3  # of the kills take a second one along
+PAUSE_MS = 300  # the pattern itself is never silent for so long
+
+
+@dataclass
+class Bank:
+    """Contacts that open and close, and counters that count every read."""
+
+    open_contacts: set[int] = field(default_factory=set)
+    reads: int = 0
+
+    def fill(self, _truth: object, _noise: object) -> dict[str, dict[int, int]]:
+        self.reads += 1
+        cells = dict.fromkeys(range(COUNTERS), self.reads & 0xFFFF)
+        cells |= {COUNTERS + n: int(n in self.open_contacts) for n in range(CONTACTS)}
+        return {"input": cells}
+
+
+@dataclass
+class Town:
+    """The platform: its process and the history that it keeps on disk."""
+
+    path: Path
+    broker: str
+    options: Sequence[str] = ()
+    process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self.path.with_suffix(".log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gateway.sim.platform", "--broker", self.broker,
+                "--history", str(self.path), *self.options,
+                stdout=log, stderr=log, cwd=ROOT, env=ENVIRONMENT,
+            )  # fmt: skip
+
+    async def kill(self) -> None:
+        if self.process is not None:
+            if self.process.returncode is None:
+                self.process.kill()
+            await self.process.wait()
+
+    def applied(self) -> list[Body]:
+        return [json.loads(row.body) for row in read_applied(self.path)]
+
+    def acknowledged(self) -> list[Key]:
+        return [
+            (one.epoch, one.lane, seq)
+            for one in read_settled(self.path)
+            for seq in range(one.lo, one.hi + 1)
+        ]
+
+
+@dataclass
+class Chaos:
+    """The three that die, and what was planted so far."""
+
+    daemon: Daemon
+    town: Town
+    broker: Mosquitto
+    bank: Bank
+    planted: list[Planted] = field(default_factory=list)
+    sounded: list[float] = field(default_factory=list)
+    kills: dict[str, int] = field(default_factory=dict)
+    to_close: str | None = None
+
+    async def one_kill(self, dice: random.Random) -> None:
+        """Open a contact, kill one or two of the three around it, wait until it is heard."""
+        contact = len(self.planted) % CONTACTS
+        victims = {dice.choice(VICTIMS)}
+        if dice.random() < TWO_AT_ONCE:
+            victims.add(dice.choice(VICTIMS))
+        moment_s, away_s = dice.uniform(*MOMENTS_S), dice.uniform(*AWAY_S)
+        began = boot_ms()
+        self.bank.open_contacts.add(contact)
+        await asyncio.sleep(moment_s)  # the moment of the kill: any is right
+        for victim in sorted(victims):
+            await self.kill(victim)
+        await asyncio.sleep(away_s)
+        since = began if "gateway" not in victims else boot_ms()
+        for victim in sorted(victims):
+            await self.start(victim)
+        await self._hear_and_end(contact, began, since)
+
+    async def one_alarm(self) -> None:
+        """Open the next contact, wait until it is heard, close it: nobody is killed."""
+        contact, began = len(self.planted) % CONTACTS, boot_ms()
+        self.bank.open_contacts.add(contact)
+        await self._hear_and_end(contact, began, began)
+
+    async def _hear_and_end(self, contact: int, began: float, since: float) -> None:
+        rule = f"bank.c{contact}/contact-{contact}"
+        self.sounded.append(await until(lambda: sounds_at(self.daemon, since), "the alarm"))
+        await self._done("acknowledge", rule, "E07")
+        self.bank.open_contacts.clear()
+        self.planted.append(Planted(rule, began, boot_ms()))
+        await self._close_the_last(rule)
+        await until(lambda: is_quiet(self.daemon), "silence")
+
+    async def acknowledge_all(self) -> None:
+        """What sounds again because its acknowledgement is lost: a person is there."""
+        status = await self.daemon.status_when(lambda status: status["ok"], "the alarms")
+        for alarm in status["alarms"]:
+            if alarm["state"] in ("UA", "RU"):
+                await self._done("acknowledge", alarm["rule"], "E07")
+        self.to_close = None
+        await until(lambda: is_quiet(self.daemon), "silence")
+
+    async def _done(self, verb: str, rule: str, by: str, **more: object) -> None:
+        """Ask until it is done: the daemon may have been killed a moment ago."""
+        about = "case" if verb in ("handle", "close") else "alarm"
+        deadline = time.monotonic() + 60
+        while True:
+            answer = await self.daemon.ask(verb=verb, by=by, **{about: rule}, **more)
+            if answer is not None and answer["ok"]:
+                return
+            assert time.monotonic() < deadline, (verb, rule, answer, self.daemon.log())
+            await asyncio.sleep(0.02)
+
+    async def _close_the_last(self, rule: str) -> None:
+        """The case before this one: its contact is closed by now."""
+        if self.to_close is not None:
+            await self._done("handle", self.to_close, "E07", verdict="test", text="planted")
+            await self._done("close", self.to_close, "E08")
+        self.to_close = rule
+
+    async def kill(self, victim: str) -> None:
+        self.kills[victim] = self.kills.get(victim, 0) + 1
+        if victim == "gateway":
+            await self.daemon.kill()
+        elif victim == "platform":
+            await self.town.kill()
+        else:
+            await asyncio.to_thread(self.broker.kill)
+
+    async def start(self, victim: str) -> None:
+        if victim == "gateway":
+            self.daemon.pins_file.unlink(missing_ok=True)  # it is looked at many times
+            await self.daemon.start()
+        elif victim == "platform":
+            await self.town.start()
+        else:
+            await asyncio.to_thread(self.broker.start)
+
+    async def drained(self) -> float:
+        """Wait until all is delivered but the newest readings; return the seconds it took."""
+        began = time.monotonic()
+        await self.daemon.status_when(
+            lambda status: (
+                status["link"]["is_platform_present"]
+                and status["lanes"]["A"]["unsettled"] == 0
+                and status["lanes"]["B"]["unsettled"] == 0
+                and status["lanes"]["R"]["unsettled"] <= 20
+            ),
+            "all to be delivered",
+        )
+        return time.monotonic() - began
+
+    async def calm(self) -> float:
+        """Let all of it be delivered, and end the daemon; return the seconds that it took."""
+        took = await self.drained()
+        assert await self.daemon.stop() == 0
+        return took
+
+    def history(self, **more: object) -> History:
+        """What was left behind; the daemon has ended."""
+        rows, waiting = rows_of(self.daemon.store)
+        return History(
+            planted=self.planted, sounded=self.sounded, committed=rows, waiting=waiting,
+            applied=self.town.applied(), acknowledged=self.town.acknowledged(), **more,
+        )  # fmt: skip
+
+
+def sounds_at(daemon: Daemon, since_ms: float) -> float | None:
+    """When the panel first played the alarm's pattern: red lit, two beeps within a second."""
+    pins = daemon.pins(since_ms)
+    beeps = [t for t, pin, level in pins if (pin, level) == ("buzzer", 1)]
+    if not any((pin, level) == ("red", 1) for _, pin, level in pins):
+        return None
+    return next((a for a, b in pairwise(beeps) if 0 < b - a < 1_000), None)
+
+
+def is_quiet(daemon: Daemon) -> bool:
+    """The buzzer is off, and for longer than the pattern pauses."""
+    buzzer = [(t, level) for t, pin, level in daemon.pins() if pin == "buzzer"]
+    return not buzzer or (not buzzer[-1][1] and boot_ms() - buzzer[-1][0] > PAUSE_MS)
+
+
+def rows_of(store: Path) -> tuple[list[Body], frozenset[Key]]:
+    """Every record of both files, and the identities of those that are not settled."""
+    rows: list[Body] = []
+    waiting: set[Key] = set()
+    for name in ("core.db", "readings.db"):
+        db = sqlite3.connect(f"file:{store / name}?mode=ro", uri=True, timeout=30)
+        try:
+            found = db.execute("SELECT is_settled, body FROM records ORDER BY id").fetchall()
+        finally:
+            db.close()
+        for is_settled, body in found:
+            message = json.loads(body if body[:1] == b"{" else zlib.decompress(body))
+            rows.append(message)
+            if not is_settled:
+                waiting.add(key_of(message))
+    return rows, frozenset(waiting)
+
+
+def site_of(port: int, broker: str) -> str:
+    """The site file, with its rules and its way up."""
+    rules = "".join(RULE.format(n=n) for n in range(CONTACTS))
+    uplink = UPLINK.format(gateway="chaos-01", broker=broker)
+    return SITE.format(port=port) + rules + uplink.replace("probe: 2s", "receipt_within: 0")
+
+
+def write_profile(folder: Path) -> None:
+    counters = (f"  n{n}: {{at: {n}, label: counter {n}}}\n" for n in range(COUNTERS))
+    contacts = (f"  c{n}: {{at: {COUNTERS + n}, label: contact {n}}}\n" for n in range(CONTACTS))
+    (folder / "profiles").mkdir()
+    (folder / "profiles" / "contact-bank.yaml").write_text(
+        PROFILE + "".join(counters) + "".join(contacts)
+    )
+
+
+@asynccontextmanager
+async def open_chaos(folder: Path, *options: str) -> AsyncIterator[Chaos]:
+    """The three of them running and in touch, over a bank of contacts; all are gone afterwards."""
+    bank = Bank()
+    device = SimDevice("bank", 1, bank.fill, {})
+    write_profile(folder)
+    with Mosquitto() as broker:
+        town = Town(folder / "platform.sqlite", broker.url, options)
+        try:
+            async with (
+                open_tcp(by_unit([device]), turnaround_s=0) as bus,
+                open_daemon(folder, site_of(bus.port, broker.url)) as daemon,
+            ):
+                await town.start()
+                await daemon.start()
+                await daemon.status_when(
+                    lambda status: (
+                        status["link"]["is_platform_present"]
+                        and status["panel"]["signal"]["red"] == "off"
+                    ),
+                    "a platform, and the end of the lamp test",
+                )
+                yield Chaos(daemon, town, broker, bank)
+        finally:
+            await town.kill()
+
+
+def cut_tail(file: Path, commits: int) -> None:
+    """Take the last commits away, as a card does that lied about its flush: they are in the log.
+
+    The write-ahead log has a header of 32 bytes, then frames of 24 bytes and a page; a frame that
+    ends a commit has the size of the database in its second word (sqlite.org/fileformat2.html).
+    """
+    log = file.with_name(f"{file.name}-wal")
+    content = log.read_bytes()
+    frame = 24 + int.from_bytes(content[8:12], "big")
+    starts = range(32, len(content) - frame + 1, frame)
+    salts = content[16:24]  # frames of an earlier turn of the log have others
+    ends = [
+        at + frame for at in starts
+        if content[at + 8 : at + 16] == salts and any(content[at + 4 : at + 8])
+    ]  # fmt: skip
+    assert len(ends) > commits, "there are not so many commits in the log"
+    log.write_bytes(content[: ends[-1 - commits]])
+    file.with_name(f"{file.name}-shm").unlink(missing_ok=True)
+
+
+Progress = Callable[[int], None]
+
+
+async def kill_all_round(
+    folder: Path, count: int, dice: random.Random, tell: Progress = lambda _: None
+) -> tuple[History, float, dict[str, int]]:
+    """At least `count` kills, then calm: the history, the seconds it took to deliver, the kills."""
+    async with open_chaos(folder) as chaos:
+        while sum(chaos.kills.values()) < count:
+            await chaos.one_kill(dice)
+            tell(sum(chaos.kills.values()))
+        drained_s = await chaos.calm()
+        return chaos.history(), drained_s, chaos.kills

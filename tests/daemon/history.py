@@ -1,0 +1,162 @@
+"""The checker of a run with kills: what was planted, sounded, committed and applied, side by side.
+
+It stands outside the daemon and the simulated platform: it imports nothing of either and is given
+plain data. A record is known by (epoch, lane, seq); what happened in the house is known by the
+rule and the moment at which its cause was planted, so that a record that comes back under another
+id is a duplicate in effect all the same.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Key = tuple[str, str, int]  # epoch, lane, seq
+Body = Mapping[str, Any]
+
+ON_ITS_WAY = frozenset({"hist", "durable"})  # marks that a message may get or lose on its way
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """One cause in the house: true from `from_ms` on, and looked after by a person at `until_ms`.
+
+    Both on CLOCK_BOOTTIME; the next cause of the same rule comes later than `until_ms`.
+    """
+
+    rule: str
+    from_ms: float
+    until_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All that a run left behind, in the order in which it happened."""
+
+    planted: Sequence[Planted]
+    sounded: Sequence[float]  # moments at which the panel played the alarm's pattern
+    committed: Sequence[Body]  # rows of the daemon's files at the end
+    waiting: frozenset[Key]  # of these: not yet settled by their own account
+    applied: Sequence[Body]  # what took effect at the platform, a row for each time it did
+    acknowledged: Sequence[Key]  # what the platform said it has
+    cut_off: frozenset[Key] = frozenset()  # committed once, then lost with the tail of the file
+    parked: frozenset[Key] = frozenset()  # refused for good, with a fault in the house
+    is_over: bool = True  # the run ended well: nothing of lanes A and B may wait
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The comparison; the promise is kept when `problems` is empty."""
+
+    planted: int
+    committed: int
+    applied: int
+    lost: int
+    duplicates: int
+    problems: tuple[str, ...] = field(default=())
+
+
+def check(history: History) -> Finding:
+    """Compare the four accounts."""
+    committed = {key_of(body): body for body in history.committed}
+    applied = Counter(key_of(body) for body in history.applied)
+    lost, doubled = _lost(history, committed, applied), _doubled(history, applied)
+    return Finding(
+        planted=len(history.planted),
+        committed=len(committed),
+        applied=len(applied),
+        lost=len(lost),
+        duplicates=len(doubled),
+        problems=(
+            *lost,
+            *doubled,
+            *_unheard(history),
+            *_strangers(history, committed),
+            *_altered(history, committed),
+            *_unfinished(history),
+        ),
+    )
+
+
+def key_of(body: Body) -> Key:
+    return body["ep"], body["lane"], body["seq"]
+
+
+def name_of(key: Key) -> str:
+    return f"{key[0]}-{key[1]}-{key[2]}"
+
+
+def _lost(history: History, committed: Mapping[Key, Body], applied: Counter[Key]) -> list[str]:
+    """Committed and given up, acknowledged and not there, or planted and never on record."""
+    done = [key for key in committed if key not in history.waiting | history.parked]
+    said = set(history.acknowledged)
+    return [
+        *(f"lost: {name_of(key)} counts as settled, the platform never applied it"
+          for key in done if not applied[key]),
+        *(f"lost: the platform acknowledged {name_of(key)} and does not have it"
+          for key in sorted(said) if not applied[key]),
+        *(f"lost: {plant.rule} at {plant.from_ms:.0f} ms was planted and never raised upstream"
+          for plant, raises in _raises_of(history) if not raises),
+    ]  # fmt: skip
+
+
+def _doubled(history: History, applied: Counter[Key]) -> list[str]:
+    """One cause, one raise: under whatever id the second one comes."""
+    return [
+        *(f"duplicate: {name_of(key)} took effect {times} times"
+          for key, times in sorted(applied.items()) if times > 1),
+        *(f"duplicate: {plant.rule} at {plant.from_ms:.0f} ms took effect as "
+          f"{', '.join(name_of(key_of(body)) for body in raises)}"
+          for plant, raises in _raises_of(history) if len({key_of(b) for b in raises}) > 1),
+    ]  # fmt: skip
+
+
+def _raises_of(history: History) -> Iterable[tuple[Planted, list[Body]]]:
+    """Each cause with the raises of its rule that took effect, until the next one was planted."""
+    raises: dict[str, list[Body]] = {}
+    for body in history.applied:
+        if body.get("tr") == "raise":
+            raises.setdefault(body["rule"], []).append(body)
+    ends: dict[str, float] = {}
+    for plant in reversed(history.planted):
+        end = ends.get(plant.rule, float("inf"))
+        ends[plant.rule] = plant.from_ms
+        mine = [b for b in raises.get(plant.rule, []) if plant.from_ms <= b["mono"] < end]
+        yield plant, mine
+
+
+def _unheard(history: History) -> Iterable[str]:
+    for plant in history.planted:
+        if not any(plant.from_ms <= t <= plant.until_ms for t in history.sounded):
+            yield f"silent: {plant.rule} at {plant.from_ms:.0f} ms was planted and never sounded"
+
+
+def _strangers(history: History, committed: Mapping[Key, Body]) -> Iterable[str]:
+    """What only the platform knows: right after a lost tail or a disk that hung, else not."""
+    for body in history.applied:
+        key = key_of(body)
+        if key in committed or key in history.cut_off or body.get("durable") is False:
+            continue
+        yield f"stranger: the platform applied {name_of(key)}, which no file of the house has"
+    planted = {plant.rule for plant in history.planted}
+    for body in history.applied:
+        rule = str(body.get("rule", "gateway/"))
+        if not rule.startswith("gateway/") and rule not in planted:
+            yield f"stranger: {name_of(key_of(body))} is of {rule}, which nobody planted"
+
+
+def _altered(history: History, committed: Mapping[Key, Body]) -> Iterable[str]:
+    for body in history.applied:
+        mine = committed.get(key_of(body))
+        if mine is not None and _essence(mine) != _essence(body):
+            yield f"altered: {name_of(key_of(body))} arrived otherwise than it was committed"
+
+
+def _unfinished(history: History) -> Iterable[str]:
+    if history.is_over:
+        for key in sorted(key for key in history.waiting if key[1] != "R"):
+            yield f"unfinished: {name_of(key)} still waits for its acknowledgement"
+
+
+def _essence(body: Body) -> Body:
+    return {name: value for name, value in body.items() if name not in ON_ITS_WAY}

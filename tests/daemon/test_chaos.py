@@ -1,0 +1,46 @@
+"""Gateway, platform and broker killed in turn; and a tail of commits that the card loses."""
+
+import random
+
+from tests.daemon.chaos import cut_tail, kill_all_round, open_chaos, rows_of
+from tests.daemon.history import check, key_of
+
+KILLS = 6  # `scripts/soak kills` makes 300, `scripts/soak kills --kills 2000` the soak
+LOST_COMMITS = 12
+DRAINED_WITHIN_S = 60
+
+
+async def test_kills_of_gateway_platform_and_broker_lose_nothing_and_double_nothing(tmp_path):
+    history, drained_s, kills = await kill_all_round(tmp_path, KILLS, random.Random(4))
+    assert set(kills) == {"gateway", "platform", "broker"}
+    assert len(history.sounded) == len(history.planted)
+    found = check(history)
+    assert found.problems == ()
+    assert (found.lost, found.duplicates) == (0, 0)
+    assert drained_s <= DRAINED_WITHIN_S
+
+
+async def test_the_alarm_after_a_lost_tail_arrives_though_the_platform_had_acknowledged_more(
+    tmp_path,
+):
+    async with open_chaos(tmp_path) as chaos:
+        for _ in range(2):
+            await chaos.one_alarm()
+        await chaos.drained()
+        await chaos.daemon.kill()
+        before, _ = rows_of(chaos.daemon.store)
+        cut_tail(chaos.daemon.store / "core.db", LOST_COMMITS)
+        after, _ = rows_of(chaos.daemon.store)
+        cut_off = {key_of(body) for body in before} - {key_of(body) for body in after}
+        assert {lane for _, lane, _ in cut_off} == {"A", "B"}
+        assert cut_off <= {key_of(body) for body in chaos.town.applied()}, "it was acknowledged"
+
+        await chaos.daemon.start()
+        await chaos.drained()
+        await chaos.acknowledge_all()
+        await chaos.one_alarm()
+        await chaos.calm()
+        history = chaos.history(cut_off=frozenset(cut_off))
+    found = check(history)
+    assert found.problems == ()
+    assert len([b for b in history.applied if b.get("tr") == "raise" and "bank" in b["rule"]]) == 3
