@@ -8,11 +8,13 @@ mode; keys of each tag by NXP AN10922 2.2 (AES-128 key diversification).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from gateway.domain.links import LinkUnsound, SignedRead
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -36,14 +38,6 @@ LONGEST_FILE = 512
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 
 
-class LinkUnsound(Exception):
-    """The link says that a tag signed it, and none of ours did; `code` says how one knows."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code  # `sun_forged`, `sun_lrp`, `sun_mirror`, `sun_damaged`
-
-
 @dataclass(frozen=True, slots=True)
 class SunKeys:
     """`file` is the tags' own key, or, with `is_per_tag`, what each tag's own is derived from."""
@@ -54,18 +48,6 @@ class SunKeys:
 
     def file_of(self, uid: bytes) -> bytes:
         return diversified(self.file, uid + OWNER) if self.is_per_tag else self.file
-
-
-@dataclass(frozen=True, slots=True)
-class SignedRead:
-    """One read of one tag, as the tag signed it."""
-
-    uid: str  # hex, as on labels: upper case
-    counter: int
-    file: bytes = b""
-
-
-Verify = Callable[[str], SignedRead | None]
 
 
 def verify(query: str, keys: SunKeys) -> SignedRead | None:

@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.domain.links import LinkUnsound, SignedRead
 from gateway.drivers.sun import (
-    LinkUnsound,
-    SignedRead,
     SunKeys,
     cmac,
     diversified,
