@@ -26,6 +26,7 @@ from gateway.domain.text import Text
 
 SHIPPED_AS = "config/profiles/"  # how messages call the folder, wherever it is installed
 DEFAULT_PERIOD_MS = 5_000
+Expectation = tuple[float, float] | frozenset[int | str]  # a range with its ends, or values
 MAX_REGISTERS = 125  # MODBUS Application Protocol V1.1b3, 6.3 and 6.4
 
 
@@ -45,6 +46,11 @@ class Profile:
     max_registers: int = MAX_REGISTERS
     barriers: tuple[int, ...] = ()
     channels: int = 0  # 0: it is no such device
+    confidence: str = ""
+    unverified: Text | None = None  # what nobody has verified
+    source: str = ""
+    notes: tuple[str, ...] = ()
+    probe: Mapping[str, Expectation] = field(default_factory=dict)  # point -> what it must show
     points: Mapping[str, Point] = field(default_factory=dict)
     is_sound: bool = True  # False: it has errors, so what is missing in it is no news
 
@@ -99,6 +105,8 @@ def _resolve(name: str, asked: Place, shelf: Shelf, found: list[Problem]) -> Pro
     for layer in chain:
         merged |= settings(layer.part, layer.tree, ())
     points = _points(chain, shelf.kinds, asked, found)
+    if "unverified" in merged:
+        found.append(_doubts(name, merged["unverified"].value, asked))
     is_sound = sum(problem.is_error for problem in found) == before
     if not points and is_sound:
         fact = Text(f"档案 `{name}` 没有监测点", f"the profile `{name}` has no points")
@@ -111,6 +119,7 @@ def _resolve(name: str, asked: Place, shelf: Shelf, found: list[Problem]) -> Pro
     def given(key: str, default: object) -> object:
         return merged[key].value if key in merged else default
 
+    no_notes: list[object] = []
     return Profile(
         name,
         str(given("maker", "")),
@@ -120,9 +129,38 @@ def _resolve(name: str, asked: Place, shelf: Shelf, found: list[Problem]) -> Pro
         merged["max_registers"].value if "max_registers" in merged else MAX_REGISTERS,
         tuple(merged["barriers"].value) if "barriers" in merged else (),
         value_of(merged, "channels", 0),
+        str(given("confidence", "")),
+        value_of(merged, "unverified", None),
+        str(given("source", "")),
+        tuple(map(str, value_of(merged, "notes", no_notes))),
+        _probe(merged.get("probe"), points, found),
         points,
         is_sound and bool(points),
     )
+
+
+def _probe(
+    said: Setting | None, points: Mapping[str, Point], found: list[Problem]
+) -> Mapping[str, Expectation]:
+    """What the points of a probe must show; a point that is not there is reported."""
+    if said is None:
+        return {}
+    probe: dict[str, Expectation] = said.value
+    for name in [name for name in probe if points and name not in points]:
+        fact = Text(f"没有监测点 `{name}`", f"there is no point `{name}`")
+        place = said.tree.place((*said.where, name), key=True)
+        found.append(error(place, "unknown_point", fact, did_you_mean(name, points)))
+    return probe
+
+
+def _doubts(profile: str, unverified: Text, asked: Place) -> Problem:
+    fact = Text(
+        f"档案 {profile} 未经证实：{unverified.zh}", f"{profile} is not verified: {unverified.en}"
+    )
+    advice = Text(
+        "调试时逐项核对再投用", "verify it on site, value by value, before it is relied on"
+    )
+    return warning(asked, "profile_unverified", fact, advice)
 
 
 def _chain(name: str, asked: Place, shelf: Shelf, found: list[Problem]) -> list[_Layer]:
@@ -189,6 +227,8 @@ def _points(
     unverified: list[str] = []
     for name, mine in own.items():
         given = {**common, **mine}
+        if value_of(given, "off", default=False):
+            continue
         point = _point(name, given, tops[name], kinds, found)
         if point is not None:
             points[name] = point
@@ -381,6 +421,7 @@ def _encoding(given: Settings, unit: str, found: list[Problem]) -> Encoding:
         scale=given["scale"].value if "scale" in given else Decimal(1),
         offset=given["offset"].value if "offset" in given else Decimal(0),
         bit=given["bit"].value if "bit" in given else None,
+        bits=given["bits"].value if "bits" in given else None,
         length=given["length"].value if "length" in given else 1,
         decimals_at=given["decimals_at"].value if "decimals_at" in given else None,
         unit_at=given["unit_at"].value if "unit_at" in given else None,
@@ -441,6 +482,10 @@ def _check_encoding(given: Settings, encoding: Encoding, top: Place, found: list
             "coils and discrete inputs are type: bit; a bit of a register also needs bit: 0..15",
         )
         found.append(error(top, "bad_encoding", fact, advice))
+    if encoding.bits is not None and encoding.type not in (WordType.UINT16, WordType.BITFIELD):
+        fact = Text(f"bits 不能用于 {encoding.type}", f"`bits` does not go with {encoding.type}")
+        advice = Text("用 type: uint16", "use type: uint16")
+        found.append(error(given["bits"].place, "bad_encoding", fact, advice))
     if (encoding.unit_at is None) != (not encoding.unit_factors) and "units" not in given:
         fact = Text("unit_at 需要 units", "`unit_at` needs `units`: what each code means")
         found.append(error(top, "bad_encoding", fact, Text("加上 units", "add units: {3: MPa}")))

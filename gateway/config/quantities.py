@@ -47,6 +47,7 @@ _GROUPS: dict[str, dict[str, str]] = {
     "volume": {"%VOL": "1"},
     "humidity": {"%RH": "1"},
     "ratio": {"%": "1"},
+    "time": {"h": "1"},
     "plain": {"": "1"},
 }  # fmt: skip
 _MISSPELT = {
@@ -175,6 +176,32 @@ def finite(value: Any) -> Decimal:
     raise Unreadable(
         "not_a_number", fact, Text("写成不带引号的数", "write a number, without quotes")
     )
+
+
+def expected(value: Any) -> tuple[float, float] | frozenset[int | str]:
+    """`45..65` -> its ends, `[1648, MRCD]` -> the values: what a probed point must show."""
+    if isinstance(value, list):
+        if value and all(
+            isinstance(each, int | str) and not isinstance(each, bool) for each in value
+        ):
+            return frozenset(value)
+        fact = Text(f"`{shown(value)}` 不是值的列表", f"`{shown(value)}` is no list of values")
+        advice = Text("写成 45..65 或 [1648, 1649]", "write 45..65 or [1648, 1649]")
+        raise Unreadable("not_a_range", fact, advice)
+    low, high = span(value)
+    return float(low), float(high)
+
+
+def bits(value: Any) -> tuple[int, int]:
+    """`0..3` -> (0, 3): the lowest and the highest of some bits of one register."""
+    low, high = span(value)
+    if not (low == int(low) and high == int(high) and low >= 0 and high <= 15):
+        fact = Text(
+            f"`{shown(value)}` 不是寄存器的位", f"`{shown(value)}` are no bits of a register"
+        )
+        advice = Text("位从 0 数到 15，如 0..3", "bits count from 0 to 15, such as 0..3")
+        raise Unreadable("not_a_range", fact, advice)
+    return int(low), int(high)
 
 
 def span(value: Any) -> tuple[Decimal, Decimal]:

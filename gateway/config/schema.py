@@ -170,6 +170,18 @@ Span = Annotated[
     BeforeValidator(quantities.span),
     WithJsonSchema(_typed(quantities.RANGE, "0..2000", "-0.05..2.5")),
 ]
+_EXPECTED: JsonSchemaValue = {
+    "anyOf": [
+        _typed(quantities.RANGE, "45..65"),
+        {"type": "array", "items": {"type": ["integer", "string"]}, "minItems": 1},
+    ]
+}
+Expected = Annotated[Any, BeforeValidator(quantities.expected), WithJsonSchema(_EXPECTED)]
+Bits = Annotated[
+    Any,
+    BeforeValidator(quantities.bits),
+    WithJsonSchema(_typed(r"([0-9]+)\s*\.\.\s*([0-9]+)", "0..3")),
+]
 Wire = Annotated[StrictInt, Field(ge=0, le=65535)]
 Pin = Annotated[StrictInt, Field(ge=0, le=27)]
 Baud = Annotated[
@@ -373,6 +385,17 @@ class PostCheckPart(Part):
     ] = None
 
 
+class ReaderPart(Part):
+    device: Name
+    id: Ident = "desk"
+    again: Annotated[Ms, Field(ge=500, le=60_000)] = 3_000
+
+
+class GatewayPart(Part):
+    owner: Name = ""
+    rules: Annotated[dict[Any, Any], Entries(RulePart)] = {}
+
+
 class KindRulePart(RulePart):
     """A default rule. `needs` says that only the site can know the limit.
 
@@ -408,6 +431,7 @@ class PointPart(Part):
     scale: Number | None = None
     offset: Number | None = None
     bit: Annotated[StrictInt | None, Field(ge=0, le=15)] = None
+    bits: Bits = None
     length: Annotated[StrictInt | None, Field(ge=1, le=125)] = None
     decimals_at: Wire | None = None
     unit_at: Wire | None = None
@@ -429,6 +453,7 @@ class PointPart(Part):
     response: Ms | None = None
     counter: StrictBool | None = None
     scale_unverified: StrictBool | None = None
+    off: StrictBool | None = None
     confidence: Literal["A", "B", "C"] | None = None
     source: Any = None
     note: Any = None
@@ -446,12 +471,14 @@ class ProfilePart(Part):
     maker: Word | None = None
     model: Word | None = None
     confidence: Literal["A", "B", "C"] | None = None
+    unverified: Phrase = None
     source: Any = None
     notes: list[Any] = []
     serial: SerialAdvice | None = None
     max_registers: Annotated[StrictInt | None, Field(ge=1, le=125)] = None
     barriers: list[Wire] | None = None
     channels: Annotated[StrictInt | None, Field(ge=1, le=65536)] = None
+    probe: Annotated[dict[StrictStr, Expected] | None, Field(min_length=1)] = None
     all: Annotated[dict[Any, Any], Entries(PointPart, is_one=True)] = {}
     points: Annotated[dict[Any, Any], Entries(PointPart)] = {}
 
@@ -469,11 +496,13 @@ class SiteFile(Part):
     realarm_after: Annotated[Ms, Field(ge=60_000)] = 14_400_000
     escalation: EscalationPart | None = None
     post_check: PostCheckPart | None = None
+    reader: Annotated[dict[Any, Any] | None, Entries(ReaderPart, is_one=True)] = None
     self_test: Annotated[
         Any,
         BeforeValidator(quantities.minute),
         WithJsonSchema(_CLOCK),
         Field(validate_default=True),
     ] = "03:30"
+    gateway: GatewayPart | None = None
     warning_cases: StrictBool = True
     offline_after_misses: Annotated[StrictInt, Field(ge=1, le=100)] = 3

@@ -135,6 +135,8 @@ def _reader_of(point: Point, start: int) -> _Reader:
         number = _float_reader(point, start)
     elif kind is WordType.BIT:
         number = _bit_reader(point, start)
+    elif point.encoding.bits is not None:
+        number = _part_reader(point, start)
     else:
         number = _integer_reader(point, start)
     return number if point.valid is None else _within(number, *point.valid)
@@ -159,6 +161,22 @@ def _bit_reader(point: Point, start: int) -> _Reader:
     def read(plain: bytes, swapped: bytes) -> _Result:
         word = unpack(swapped if is_swapped else plain, offset)[0]
         return (None, "sentinel") if word in sentinels else (1 if word & mask else 0, "")
+
+    return read
+
+
+def _part_reader(point: Point, start: int) -> _Reader:
+    """Some bits of one register as a number; sentinels are of the whole register."""
+    unpack, is_swapped = _unpacker(WordType.UINT16, point.encoding.order)
+    offset = 2 * (point.at - start)
+    low, high = point.encoding.bits or (0, 15)
+    mask = (1 << (high - low + 1)) - 1
+    sentinels = _patterns(point.sentinels, 16)
+    convert = _integer_converter(point.encoding, start)
+
+    def read(plain: bytes, swapped: bytes) -> _Result:
+        word = unpack(swapped if is_swapped else plain, offset)[0]
+        return (None, "sentinel") if word in sentinels else convert(word >> low & mask, plain)
 
     return read
 

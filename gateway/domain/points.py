@@ -71,6 +71,7 @@ class Encoding:
     scale: Decimal = Decimal(1)
     offset: Decimal = Decimal(0)
     bit: int | None = None  # for WordType.BIT in a register table: which bit, 0 = least significant
+    bits: tuple[int, int] | None = None  # of one register: only these bits, lowest and highest
     length: int = 1  # for WordType.ASCII: registers
     decimals_at: int | None = None
     unit_at: int | None = None

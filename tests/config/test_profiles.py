@@ -11,7 +11,7 @@ from gateway.domain.points import Table, WordOrder, WordType
 from gateway.domain.readings import Quality
 from gateway.domain.site import Site
 
-BASES = {"cn-pressure-7reg"}
+BASES = {"cn-pressure-7reg", "dfrobot-sen07xx"}
 WITH_CHANNELS = {"igd-toc-635"}
 NAMES = sorted({path.stem for path in (shipped_dir() / "profiles").glob("*.yaml")} - BASES)
 
@@ -141,6 +141,37 @@ def test_a_site_s_own_profile_wins_over_the_shipped_one(tmp_path):
     point = site_with(tmp_path, "qdy30a").points["qdy30a.pressure"]
     assert point.period_ms == 7000
     assert point.encoding.unit_factors[3] == Decimal("0.1")
+
+
+def test_an_input_that_is_not_used_is_left_out_by_a_profile_that_extends(tmp_path):
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    (folder / "board.yaml").write_text(
+        "profile: board\nextends: r4dcb08\npoints: {temperature_3: {off: true}}\n", encoding="utf-8"
+    )
+    site = site_with(tmp_path, "board")
+    assert "board.temperature_3" not in site.points
+    assert len(site.points) == 7
+    assert not [rule for rule in site.rules if "temperature_3" in rule.id]
+
+
+def test_a_profile_that_nobody_verified_is_said_to_be_so_by_check(tmp_path):
+    site_with(tmp_path, "cet-pmc-350-c")
+    problems = load_site(tmp_path / "site.yaml").problems
+    (said,) = [problem for problem in problems if problem.code == "profile_unverified"]
+    assert not said.is_error
+    assert "only one register was found in public" in said.fact.en
+    assert "只有一个寄存器有公开出处" in said.fact.zh
+
+
+def test_some_bits_of_a_register_are_a_number_of_their_own(tmp_path):
+    state = site_with(tmp_path, "honeywell-midas").points["honeywell-midas.state"]
+    assert state.encoding.bits == (0, 3)
+
+
+def test_a_whole_three_phase_meter_is_under_60_lines():
+    lines = (shipped_dir() / "profiles" / "eastron-sdm630.yaml").read_text("utf-8").splitlines()
+    assert len(lines) < 60
 
 
 def test_profiles_that_extend_each_other_are_an_error_not_a_hang(tmp_path):

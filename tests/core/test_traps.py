@@ -1,8 +1,7 @@
 """The traps of register maps that touch a shipped profile, one by one.
 
-Each test fails when its guard (named in the comment over it) is taken away. T8 (two Carlo Gavazzi
-meters that differ in three registers) has no shipped profile; T12 (no writing) is about the door:
-`tests/drivers/test_read_only.py`.
+Each test fails when its guard (named in the comment over it) is taken away. T12 (no writing) is
+about the door: `tests/drivers/test_read_only.py`.
 """
 
 import struct
@@ -33,6 +32,18 @@ def test_t1_the_low_word_comes_first_in_a_pzem_and_last_in_an_eastron_and_an_acr
     assert eastron.value("current") == 100
     acrel = Bench(tmp_path, "acrel-adl400").read({HOLDING: {362: 0x0001, 363: 0x86A0}})
     assert acrel.value("active_power_total") == 100_000
+
+
+# guard: `order: little` of the Carlo Gavazzi meters, of the Midas and of the DFRobot probes
+def test_t1_low_word_first_is_said_by_each_family_and_never_taken_from_the_category(tmp_path):
+    for name, table in (("em24-rs485", INPUT), ("em24-e1", HOLDING), ("em3x0", INPUT)):
+        meter = Bench(tmp_path, f"carlo-gavazzi-{name}")
+        assert meter.read({table: {12: 0x86A0, 13: 0x0001}}).value("current_l1") == 100
+    midas = {0: 1, 2: 0x3333, 3: 0x414B, 6: 0x0800}
+    assert Bench(tmp_path, "honeywell-midas").read({HOLDING: midas}).value("concentration") == 12.7
+    probe = {0: 51014, 7: 1, 8: 1, 9: 0x86A0, 10: 1, 11: 3}
+    bench = Bench(tmp_path, "dfrobot-sen07xx-ch4").read({INPUT: probe})
+    assert bench.value("concentration") == 100
 
 
 DTSU = {8198: 2245.0, 8204: 12345.0, 8210: 27134.0, 8218: -3107.0, 8234: 985.0, 8260: 4997.0}
@@ -103,6 +114,24 @@ def test_t4_65535_is_an_alarm_in_the_pzem_and_no_number_in_the_co_probe(tmp_path
     assert probe.alarms == set()
 
 
+# guard: no sentinel on the phase order of the EM24_E1
+def test_t4_65535_is_the_phase_order_of_an_em24_and_no_value_in_an_abb(tmp_path):
+    meter = Bench(tmp_path, "carlo-gavazzi-em24-e1").read({HOLDING: {50: 0xFFFF, 11: 1648}})
+    assert meter.value("phase_sequence") == 0xFFFF
+    abb = {23340: 0xFFFF, 35168: 0x4232, 35169: 0x3320}
+    assert Bench(tmp_path, "abb-b23").read({HOLDING: abb}).said("frequency")[0] is None
+
+
+# guard: the addresses of the profile, which are one lower than the maker's numbers
+def test_t5_a_schneider_is_asked_one_below_the_number_in_its_manual(tmp_path):
+    for name in ("schneider-iem3000", "schneider-pm2100"):
+        bench = Bench(tmp_path, name).read({HOLDING: floats({3028 - 1: 230.0, 3110 - 1: 50.0})})
+        assert bench.value("voltage_l1") == 230
+        assert bench.value("frequency") == 50
+        off_by_one = Bench(tmp_path, name).read({HOLDING: floats({3028: 230.0, 3110: 50.0})})
+        assert off_by_one.value("voltage_l1") != 230
+
+
 # guard: the wire addresses of the profile; its source once moved voltage and current by one
 def test_t5_every_value_of_the_breaker_is_at_its_wire_address(tmp_path):
     bench = Bench(tmp_path, "lingxun-lx47le").read({INPUT: {at: 100 + at for at in range(20)}})
@@ -145,6 +174,37 @@ def test_t7_temperature_and_humidity_change_places_between_two_like_probes(tmp_p
     assert asked == [[(INPUT, 1, 2)], [(HOLDING, 0, 2)]]
 
 
+# guard: each EM24 has its own file, and the Ethernet one knows itself
+def test_t8_the_two_em24_differ_in_power_factor_frequency_and_energy(tmp_path):
+    words = {51: 499, 52: 0xD687, 53: 0x0012, 55: 500, 66: 1, 11: 1648}
+    wired = Bench(tmp_path, "carlo-gavazzi-em24-rs485").read({INPUT: words})
+    ethernet = Bench(tmp_path, "carlo-gavazzi-em24-e1").read({HOLDING: words})
+    assert (wired.value("frequency"), ethernet.value("frequency")) == (50, 49.9)
+    assert (wired.value("energy_import"), ethernet.value("energy_import")) == (0.1, 123456.7)
+    assert wired.value("power_factor_total") == 0.018
+    assert "power_factor_total" not in {point.name for point in ethernet.device.points}
+
+
+# guard: `identity` of the EM24_E1, of the ABB, of the DFRobot and of the residual-current relays
+@pytest.mark.parametrize(
+    ("profile", "point", "right", "wrong"),
+    [
+        ("carlo-gavazzi-em24-e1", "model_code", {HOLDING: {11: 1653}}, {HOLDING: {11: 71}}),
+        ("abb-b23", "model_code", {HOLDING: {35168: 0x4232, 35169: 0x3420}},
+         {HOLDING: {35168: 0x4134, 35169: 0x3320}}),
+        ("dfrobot-sen07xx-ch4", "product_id", {INPUT: {0: 51014}}, {INPUT: {0: 51015}}),
+        ("circutor-rgu-100a", "model_text", {INPUT: {5000: 0x4D52, 5001: 0x4344}},
+         {INPUT: {5000: 0x4D52, 5001: 0x4345}}),
+        ("bender-rcmb300", "application", {HOLDING: {1000: 0x1234, 1001: 0x5678, 1194: 579}},
+         {HOLDING: {1000: 0x1234, 1001: 0x5678, 1194: 580}}),
+    ],
+)  # fmt: skip
+def test_f19_another_device_at_the_address_is_told(profile, point, right, wrong, tmp_path):
+    fault = ("gateway/wrong_device/d", "fault")
+    assert fault not in Bench(tmp_path, profile).read(right).raised
+    assert fault in Bench(tmp_path, profile).read(wrong).raised, point
+
+
 # guard: uint16 of the currents, int32 of the powers, and valid bands that let exports through
 def test_t9_a_current_has_no_sign_and_the_power_tells_the_direction(tmp_path):
     words = {100: 1234, 101: 0xFFFF, 356: 0xFFFF, 357: 0xF5A6}
@@ -170,9 +230,15 @@ def test_t11_a_line_that_runs_otherwise_than_the_device_s_factory_setting_is_tol
         "acrel-adl400": "9600 even 1",
         "acrel-adl400-float": "9600 even 1",
         "igd-toc-635": "19200 none 1",
+        "crowcon-xgard-bright": "9600 none 2",
+        "schneider-iem3000": "19200 even 1",
+        "schneider-pm2100": "19200 even 1",
+        "cet-pmc-350-c": "9600 even 1",
+        "circutor-rgu-100a": "115200 none 1",
     }
     names = sorted(path.stem for path in (shipped_dir() / "profiles").glob("*.yaml"))
-    names.remove("cn-pressure-7reg")
+    for base in ("cn-pressure-7reg", "dfrobot-sen07xx"):
+        names.remove(base)
     lines = ["site: {id: t, name: T, institution: elder-care}"]
     lines += ["buses: {b: {serial: /dev/ttyUSB0, baud: 9600}}", "devices:"]
     for unit, name in enumerate(names, 1):
@@ -237,3 +303,32 @@ def test_a_gas_head_of_unknown_status_is_not_normal_and_still_alarms_in_much_gas
     bench.read({INPUT: {30000: 700}})
     assert bench.said("concentration") == (60, "warming_up", "gate:status")
     assert bench.alarms == {"concentration/gas_high"}
+
+
+# guard: `gate` of the Midas on some bits of its status word; its heartbeat bit changes all the time
+@pytest.mark.parametrize("rest", [0x0000, 0x0800, 0x1700])
+@pytest.mark.parametrize(
+    ("state", "quality"),
+    [
+        (0, "warming_up"),
+        (1, "good"),
+        (2, "inhibited"),
+        (6, "inhibited"),
+        (8, "inhibited"),
+        (9, "fault"),
+    ],
+)
+def test_a_midas_is_believed_only_while_it_monitors(state, quality, rest, tmp_path):
+    words = {0: rest | state, 2: 0x3333, 3: 0x414B, 6: 0x0800}
+    bench = Bench(tmp_path, "honeywell-midas").wait(3, {HOLDING: words})
+    assert bench.said("concentration")[1] == quality
+    told = ("state/detector_not_monitoring", "fault") in bench.raised
+    assert told == (2 <= state <= 8)
+
+
+# guard: `asleep` of the DFRobot probes, and the gate on their measurement bit
+def test_a_sleeping_gas_probe_is_a_fault_and_its_number_is_not_believed(tmp_path):
+    words = {INPUT: {0: 51014, 7: 0, 8: 1, 9: 127, 11: 1}, HOLDING: {5: 1}}
+    bench = Bench(tmp_path, "dfrobot-sen07xx-ch4").wait(3, words)
+    assert bench.said("concentration")[1] == "warming_up"
+    assert ("asleep/detector_fault", "fault") in bench.raised

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from gateway.config.kinds import Kinds
 from gateway.config.load import load_site
+from gateway.config.problems import Place
+from gateway.config.profiles import Shelf, find_profile
 from gateway.config.shipped import shipped_dir
 from gateway.core.blocks import plan_blocks
 from gateway.core.decode import decode_block
@@ -155,6 +158,32 @@ def test_a_profile_says_where_it_comes_from_and_how_sure_that_is(name):
     file = yaml_in(PROFILES / f"{name}.yaml")
     assert file["profile"] == name
     assert file["confidence"] in {"A", "B", "C"}
+    assert (file["confidence"] == "C") == ("unverified" in file)
     assert file["maker"]
     assert file["model"]
     assert len(file["source"]) > 10
+
+
+def is_expected(value, expected):
+    """The scan's question, answered here on its own."""
+    if isinstance(expected, frozenset):
+        return value in expected
+    return not isinstance(value, dict | str) and expected[0] <= value <= expected[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scan_knows_the_recorded_device_by_its_probe(name):
+    shelf = Shelf(HERE, shipped_dir(), Kinds(shipped_dir() / "rules", []))
+    profile = find_profile(name, Place("site.yaml", 1, 1, "", 1), shelf, [])
+    assert profile is not None
+    assert profile.probe, "a scan cannot know this device: give it a probe"
+    first = recordings_of(name)[0]["readings"]
+    for point, expected in profile.probe.items():
+        assert is_expected(first[point], expected), (point, first[point], expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_identifies_a_device_is_part_of_its_probe(name):
+    file = yaml_in(PROFILES / f"{name}.yaml")
+    named = {point for point, part in file["points"].items() if "identity" in part}
+    assert named <= set(file.get("probe", {}))
