@@ -14,8 +14,17 @@ from gateway.config.panel import read_panel
 from gateway.config.plans import report_plan
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import Shelf
-from gateway.config.rules import Owned, fighting, late_warnings, site_rules
-from gateway.config.schema import AUDIENCES, AudiencesPart, SiteFile, TlsPart, UplinkPart
+from gateway.config.reader import read_reader
+from gateway.config.rules import Owned, device_rules, fighting, late_warnings, site_rules
+from gateway.config.schema import (
+    AUDIENCES,
+    AudiencesPart,
+    GatewayPart,
+    RulePart,
+    SiteFile,
+    TlsPart,
+    UplinkPart,
+)
 from gateway.config.shipped import shipped_dir
 from gateway.config.tree import Tree, read_tree
 from gateway.config.validate import error, meant_by, validate, warning
@@ -59,6 +68,7 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
     panel = read_panel(tree, buses, found)
     uplink = _uplink(tree, path.parent, found)
     escalation = read_escalation(tree, file, found)
+    reader = read_reader(tree, buses, found)
     if file.site is not None:
         _check_house(tree, file, found)
     problems = _in_reading_order(found, tree.file)
@@ -87,6 +97,7 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
         escalation=escalation,
         post_checks=read_post_checks(file),
         self_test_minute=file.self_test,
+        reader=reader,
     )
     report_plan(site, tree, found, is_timed=is_timed)
     problems = _in_reading_order(found, tree.file)

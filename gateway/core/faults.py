@@ -211,6 +211,21 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
             Text("通知运维", "Call the technician"),
         ),
     ),
+    "reader_failed": (
+        Text("读卡器故障，不能贴卡", "The card reader fails: taps are not taken"),
+        (
+            Text("拔下读卡器再插上", "Unplug the reader and plug it in again"),
+            Text("巡查改用手机", "Patrol with the phone meanwhile"),
+            Text("通知运维", "Call the technician"),
+        ),
+    ),
+    "reader_gone": (
+        Text("读卡器程序没有响应，不能贴卡", "The reader's process is silent: taps are not taken"),
+        (
+            Text("巡查改用手机", "Patrol with the phone meanwhile"),
+            Text("通知运维", "Call the technician"),
+        ),
+    ),
     "inbox_overrun": (
         Text("网关过载", "Gateway is overloaded"),
         (Text("通知运维", "Call the technician"),),

@@ -17,7 +17,7 @@ from gateway.domain.rules import Rule
 JUDGED_ANEW = frozenset({
     "device_refuses", "points_unanswered", "readings_invalid", "rule_failed",
     "rule_out_of_service", "function_failed", "task_failed", "panel_failing", "foreign_master",
-    "uplink_unheard", "uplink_refused", *MOMENTARY,
+    "uplink_unheard", "uplink_refused", "reader_gone", "reader_failed", *MOMENTARY,
 })  # fmt: skip
 OF_DEVICE = frozenset({"device_silent", "wrong_device", "residual_ct"})
 OF_BUS = frozenset({"bus_down", "bus_silent", "detection_late"})

@@ -198,6 +198,15 @@ class PostChecks:
 
 
 @dataclass(frozen=True, slots=True)
+class FixedReader:
+    """The NFC reader at the duty desk. `device`: a serial port, or `usb:VID:PID[:SERIAL]`."""
+
+    id: str
+    device: str
+    again_ms: int = 3_000  # the same tag within this is one tap
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     id: str
     name: str
@@ -221,6 +230,7 @@ class Site:
     escalation: Escalation = field(default_factory=Escalation)
     post_checks: PostChecks = field(default_factory=PostChecks)
     self_test_minute: int | None = None  # of the local day; None = no nightly self-test
+    reader: FixedReader | None = None
 
     @property
     def points(self) -> dict[str, Point]:
