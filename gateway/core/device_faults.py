@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from gateway.core.own_faults import clear_fault, raise_fault
-from gateway.core.state import DeviceState, PointState
+from gateway.core.state import DeviceState, PointState, answering
 from gateway.core.turn import Turn
 from gateway.domain import events
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent, ReadFailure
@@ -17,18 +17,12 @@ OTHERS_ASKED_MS = 15_000  # time to find out whether a silence is a device's or 
 def note_reply(turn: Turn, event: events.BlockRead, device: DeviceState) -> DeviceState:
     """Count missed replies, and raise or clear the device's and the bus's own faults."""
     failure, subject = event.failure, event.device
-    if not _is_miss(failure):
-        clear_fault(turn, "device_silent", subject)
-        clear_fault(turn, "bus_down", event.bus)
-        clear_fault(turn, "bus_silent", event.bus)
-        return replace(
-            device,
-            misses=0,
-            missing_since_ms=None,
-            is_offline=False,
-            is_silent=False,
-            answered_ms=turn.now.mono_ms,
-        )
+    if failure is None or not _is_miss(failure):
+        if turn.alarms:
+            clear_fault(turn, "device_silent", subject)
+            clear_fault(turn, "bus_down", event.bus)
+            clear_fault(turn, "bus_silent", event.bus)
+        return answering(device, turn.now.mono_ms)
     since = turn.now.mono_ms if device.missing_since_ms is None else device.missing_since_ms
     misses = device.misses + 1
     if isinstance(failure, BusDown):
@@ -99,10 +93,6 @@ def note_points(
     turn: Turn, event: events.BlockRead, device: DeviceState, points: Mapping[str, PointState]
 ) -> DeviceState:
     """Faults of a device that answers, but not everything, or nonsense: one each, by its points."""
-    if not (device.refused or device.unanswered or device.invalid) and all(
-        points[reading.point].reading.quality is Quality.GOOD for reading in event.readings
-    ):
-        return device  # nothing was wrong and nothing is: so it is nearly always
     enough = turn.house.offline_after_misses
     seen = {reading.point: points[reading.point] for reading in event.readings}
     if device.is_offline or device.misses >= enough:  # the device as a whole: its own fault

@@ -1,7 +1,6 @@
 """What is kept of every block for the case that an alarm would open: words, the last minutes."""
 
-from dataclasses import replace
-
+from gateway.core.state import with_points
 from gateway.core.trail import extended
 from gateway.core.turn import Turn
 from gateway.domain import events
@@ -28,5 +27,5 @@ def keep_evidence(turn: Turn, event: events.BlockRead) -> None:
         replies = {**replies, (event.table, event.start): event}
     if trails is None and replies is device.replies:
         return
-    kept = replace(device, trails=device.trails if trails is None else trails, replies=replies)
+    kept = with_points(device, device.points, trails, replies)
     turn.devices = {**turn.devices, event.device: kept}

@@ -12,7 +12,7 @@ from gateway.core.own_faults import clear_fault, raise_fault
 from gateway.core.practice import as_tested, judge_under_test
 from gateway.core.report import is_worth_reporting
 from gateway.core.rulings import Judge, freeze_rules, guarded, judge_reading
-from gateway.core.state import DeviceState, PointState
+from gateway.core.state import UNHEARD, DeviceState, Hearing, PointState, with_points
 from gateway.core.turn import Turn
 from gateway.core.weighing import Latest, hear_members, judge_combined, latest_of, weigher
 from gateway.domain import events
@@ -27,47 +27,59 @@ WRONG_DEVICE = "wrong_device"  # a reason, and the fault's code
 
 
 def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
-    device = turn.devices.get(event.device, DeviceState())
-    device = note_reply(turn, event, device)
+    device = note_reply(turn, event, turn.devices.get(event.device, UNHEARD))
     points = dict(device.points)
-    house, reported = turn.house, []
-    known_points, rules_of, combined_of = house.points, house.rules_of, house.combined_of
+    hearing, reported = turn.house.hearing, []
     tests, doubt = turn.state.tests, turn.state.dues.overdue.get(event.device, "")
     judged: list[Reading] = []
     tested: list[Reading] = []
+    is_strange = has_bad = False
+    is_plain = not (tests or doubt or device.is_wrong)
     for raw in event.readings:
-        point = known_points.get(raw.point)
-        if point is None:
+        heard = hearing.get(raw.point)
+        if heard is None:
+            is_strange = True
             continue
         known = points.get(raw.point)
-        reading = _believed(raw, point, known, device, points, turn)
-        if raw.point in house.identities:
-            device = _know_again(turn, point, reading, device)
-        if (doubt or device.is_wrong) and reading.quality is GOOD and point.unit:
-            reading = replace(reading, quality=Quality.SUSPECT, reason=doubt or WRONG_DEVICE)
-        if tests and raw.point in tests:
-            tested.append(reading)
-            reading = as_tested(reading)
-        points[raw.point], is_new = _remember(turn, point, known, reading)
-        if is_new:
+        if is_plain and heard.is_plain and raw.quality is GOOD and known is not None:
+            reading = raw
+            state = _went_on(heard, known, raw)
+        else:
+            point = heard.point
+            reading = _believed(raw, point, known, device, points, turn)
+            if point.identity:
+                device = _know_again(turn, point, reading, device)
+                is_plain = is_plain and not device.is_wrong
+            if (doubt or device.is_wrong) and reading.quality is GOOD and point.unit:
+                reading = replace(reading, quality=Quality.SUSPECT, reason=doubt or WRONG_DEVICE)
+            if tests and reading.point in tests:
+                tested.append(reading)
+                reading = as_tested(reading)
+            has_bad = has_bad or reading.quality is not GOOD
+            state = _remembered(turn, heard, known, reading)
+        points[raw.point] = state
+        if state.sent is reading:
             reported.append(reading)
-        if raw.point in rules_of or raw.point in combined_of:
+        if heard.is_judged:
             judged.append(reading)
+    if is_strange:  # of a point that a reload has just taken away
+        event = replace(event, readings=tuple(r for r in event.readings if r.point in points))
     if device.is_offline:
         for reading in _all_offline(turn, event, points):
             reported.append(reading)
             freeze_rules(turn, reading.point)
-            if reading.point in combined_of:
+            if reading.point in turn.house.combined_of:
                 judged.append(reading)
     latest = latest_of(turn, event.device, points)
     _judge(turn, judged, latest, judge)
     if tested:
         judge_under_test(turn, tested, weigher(turn, latest, judge, is_twin=True))
-    device = note_points(turn, event, device, points)
-    turn.devices = {**turn.devices, event.device: replace(device, points=points)}
+    if has_bad or device.refused or device.unanswered or device.invalid:
+        device = note_points(turn, event, device, points)
+    turn.devices = {**turn.devices, event.device: with_points(device, points)}
     turn.reported = tuple(reported)
     aside(turn, "evidence", keep_evidence, turn, event)
-    if event.device in house.residuals:
+    if event.device in turn.house.residuals:
         aside(turn, "leakage", follow_leakage, turn, event.device, points)
 
 
@@ -138,18 +150,29 @@ def _know_again(turn: Turn, point: Point, reading: Reading, device: DeviceState)
     return replace(device, is_wrong=True)
 
 
-def _remember(
-    turn: Turn, point: Point, known: PointState | None, reading: Reading
-) -> tuple[PointState, bool]:
-    """The point's next state, and whether the reading is worth reporting."""
-    sent = known.sent if known else None
-    is_new = is_worth_reporting(point, sent, reading, turn.house.limits_of.get(point.id, ()))
+def _went_on(heard: Hearing, known: PointState, reading: Reading) -> PointState:
+    """`_remembered` for a good reading of a plain point: nearly every one."""
+    sent = known.sent
+    if is_worth_reporting(heard.point, sent, reading, heard.limits):
+        sent = reading
+    is_same = known.reading.value == reading.value
+    changed = known.changed_ms if is_same else reading.mono_ms
+    return PointState(reading, sent, changed, known.high_mark, 0, None, reading.mono_ms)
+
+
+def _remembered(
+    turn: Turn, heard: Hearing, known: PointState | None, reading: Reading
+) -> PointState:
+    """The point's next state; its `sent` is the reading if that is worth reporting."""
+    point, sent = heard.point, known.sent if known else None
+    if is_worth_reporting(point, sent, reading, heard.limits):
+        sent = reading
     changed = reading.mono_ms
     if known is not None and (reading.value is None or known.reading.value == reading.value):
         changed = known.changed_ms
     mark = known.high_mark if known else None
     if point.is_counter and isinstance(reading.value, int | float):
-        if mark is not None and reading.value < mark and reading.quality is Quality.GOOD:
+        if mark is not None and reading.value < mark and reading.quality is GOOD:
             _tell_reset(turn, point, mark, reading.value)
         mark = float(reading.value)
     misses, missing_since = 0, None
@@ -158,11 +181,10 @@ def _remember(
         missing_since = reading.mono_ms
         if known is not None and known.missing_since_ms is not None:
             missing_since = known.missing_since_ms
-    kept = reading if is_new else sent
     good_ms = known.good_ms if known else None
     if reading.quality in JUDGED or is_still_judged(reading):
         good_ms = reading.mono_ms
-    return PointState(reading, kept, changed, mark, misses, missing_since, good_ms), is_new
+    return PointState(reading, sent, changed, mark, misses, missing_since, good_ms)
 
 
 def _tell_reset(turn: Turn, point: Point, mark: float, value: float) -> None:
@@ -185,5 +207,5 @@ def _all_offline(
         if point.id in seen or (known and known.reading.quality is Quality.OFFLINE):
             continue
         reading = Reading(point.id, None, Quality.OFFLINE, turn.now.mono_ms, reason)
-        points[point.id], _ = _remember(turn, point, known, reading)
+        points[point.id] = _remembered(turn, turn.house.hearing[point.id], known, reading)
         yield reading

@@ -13,6 +13,11 @@ class Verdict(Enum):
     UNUSABLE = auto()  # the quality does not allow to say anything
 
 
+# an enum's member is looked up by a call; these are looked at for every rule of every reading
+OVER, BETWEEN, CLEAR, UNUSABLE = Verdict
+GOOD, SUSPECT = Quality.GOOD, Quality.SUSPECT
+
+
 def judge(rule: Rule, reading: Reading) -> Verdict:
     """Judge one reading by a rule that needs no memory.
 
@@ -21,37 +26,34 @@ def judge(rule: Rule, reading: Reading) -> Verdict:
     """
     value = reading.value
     if value is None or not (reading.quality in rule.judges or is_still_judged(reading)):
-        return Verdict.UNUSABLE
-    return at_most(reading, compare(rule.condition, value))
+        return UNUSABLE
+    verdict = compare(rule.condition, value)
+    return verdict if reading.quality is GOOD else at_most(reading, verdict)
 
 
 def at_most(reading: Reading, verdict: Verdict) -> Verdict:
     """The verdict that a reading of this quality may lead to: only a good one clears."""
-    is_clear = verdict is Verdict.CLEAR and reading.quality is not Quality.GOOD
-    return Verdict.BETWEEN if is_clear else verdict
+    is_clear = verdict is CLEAR and reading.quality is not Quality.GOOD
+    return BETWEEN if is_clear else verdict
 
 
 def is_still_judged(reading: Reading) -> bool:
     """True for a number that is doubted for its age only: a late sensor may still save lives."""
-    return reading.quality is Quality.SUSPECT and reading.reason in STILL_JUDGED
+    return reading.quality is SUSPECT and reading.reason in STILL_JUDGED
 
 
 def compare(condition: Condition, value: Value) -> Verdict:
     """Judge one value by one limit or list of values; any other condition needs more."""
-    match condition:
-        case Is(values):
-            return Verdict.OVER if value in values else Verdict.CLEAR
-        case Above(limit, clears):
-            if isinstance(value, str):
-                return Verdict.UNUSABLE
-            if value > limit:
-                return Verdict.OVER
-            return Verdict.CLEAR if value <= clears else Verdict.BETWEEN
-        case Below(limit, clears):
-            if isinstance(value, str):
-                return Verdict.UNUSABLE
-            if value < limit:
-                return Verdict.OVER
-            return Verdict.CLEAR if value >= clears else Verdict.BETWEEN
-        case _:
-            return Verdict.UNUSABLE
+    if isinstance(condition, Is):
+        return OVER if value in condition.values else CLEAR
+    if isinstance(value, str):
+        return UNUSABLE
+    if isinstance(condition, Above):
+        if value > condition.limit:
+            return OVER
+        return CLEAR if value <= condition.clears else BETWEEN
+    if isinstance(condition, Below):
+        if value < condition.limit:
+            return OVER
+        return CLEAR if value >= condition.clears else BETWEEN
+    return UNUSABLE

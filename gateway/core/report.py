@@ -21,9 +21,12 @@ def is_worth_reporting(
     if reading.mono_ms - sent.mono_ms >= point.heartbeat_ms:
         return True
     value, before = reading.value, sent.value
-    if isinstance(value, _NUMBERS) and isinstance(before, _NUMBERS):
-        if value != before and abs(value - before) >= point.deadband:
+    if value != before:
+        if not (isinstance(value, _NUMBERS) and isinstance(before, _NUMBERS)):
             return True
-        near = NEAR_LIMIT_DEADBANDS * point.deadband
-        return near > 0 and any(abs(value - limit) <= near for limit in limits)
-    return value != before
+        if abs(value - before) >= point.deadband:
+            return True
+    if not limits or not isinstance(value, _NUMBERS):
+        return False
+    near = NEAR_LIMIT_DEADBANDS * point.deadband
+    return near > 0 and any(abs(value - limit) <= near for limit in limits)

@@ -17,6 +17,7 @@ P = ParamSpec("P")
 Judge = Callable[[Rule, Reading], Verdict]
 Weigh = Callable[[Rule, Reading], tuple[Verdict, Reading]]  # and the number that was judged
 
+GOOD, OVER = Quality.GOOD, Verdict.OVER
 FROZEN = frozenset({Quality.OFFLINE, Quality.FAULT})  # freeze an alarm; others are passed over
 TROUBLE_WINDOW_MS = 60_000
 TROUBLES_ALLOWED = 2  # one more within the window and the rule is out of service
@@ -26,10 +27,16 @@ def judge_reading(turn: Turn, reading: Reading, weigh: Weigh) -> None:
     rules = turn.house.rules_of.get(reading.point)
     if not rules:
         return
-    if reading.quality in FROZEN:
+    if reading.quality is not GOOD and reading.quality in FROZEN:
         freeze_rules(turn, reading.point)
     for rule in rules:
-        judge_rule(turn, rule, reading, weigh)
+        if turn.troubles:
+            judge_rule(turn, rule, reading, weigh)
+            continue
+        try:  # as `guarded`, which is one call more for each rule of each reading
+            _judge_by(turn, rule, reading, weigh)
+        except Exception as error:  # noqa: BLE001 - design 2: one bad rule must not stop the others
+            _note_trouble(turn, rule, error)
 
 
 def judge_rule(turn: Turn, rule: Rule, reading: Reading, weigh: Weigh) -> None:
@@ -54,7 +61,7 @@ def _judge_by(turn: Turn, rule: Rule, reading: Reading, weigh: Weigh) -> None:
     verdict, reading = weigh(rule, reading)
     alarm = turn.alarms.get(rule.id)
     if alarm is None:
-        if verdict is not Verdict.OVER:
+        if verdict is not OVER:
             return
         alarm = Alarm(rule.id)
     alarm, transition = alarms.take_sample(

@@ -53,6 +53,16 @@ class Combined:
     members: tuple[Member, ...]
 
 
+@light
+class Hearing:
+    """What taking in a reading of one point needs to know of it."""
+
+    point: Point
+    is_plain: bool  # a good reading is believed as it comes: no gate, no counter, nothing else
+    is_judged: bool  # by any rule
+    limits: tuple[float, ...]  # of its rules
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """The site, indexed for judging; only a reload of the site file puts another in its place."""
@@ -70,7 +80,7 @@ class House:
     dues: tuple[tuple[str, Due, str], ...]  # device, what falls due, its last good day
     residuals: Mapping[str, tuple[str, ...]]  # device -> its residual currents
     loads: Mapping[str, tuple[str, ...]]  # device -> its currents
-    identities: frozenset[str]  # points that tell which device answers
+    hearing: Mapping[str, Hearing]  # by point
     gates_told: frozenset[str]  # points whose gate has rules of its own for every fault it tells
     limits_of: Mapping[str, tuple[float, ...]]
     alarm_points: frozenset[str]
@@ -175,7 +185,19 @@ def house_of(
         dues=tuple((d.id, due, day) for d in site.devices for due, day in d.dues.items()),
         residuals=_of_kind(site, "residual_current"),
         loads=_of_kind(site, "current"),
-        identities=frozenset(point.id for point in points.values() if point.identity),
+        hearing={
+            point.id: Hearing(
+                point,
+                is_plain=(
+                    point.gate is None
+                    and point.stuck_after_ms is None
+                    and not (point.identity or point.is_counter)
+                ),
+                is_judged=point.id in rules_of or point.id in combined_of,
+                limits=limits_of.get(point.id, ()),
+            )
+            for point in points.values()
+        },
         gates_told=frozenset(
             p.id for d in site.devices for p in d.points if p.gate and _is_told(p.gate, d, rules_of)
         ),
@@ -282,6 +304,50 @@ class DeviceState:
     is_wrong: bool = False  # it says itself that it is another device
     trails: Mapping[str, Trail] = field(default_factory=dict)  # of points that may open a case
     replies: Mapping[tuple[Table, int], BlockRead] = field(default_factory=dict)  # newest ones
+
+
+UNHEARD = DeviceState()
+
+
+def answering(device: DeviceState, mono_ms: int) -> DeviceState:
+    """The device as one that has just answered."""
+    return DeviceState(
+        device.points,
+        0,
+        None,
+        is_offline=False,
+        is_silent=False,
+        answered_ms=mono_ms,
+        refused=device.refused,
+        unanswered=device.unanswered,
+        invalid=device.invalid,
+        is_wrong=device.is_wrong,
+        trails=device.trails,
+        replies=device.replies,
+    )
+
+
+def with_points(
+    device: DeviceState,
+    points: Mapping[str, PointState],
+    trails: Mapping[str, Trail] | None = None,
+    replies: Mapping[tuple[Table, int], BlockRead] | None = None,
+) -> DeviceState:
+    """The device with other points and evidence: `dataclasses.replace` takes far longer."""
+    return DeviceState(
+        points,
+        device.misses,
+        device.missing_since_ms,
+        device.is_offline,
+        device.is_silent,
+        device.answered_ms,
+        device.refused,
+        device.unanswered,
+        device.invalid,
+        device.is_wrong,
+        device.trails if trails is None else trails,
+        device.replies if replies is None else replies,
+    )
 
 
 @dataclass(frozen=True, slots=True)
