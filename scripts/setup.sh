@@ -128,7 +128,7 @@ locks_of() {
     case $1 in
         demo) echo demo.lock ;;
         check) echo dev.lock ;;
-        test) echo dev.lock systemd.lock ;;
+        test) echo dev.lock nfc.lock systemd.lock ;;
         *) stop "no such use: $1" ;;
     esac
 }

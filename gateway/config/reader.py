@@ -1,20 +1,17 @@
 """The fixed NFC reader of a site file."""
 
 import os
-import re
 from collections.abc import Mapping
 
-from gateway.config.buses import PlacedBus
+from gateway.config.buses import NUMBERED, USB, PlacedBus
 from gateway.config.problems import Problem
 from gateway.config.schema import ReaderPart
 from gateway.config.tree import Tree
 from gateway.config.validate import error, validate, warning
 from gateway.domain.site import FixedReader, SerialLine
 from gateway.domain.text import Text
-from gateway.drivers.adapters import USB
 
 _WHERE = ("reader", "device")
-_NUMBERED = re.compile(r"/dev/tty(USB|ACM)\d+")
 
 
 def read_reader(
@@ -34,7 +31,7 @@ def read_reader(
             "write its serial port (ls -l /dev/serial/by-id) or usb:072f:2200",
         )
         found.append(error(tree.place(_WHERE), "not_a_reader", fact, advice))
-    elif _NUMBERED.fullmatch(device):
+    elif NUMBERED.fullmatch(device):
         fact = Text(f"`{device}` 会随插拔变号", f"`{device}` may have another number tomorrow")
         advice = Text("用 /dev/serial/by-id 下的名字", "use its name under /dev/serial/by-id")
         found.append(warning(tree.place(_WHERE), "numbered_port", fact, advice))
