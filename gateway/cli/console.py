@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,11 +24,18 @@ MISSING = Text(
 )
 NO_PORT = Text("无法在 {} 上监听：{}", "cannot listen on {}: {}")
 HELP = {
-    "what": Text("运行值班台网页（只读）。", "Serve the duty page (read-only)."),
+    "what": Text(
+        "运行值班台网页（只读）和手机巡查页。",
+        "Serve the duty page (read-only) and the page of patrollers' phones.",
+    ),
     "listen": Text("监听的地址和端口，端口 0 为任意空闲端口", "address and port; port 0 is any"),
     "socket": Text("守护进程的控制台套接字", "the daemon's socket for the console"),
     "host": Text(
         "另一个允许的主机名，可多次给出", "another name this machine has; may be repeated"
+    ),
+    "photos": Text(
+        "存放巡查照片的文件夹（默认 $STATE_DIRECTORY/photos）",
+        "folder for photos of visits (default $STATE_DIRECTORY/photos)",
     ),
     "lang": Text("浏览器未指定语言时用", "language for browsers that ask for neither"),
     "verbose": Text("更多日志", "log more"),
@@ -61,9 +68,15 @@ def main(argv: Sequence[str]) -> int:
     with listener, open_log(logging.DEBUG if arguments.verbose else logging.INFO):
         asyncio.run(
             serve(listener, arguments.socket, lang=Lang(arguments.lang), hosts=hosts,
-                  on_ready=say_where)
+                  on_ready=say_where, photos=arguments.photos or photo_folder(os.environ))
         )  # fmt: skip
     return 0
+
+
+def photo_folder(environment: Mapping[str, str]) -> Path | None:
+    """Where systemd lets this process keep something; None: no photos are taken."""
+    state = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(state) / "photos" if state else None
 
 
 def address_of(listener: socket.socket) -> str:
@@ -93,6 +106,7 @@ def _parser(lang: Lang) -> argparse.ArgumentParser:
         "--listen", type=place, default=place(LISTEN), help=f"{words('listen')} ({LISTEN})"
     )
     parser.add_argument("--socket", type=Path, default=SOCKET, help=words("socket"))
+    parser.add_argument("--photos", type=Path, metavar="DIR", help=words("photos"))
     parser.add_argument("--host", action="append", default=[], help=words("host"))
     parser.add_argument(
         "--lang", choices=[each.value for each in Lang], default=lang, help=words("lang")

@@ -170,10 +170,10 @@ class Phones:
         return answer
 
     async def _visit(self, request: Request) -> Answer:
-        person, cookie = await self._known(request), None
+        person, new = await self._known(request), Answer()
         if person is None:
-            person, cookie = await self._enter(request)
-        new: Answer = {} if cookie is None else {"cookie": cookie[0], "keep_ms": cookie[1]}
+            person, new = await self._enter(request)
+            request = {**request, **new}
         try:
             return {**await self._record(request, person), **new}
         except Refused as refused:  # who has given the PIN rightly need not give it again
@@ -192,14 +192,12 @@ class Phones:
             "token": link.token,
             "note": _text(request, "note", LONGEST_TEXT),
             "hazard": _text(request, "hazard", LONGEST_TEXT),
-            "uid": read.uid if read else (link.place.get("tag") or {}).get("uid") or "",
         }
         if read is not None:
-            visit["counter"] = read.counter
+            visit |= {"uid": read.uid, "counter": read.counter}
         if (opened_ms := self._opened_ms(request)) is not None:
             visit["opened_ms"] = opened_ms
-        if COOKIE.fullmatch(cookie := _text(request, "cookie", 64)):
-            visit["phone"] = digest(cookie)
+        visit["phone"] = digest(_text(request, "cookie", 64))
         said = await self.ask(visit)
         if not said.get("ok"):
             return {**said, "person": person}
@@ -261,8 +259,8 @@ class Phones:
         person = found.get("person")
         return person if person and person.get("is_valid") else None
 
-    async def _enter(self, request: Request) -> tuple[Mapping[str, Any], tuple[str, int]]:
-        """Return who it is by name and PIN, with a cookie and how long it is good."""
+    async def _enter(self, request: Request) -> tuple[Mapping[str, Any], Answer]:
+        """Return who it is by name and PIN, with a cookie and for how long the phone keeps it."""
         name = _text(request, "name", LONGEST_NAME).strip()
         pin = _text(request, "pin", LONGEST_PIN).strip()
         if not name or not pin:
@@ -290,14 +288,16 @@ class Phones:
             raise Refused("not_valid")
         return person, await self._enrol(person["code"], is_own=request.get("is_own") is True)
 
-    async def _enrol(self, code: str, *, is_own: bool) -> tuple[str, int]:
+    async def _enrol(self, code: str, *, is_own: bool) -> Answer:
         cookie = secrets.token_urlsafe(24)
         keep_ms = OWN_PHONE_MS if is_own else WARD_PHONE_MS
-        await self.ask({
+        said = await self.ask({
             "verb": "phone_enrol", "by": code, "person": code, "digest": digest(cookie),
             "for_ms": keep_ms,
         })  # fmt: skip
-        return cookie, keep_ms
+        if not said.get("ok"):
+            raise Refused("not_valid")
+        return {"cookie": cookie, "keep_ms": keep_ms}
 
     def _mac(self, opened_ms: int, nonce: str, request: Request) -> str:
         of = f"{opened_ms}.{nonce}.{request.get('token')}.{request.get('query')}"

@@ -14,7 +14,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LONGEST_TARGET = 1024  # path and query
-METHODS = frozenset({"GET", "HEAD"})  # the page is read-only
+LONGEST_FORM = 64 * 1024
+LONGEST_UPLOAD = 25_000_000  # three photos as a phone takes them
+METHODS = frozenset({"GET", "HEAD"})  # the duty page is read-only
 
 POLICY = (
     b"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
@@ -24,15 +26,19 @@ HEADERS = (
     (b"content-security-policy", POLICY),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    # Not `no-referrer`: a form's Origin would then be "null", which says nothing.
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), usb=()"),
 )
 
 
-def guarded(app: App, hosts: Collection[str]) -> App:
-    """Return `app` behind the guard. `hosts` are this machine's names, without ports."""
+def guarded(app: App, hosts: Collection[str], posts_to: str = "") -> App:
+    """Return `app` behind the guard. `hosts` are this machine's names, without ports.
+
+    Forms may be sent to addresses that begin with `posts_to`, from pages of this machine only.
+    """
     allowed = frozenset(host.lower().rstrip(".") for host in hosts)
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +51,7 @@ def guarded(app: App, hosts: Collection[str]) -> App:
                 message["headers"] = [*message.get("headers", ()), *HEADERS]
             await send(message)
 
-        refusal = _refusal(scope, allowed)
+        refusal = _refusal(scope, allowed, posts_to)
         if refusal is None:
             await app(scope, receive, send_guarded)
         else:
@@ -54,14 +60,31 @@ def guarded(app: App, hosts: Collection[str]) -> App:
     return guard
 
 
-def _refusal(scope: Scope, allowed: Collection[str]) -> tuple[int, bytes] | None:
-    if scope["method"] not in METHODS:
+def _refusal(scope: Scope, allowed: Collection[str], posts_to: str) -> tuple[int, bytes] | None:
+    is_form = scope["method"] == "POST" and posts_to and scope["path"].startswith(posts_to)
+    if scope["method"] not in METHODS and not is_form:
         return 405, b"read-only: GET"
     if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_TARGET:
         return 414, b"too long"
     given = [value for name, value in scope["headers"] if name == b"host"]
     if len(given) != 1 or not is_allowed(given[0].decode("latin-1"), allowed):
         return 421, b"not a name of this machine; see care-gateway console --host"
+    return _form_refusal(scope, given[0]) if is_form else None
+
+
+def _form_refusal(scope: Scope, host: bytes) -> tuple[int, bytes] | None:
+    """A form says how long it is, and comes from a page of ours, as far as the browser tells."""
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"")
+    if not length.isdigit() or len(length) > 12:
+        return 411, b"a form says how long it is"
+    is_upload = headers.get(b"content-type", b"").startswith(b"multipart/")
+    if int(length) > (LONGEST_UPLOAD if is_upload else LONGEST_FORM):
+        return 413, b"too much"
+    origin = headers.get(b"origin", b"null")
+    is_foreign = origin != b"null" and origin.rpartition(b"//")[2].lower() != host.lower()
+    if is_foreign or headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):
+        return 403, b"this form is not from here"
     return None
 
 

@@ -49,7 +49,7 @@ def content_of(shown: Shown, lang: Lang) -> dict[str, Any]:
     """Return everything that the template places."""
     snapshot = shown.snapshot
     is_stale = shown.lost is not None or shown.age_ms is None or shown.age_ms > OLD_MS
-    zone = _zone(_part(snapshot, "site").get("timezone"))
+    zone = zone_of(_part(snapshot, "site").get("timezone"))
     later_ms = shown.age_ms or 0
     # How long an alarm has lasted is not known any more once nothing is heard of it.
     lasted_ms = 0 if is_stale else later_ms
@@ -121,14 +121,14 @@ def _alarm(
     return {
         "severity": severity if severity in SEVERITIES else "fault",
         "word": STATES[severity].in_(lang) if severity in STATES else severity,
-        "what": _say(row.get("say"), lang),
-        "where": _say(row.get("place"), lang),
+        "what": phrase(row.get("say"), lang),
+        "where": phrase(row.get("place"), lang),
         "value": _number(row.get("value"), unit),
         "limit": _number(row.get("limit"), unit),
         "detail": str(row.get("detail") or ""),
         "since_ms": since,
         "since": stopwatch(since) if since is not None else "",
-        "since_at": _time_of_day(row.get("raised_at"), zone),
+        "since_at": time_of_day(row.get("raised_at"), zone),
         "age_ms": age,
         "age": span(age, lang),
         "is_stale": row.get("is_stale") is True,
@@ -139,7 +139,7 @@ def _alarm(
         "is_waiting": life in ("UA", "RU", "LU"),
         "is_silenced": life in ("UA", "RU", "LU") and row.get("is_sounding") is False,
         "owner": str(row.get("owner") or ""),
-        "steps": [_say(step, lang) for step in (steps if isinstance(steps, list) else [])][
+        "steps": [phrase(step, lang) for step in (steps if isinstance(steps, list) else [])][
             :MOST_STEPS
         ],
     }
@@ -241,19 +241,19 @@ def _has_every_point(snapshot: Part) -> bool:
 
 def _clock(clock: Part, later_ms: int, zone: ZoneInfo | None) -> dict[str, Any]:
     utc_ms = clock.get("utc_ms")
-    at = _time_of_day(utc_ms + later_ms if isinstance(utc_ms, int) else None, zone)
+    at = time_of_day(utc_ms + later_ms if isinstance(utc_ms, int) else None, zone)
     trust = clock.get("clk")
     about = "≈ " if at and trust == "est" else ""
     return {"at": about + (at or NOTHING), "is_trusted": trust in ("sync", "hold", "est")}
 
 
-def _time_of_day(utc_ms: object, zone: ZoneInfo | None) -> str:
+def time_of_day(utc_ms: object, zone: ZoneInfo | None) -> str:
     if not isinstance(utc_ms, int) or zone is None or not 0 <= utc_ms < LAST_UTC_MS:
         return ""
     return datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone(zone).strftime("%H:%M")
 
 
-def _zone(name: object) -> ZoneInfo | None:
+def zone_of(name: object) -> ZoneInfo | None:
     try:
         return ZoneInfo(str(name))
     except (
@@ -280,7 +280,7 @@ def _count(number: object) -> str:
     return str(number) if isinstance(number, int) else NOTHING
 
 
-def _say(said: object, lang: Lang) -> str:
+def phrase(said: object, lang: Lang) -> str:
     """A phrase, given as a string or in both languages."""
     if isinstance(said, Mapping):
         return str(said.get(lang.value) or next(iter(said.values()), NOTHING))

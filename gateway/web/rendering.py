@@ -39,6 +39,7 @@ class Pages:
     whole: Callable[[Shown, Lang], str]
     part: Callable[[Shown, Lang], str]
     missing: Callable[[Lang], str]
+    visit: Callable[..., str]  # template, what it places -> a page for a patroller's phone
 
 
 def load_pages(assets: dict[str, Asset]) -> Pages:
@@ -68,4 +69,10 @@ def load_pages(assets: dict[str, Asset]) -> Pages:
         words = {key: text.in_(lang) for key, text in WORDS.items()}
         return problem.render(lang=lang.value, words=words)
 
-    return Pages(whole, lambda shown, lang: now.render(**content_of(shown, lang)), missing)
+    def visit(template: str, **content: object) -> str:
+        return environment.get_template(template).render(**content)
+
+    def part(shown: Shown, lang: Lang) -> str:
+        return now.render(**content_of(shown, lang))
+
+    return Pages(whole, part, missing, visit)

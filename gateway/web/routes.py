@@ -14,7 +14,9 @@ from gateway.domain.text import Lang
 from gateway.web.feed import Feed
 from gateway.web.guard import App, guarded
 from gateway.web.page import Shown
+from gateway.web.photos import Photos
 from gateway.web.rendering import Asset, Pages, load_assets, load_pages
+from gateway.web.visit import Ask, Visits
 
 MOST_STREAMS = 16
 AT_LEAST_EVERY_S = 5.0  # a page that hears nothing for 12 s says that its connection is lost
@@ -57,9 +59,24 @@ class Desk:
         return known[2]
 
 
-def build(feed: Feed, *, lang: Lang, hosts: Collection[str], stopping: asyncio.Event) -> App:
+def build(
+    feed: Feed,
+    *,
+    lang: Lang,
+    hosts: Collection[str],
+    stopping: asyncio.Event,
+    ask: Ask,
+    photos: Photos | None = None,
+) -> App:
     """Return the console as an ASGI application. `lang` is for browsers that ask for neither."""
     desk = Desk(feed, lang, stopping)
+    visits = Visits(
+        ask,
+        photos,
+        desk.pages.visit,
+        lambda: desk.feed.snapshot.get("site", {}).get("timezone"),
+        lambda request: _language(request, desk.lang),
+    )
 
     async def page(request: Request) -> Response:
         chosen = _language(request, desk.lang)
@@ -106,8 +123,11 @@ def build(feed: Feed, *, lang: Lang, hosts: Collection[str], stopping: asyncio.E
         Route("/events", events),
         Route("/healthz", health),
         Route("/static/{name}", static),
+        Route("/t/{token}", visits.show),
+        Route("/t/{token}", visits.record, methods=["POST"]),
     ]
-    return guarded(Starlette(routes=routes, exception_handlers={404: missing}), hosts)
+    app = Starlette(routes=routes, exception_handlers={404: missing})
+    return guarded(app, hosts, posts_to="/t/")
 
 
 async def _stream(desk: Desk, lang: Lang) -> AsyncIterator[bytes]:

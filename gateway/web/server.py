@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -11,15 +11,33 @@ from pathlib import Path
 import uvicorn
 
 from gateway.domain.text import Lang
-from gateway.drivers.sockets import connected
+from gateway.drivers.sockets import Message, NoAnswer, connected, request
 from gateway.web.feed import Feed, follow
+from gateway.web.photos import Photos
 from gateway.web.routes import build
+from gateway.web.visit import Ask
 
 LONGEST_HEAD = 16 * 1024  # bytes of a request's line and headers
 MOST_CONNECTIONS = 100
 IDLE_S = 5
 DEAD_PEER_MS = 15_000  # a phone that left without a word gives its place back
 END_WITHIN_S = 1
+ASKING_AT_ONCE = 2
+ASK_WITHIN_S = 8.0  # longer than the daemon's own patience with its decider
+
+
+def asking(daemon: Path) -> Ask:
+    """Return how to ask the daemon: a few at a time, for it takes few connections."""
+    turns = asyncio.Semaphore(ASKING_AT_ONCE)
+
+    async def ask(message: Mapping[str, object]) -> Message:
+        try:
+            async with asyncio.timeout(ASK_WITHIN_S), turns:
+                return await request(daemon, message, ASK_WITHIN_S)
+        except TimeoutError as error:
+            raise NoAnswer("too many ask at once") from error
+
+    return ask
 
 
 class _Server(uvicorn.Server):
@@ -52,11 +70,19 @@ async def serve(
     lang: Lang,
     hosts: Sequence[str],
     on_ready: Callable[[], None],
+    photos: Path | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then end within a second, also with pages open."""
     feed, stopping = Feed(), asyncio.Event()
     config = uvicorn.Config(
-        build(feed, lang=lang, hosts=hosts, stopping=stopping),
+        build(
+            feed,
+            lang=lang,
+            hosts=hosts,
+            stopping=stopping,
+            ask=asking(daemon),
+            photos=None if photos is None else Photos(photos),
+        ),
         http="h11",
         ws="none",
         lifespan="off",

@@ -1,0 +1,174 @@
+"""A house with a patrol, as small as can be: the daemon's side of phones with a desk of its own.
+
+The desk answers as `gateway.tasks.patrol_commands` and `gateway.core.patrol_views` do.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import unescape
+from typing import Any
+from urllib.parse import quote
+
+from gateway.drivers.sockets import NoAnswer
+from gateway.drivers.sun import SunKeys, mac_of, verify
+from gateway.tasks.phones import Phones
+
+KEYS = SunKeys(bytes(16), bytes(range(16)))
+UID = "04DE5F1EACC040"
+PIN = "4711"
+ITEMS = [
+    {"id": "panel", "say": {"zh": "配电箱无异味、不发热", "en": "Board: no smell, not hot"},
+     "type": "ok_bad"},
+    {"id": "exit", "say": {"zh": "通道畅通", "en": "Way out is free"}, "type": "ok_bad"},
+    {"id": "pressure", "say": {"zh": "消防水压力", "en": "Fire-water pressure"}, "type": "number",
+     "unit": "MPa", "low": 0.2, "high": 0.6, "is_drawn": True},
+]  # fmt: skip
+PHOTO = {"id": "photo", "say": {"zh": "拍压力表", "en": "Photo of the gauge"}, "type": "photo",
+         "is_drawn": True}  # fmt: skip
+CHOICE = {"id": "door", "say": {"zh": "防火门", "en": "Fire door"}, "type": "choice",
+          "choices": [{"id": "shut", "say": {"zh": "关闭", "en": "shut"}, "is_bad": False},
+                      {"id": "open", "say": {"zh": "开启", "en": "open"}, "is_bad": True}],
+          }  # fmt: skip
+PLACES = {"2F-EPS": "2F 东配电间", "2F-KITCHEN": "2F 厨房", "2F-STAIR-E": "2F 东楼梯"}
+TOKENS = {"2F-EPS": "eps-token", "2F-KITCHEN": "kitchen-token", "2F-STAIR-E": "stair-token"}
+
+
+def sun_query(counter: int, uid: str = UID, keys: SunKeys = KEYS) -> str:
+    """The query that a tag writes at its read number `counter`."""
+    raw, count = bytes.fromhex(uid), counter.to_bytes(3, "little")
+    mac = mac_of(keys.file_of(raw), raw, count).hex().upper()
+    return f"uid={uid}&ctr={counter:06X}&cmac={mac}"
+
+
+def hashed(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class PatrolHouse:
+    """What the daemon would know; `visits` are those that it recorded."""
+
+    items: list[dict[str, Any]] = field(default_factory=lambda: [*ITEMS])
+    people: list[dict[str, Any]] = field(
+        default_factory=lambda: [
+            {"code": "s07", "name": "张敏", "level": 2, "is_valid": True, "pin": PIN},
+            {"code": "s08", "name": "李强", "level": 2, "is_valid": True, "pin": "0815"},
+            {"code": "s09", "name": "王芳", "level": 2, "is_valid": False, "pin": "1234"},
+        ]
+    )
+    visits: list[dict[str, Any]] = field(default_factory=list)
+    enrolled: dict[str, str] = field(default_factory=dict)
+    tag: dict[str, Any] = field(
+        default_factory=lambda: {"uid": UID, "kind": "ntag424", "counter": None}
+    )
+    is_away: bool = False
+    alarms: list[str] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    mono_ms: int = 1_000_000
+    pins: int = 0  # how often one was compared
+    phones: Phones = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.phones = Phones(
+            self.desk, lambda query: verify(query, KEYS), self.is_pin, lambda: self.mono_ms
+        )
+
+    def is_pin(self, known: str, pin: str) -> bool:
+        self.pins += 1
+        return bool(known) and known == pin
+
+    async def ask(self, request: Mapping[str, object]) -> dict[str, Any]:
+        """As the console asks the daemon's socket."""
+        if self.is_away:
+            raise NoAnswer("nobody listens")
+        return await self.phones.handle(dict(request))
+
+    async def answer(self, request: dict[str, Any], _peer: object) -> dict[str, Any]:
+        """As the daemon's socket is asked."""
+        if request.get("verb") == "watch":
+            await asyncio.sleep(0.2)
+            site = {"id": "elm", "name": "榆园养老院", "timezone": "Asia/Shanghai"}
+            return {"ok": True, "n": 1, "site": site, "top": "normal"}
+        return await self.phones.handle(request)
+
+    async def desk(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self.asked.append(dict(request))
+        match request["verb"]:
+            case "patrol_at":
+                return {"ok": True, **self.at(request)}
+            case "patrol_people":
+                return {"ok": True, "people": self.people}
+            case "patrol_person":
+                code = self.enrolled.get(request["phone"])
+                found = [each for each in self.people if each["code"] == code]
+                return {"ok": True, "person": found[0] if found else None}
+            case "phone_enrol":
+                self.enrolled[request["digest"]] = request["person"]
+                return {"ok": True, "code": "done"}
+            case "phones_forget":
+                self.enrolled.pop(request["digest"], None)
+                return {"ok": True, "code": "done"}
+            case "visit":
+                return self.visit(request)
+            case other:
+                raise AssertionError(other)
+
+    def at(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        by_token = {hashed(token): code for code, token in TOKENS.items()}
+        code = request.get("checkpoint") or by_token.get(request.get("token", ""))
+        is_signing = request.get("uid") == UID or code == "2F-EPS"
+        code = "2F-EPS" if request.get("uid") == UID else code
+        if code not in PLACES:
+            return {"checkpoint": None}
+        visited = [visit["checkpoint"] for visit in self.visits]
+        left = [each for each in PLACES if each not in visited]
+        stops = [
+            {"checkpoint": each, "name": name,
+             "state": "done" if each in visited else "next" if left[0] == each else "missing",
+             "visit": {"at": 1_790_000_041_000, "by": "s07", "proof": 1, "flags": [], "bad": []}
+             if each in visited else None}
+            for each, name in PLACES.items()
+        ]  # fmt: skip
+        following = next((each for each in left if each != code), None)
+        return {
+            "checkpoint": {"code": code, "name": PLACES[code], "place": PLACES[code], "near": []},
+            "tag": self.tag if is_signing else None,
+            "items": self.items,
+            "round": {"id": "night/2026-11-22/0200", "name": "二楼夜巡",
+                      "opens_at": 1_790_000_000_000, "closes_at": 1_790_007_200_000,
+                      "stops": stops, "done": len(PLACES) - len(left), "of": len(PLACES)},
+            "position": 1, "of": 3,
+            "next": following and {
+                "code": following, "name": PLACES[following], "place": "", "leg_min_ms": 60_000},
+            "is_visited": code in visited,
+            "alarms": self.alarms,
+        }  # fmt: skip
+
+    def visit(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The decider's part: every item answered, a counter that rises, one visit each."""
+        given = {answer["item"] for answer in request["answers"]}
+        if given != {item["id"] for item in self.items}:
+            return {"ok": False, "code": "items_missing",
+                    "say": {"zh": "还有项目没有回答", "en": "items are missing"}}  # fmt: skip
+        counter = request.get("counter")
+        if counter is not None:
+            last = self.tag["counter"]
+            if last is not None and counter <= last:
+                return {"ok": False, "code": "replayed",
+                        "say": {"zh": "链接已经用过", "en": "this link was used"}}  # fmt: skip
+            self.tag = {**self.tag, "counter": counter}
+        self.visits.append(dict(request))
+        return {"ok": True, "code": "done", "case": f"e-B-{len(self.visits)}"}
+
+
+def form_of(page: str) -> dict[str, str]:
+    """The hidden fields of a page's first form."""
+    found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', page)
+    return {name: unescape(value) for name, value in reversed(found)}
+
+
+def encoded(fields: Mapping[str, str]) -> bytes:
+    return "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in fields.items()).encode()
