@@ -39,14 +39,15 @@ class Slip(Enum):
 
 @dataclass(slots=True)
 class Chip:
-    """Its state. `tag` is what lies in the field; `slips` spoil the next answers, one each.
+    """Its state; `tag` is what lies in the field.
 
+    `slips` spoil the next answers, one each; None lets one pass.
     `wakes`: after PowerDown it comes back with the next command; many boards do not.
     """
 
     tag: Target | None = None
     baud: int = 115200
-    slips: deque[Slip] = field(default_factory=deque)
+    slips: deque[Slip | None] = field(default_factory=deque)
     wakes: bool = True
     is_silent: bool = False
     is_asleep: bool = False
