@@ -13,12 +13,13 @@ import logging
 import random
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from gateway.core.blocks import ReadBlock, plan_blocks
 from gateway.core.case_views import case_view, cases_view, closed_view
@@ -28,7 +29,14 @@ from gateway.core.duty import duty_view
 from gateway.core.health import measure, with_own_device
 from gateway.core.judge import judge
 from gateway.core.life_view import flood_view, limits_view, noisy_view
-from gateway.core.messages import now_body, points_body, read_body, sender_of, state_body
+from gateway.core.messages import (
+    Sender,
+    now_body,
+    points_body,
+    read_body,
+    sender_of,
+    state_body,
+)
 from gateway.core.nights import plan_night
 from gateway.core.patterns import BEATS
 from gateway.core.progress import (
@@ -41,26 +49,28 @@ from gateway.core.progress import (
 from gateway.core.rulings import Judge
 from gateway.core.schedule import Schedule
 from gateway.core.self_test import is_alarm
-from gateway.core.state import State, house_of, open_alarms, shown_readings, state_of
+from gateway.core.state import House, State, house_of, open_alarms, shown_readings, state_of
 from gateway.core.step import step
 from gateway.core.tally import BusTally
 from gateway.core.view import alarms_view, buses_view, devices_view, points_view, practice_view
+from gateway.domain.errors import SiteRefused
 from gateway.domain.events import (
     LampTest,
     NightPlanned,
     Restarted,
     Silence,
+    SiteChanged,
     StageReached,
     Stopping,
 )
 from gateway.domain.moments import Now
 from gateway.domain.outcome import Outcome
-from gateway.domain.records import Lane, Range, Record
+from gateway.domain.records import Batch, Lane, Range, Record
 from gateway.domain.signals import Levels
-from gateway.domain.site import Broker, Bus, PostChecks, Site, Uplink
+from gateway.domain.site import Broker, PostChecks, Site, Uplink
 from gateway.drivers import mqtt, systemd
 from gateway.drivers.clock import Clock, wall, zone
-from gateway.drivers.modbus import BusCounts, open_bus
+from gateway.drivers.modbus import BusCounts, BusDoor, open_bus
 from gateway.drivers.panel import Panel, open_panel, vars_of
 from gateway.drivers.sockets import Peer, serve
 from gateway.store.store import Store, open_store
@@ -69,9 +79,11 @@ from gateway.tasks.decide import decide
 from gateway.tasks.forward import Incoming, Link, broker_name, forward
 from gateway.tasks.inbox import Inbox
 from gateway.tasks.keep_time import keep_time
+from gateway.tasks.lines import Line, Lines, end_tasks
 from gateway.tasks.measure_self import measure_self
 from gateway.tasks.plan_nights import plan_nights
-from gateway.tasks.poll import Nudges, poll_bus, tell_fault
+from gateway.tasks.poll import poll_bus, tell_fault
+from gateway.tasks.reload import Asked, reload_site
 from gateway.tasks.supervise import supervise
 from gateway.tasks.tail import tail
 from gateway.tasks.tell import beside, tell
@@ -83,8 +95,8 @@ log = logging.getLogger(__name__)
 
 VERSION = importlib.metadata.version("care-gateway")
 CLOSED_SHOWN, CLOSED_MOST = 10, 100  # of the cases that were closed
+DECIDE_WITHIN_S = 30.0  # a house; the watchdog looks after a decider that hangs
 STOP_WITHIN_S = 5.0  # for the decider, for the disk and for the link, each
-CANCEL_AGAIN_S = 0.5
 MAX_CONSOLES = 4  # one is usual; a fifth is told that it is busy
 PLAN_AFTER_S = 5.0  # the arithmetic takes a start's time on a small board, the watch has a minute
 
@@ -114,36 +126,61 @@ class Decided:
 
     state: State
 
+    @property
+    def site(self) -> Site:
+        """The site as it is judged and told: with the device `gateway`."""
+        return self.state.house.site
+
+
+@dataclass(slots=True)
+class Running:
+    """What works by the site file and begins anew when that part of it changes."""
+
+    site: Site  # what is polled: the site's own
+    planning: list[asyncio.Task[None]] = field(default_factory=list)
+    forwarding: asyncio.Task[None] | None = None
+    link_stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
 
 @dataclass(slots=True)
 class Figures:
     """What the buses count: by device and answer, and by what was heard on the line."""
 
-    tallies: dict[str, BusTally]
+    tallies: dict[str, BusTally] = field(default_factory=dict)
     heard: dict[str, BusCounts] = field(default_factory=dict)
 
     def counts(self) -> dict[str, dict[str, int]]:
         return {bus: asdict(counts) for bus, counts in self.heard.items()}
 
 
-async def run(site: Site, options: Options, failpoints: Failpoints | None = None) -> None:
-    """Run the daemon until SIGTERM or SIGINT. Raises StoreBusy when another one has the store."""
+async def run(
+    site: Site,
+    options: Options,
+    failpoints: Failpoints | None = None,
+    *,
+    load: Callable[[], Site] | None = None,
+) -> None:
+    """Run the daemon until SIGTERM or SIGINT. Raises StoreBusy when another one has the store.
+
+    `load` reads the site file again on SIGHUP, or raises SiteRefused; without it nothing reloads.
+    """
     failpoints = failpoints or Failpoints()
     stopping = _stop_on_signals()
+    asked = Asked()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.ask)
     clock = Clock(site.store.directory / "clock", wall=failpoints.wall)
     inbox = Inbox(clock.mono)
     inbox.put_first(Restarted())  # before all that disk and panel have to say of this start
     epoch = secrets.token_hex(6)
-    watched = with_own_device(site)  # what is judged and told; what is polled is the site's own
-    sender = sender_of(watched, epoch)
-    beats = dict.fromkeys(["decider", *(bus.id for bus in site.buses)], clock.mono())
+    house = _index(site, epoch)
+    senders = {house.sender.points_hash: house.sender}  # batches are encoded after a reload too
+    beats = {"decider": clock.mono()}
     incoming = Incoming()
     trace = Trace(inbox.put_first)
     loop = asyncio.get_running_loop()
     progress = Progress()
-    link_stopping = asyncio.Event()
-    nudges = {bus.id: Nudges() for bus in site.buses}
-    figures = Figures({bus.id: BusTally(clock.mono()) for bus in site.buses})
+    running = Running(site)
+    figures = Figures()
 
     def durable(records: Sequence[Record]) -> None:
         incoming.durable(records)
@@ -167,7 +204,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
             open_store(
                 site.store,
                 epoch=epoch,
-                encode=partial(read_body, sender),
+                encode=partial(_encode, senders),
                 on_durable=durable,
                 on_fault=inbox.put_first,
                 on_gap=inbox.put_first,
@@ -175,7 +212,6 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                 before_commit=failpoints.before_commit,
             )
         )
-        house = house_of(watched, sender, VERSION, zone=zone(site.timezone))
         restored = store.restored
         decided = Decided(
             state_of(
@@ -187,19 +223,19 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
             )
         )
         changes = Changes()
-        watch = Watch(changes, partial(_duty, site, decided, store, progress, clock), clock.mono)
+        watch = Watch(changes, partial(_duty, decided, store, progress, clock), clock.mono)
         desk = Desk(
             inbox.put_first,
-            partial(_status, site, decided, panel, store, inbox, progress, figures, clock),
+            partial(_status, decided, panel, store, inbox, progress, figures, clock),
             {
                 "uplink_status": partial(
-                    _uplink_status, site=site, decided=decided, store=store,
-                    progress=progress, clock=clock,
+                    _uplink_status, decided=decided, store=store, progress=progress, clock=clock,
                 ),
                 "uplink_tail": partial(tail, progress=progress, clock=clock.now),
                 "cases": partial(_cases, decided=decided, store=store, clock=clock),
                 "case": partial(_case, decided=decided, store=store, clock=clock),
                 "watch": watch,
+                "reload": lambda _request: reload(),
             },
         )  # fmt: skip
 
@@ -222,6 +258,8 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
         def told(before: State, after: State, outcome: Outcome) -> None:
             changes.note(before, after, outcome)
             tell(before, after, outcome)
+            if after.house is not before.house:
+                incoming.describe_again()
 
         def beat(name: str) -> None:
             beats[name] = clock.mono()
@@ -230,15 +268,108 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
             beat("decider")
             panel.beat(beats["decider"])
 
-        def nudge(points: tuple[str, ...]) -> None:
-            for line in nudges.values() if points else ():
-                line.add(points)
+        def came(bus: str) -> None:
+            beat(bus)
+            figures.tallies.setdefault(bus, BusTally(clock.mono()))
+
+        def went(bus: str) -> None:
+            for known in (beats, figures.tallies, figures.heard):
+                known.pop(bus, None)
 
         def start(
             group: asyncio.TaskGroup, name: str, make: Callable[[], Awaitable[None]]
         ) -> asyncio.Task[None]:
             return group.create_task(supervise(name, make, post=inbox.put_first), name=name)
 
+        def poll(line: Line) -> asyncio.Task[None]:
+            beat_of_line = partial(beat, line.bus.id)
+            make = partial(_poll, line, inbox, clock, beat_of_line, figures)
+            return start(group, f"poll {line.bus.id}", make)
+
+        lines = Lines(poll, came=came, went=went)
+
+        def begin_planning() -> None:
+            plan = partial(_plan_watch, running.site, decided)
+            nights = partial(_plan_nights, running.site, inbox, clock)
+            running.planning = [start(group, "plan", plan), start(group, "nights", nights)]
+
+        def begin_forwarding() -> None:
+            uplink = running.site.uplink
+            if uplink is None:
+                return
+            running.link_stopping = asyncio.Event()
+            make = partial(
+                forward,
+                uplink=uplink,
+                sender=house.sender,
+                connect=partial(_connect, uplink),
+                load=store.unsettled,
+                position=store.position,
+                settle=settled,
+                bounds=store.bounds,
+                incoming=incoming,
+                post=inbox.put_first,
+                clock=clock.now,
+                mono=clock.mono,
+                jitter=random.uniform,
+                describe=partial(_describe, uplink, decided, store),
+                points=lambda: points_body(decided.state.house.sender, decided.site),
+                now_snapshot=partial(_now, decided, clock),
+                stopping=running.link_stopping,
+                reach=partial(mqtt.reach, uplink),
+                is_own_epoch=store.knows_epoch,
+                progress=progress,
+            )
+            running.forwarding = start(group, "forward", make)
+
+        async def end_forwarding() -> None:
+            """It says goodbye and delivers what it can in 5 s."""
+            running.link_stopping.set()
+            if running.forwarding is not None:
+                await asyncio.wait({running.forwarding}, timeout=STOP_WITHIN_S + 1)
+                await end_tasks([running.forwarding])
+
+        def index(new: Site) -> House:
+            """Called in a thread."""
+            made = _index(new, epoch)
+            senders[made.sender.points_hash] = made.sender
+            return made
+
+        async def decide_house(new: object) -> None:
+            devices = {device.id for device in new.site.devices} if isinstance(new, House) else ()
+            for tally in figures.tallies.values():
+                for device in tally.devices.keys() - devices:
+                    del tally.devices[device]
+            put = inbox.put  # behind the last block that was read by the old house
+            answer = await desk.ask(lambda number: put(SiteChanged(new, number)), DECIDE_WITHIN_S)
+            if not answer["ok"]:
+                raise SiteRefused(f"the decider did not take it: {answer['code']}")
+
+        async def reload() -> Answer:
+            """Become what the site file says now, or say in the status why not."""
+            if load is None:
+                return {"ok": False, "code": "no_reload", "error": "this daemon cannot reload"}
+            async with reloading:
+                systemd.status(f"{_in_short(running.site)}; reading the site file")
+                try:
+                    new, change = await reload_site(
+                        running.site, load=load, index=index, lines=lines, decide=decide_house
+                    )
+                except SiteRefused as refused:
+                    log.warning("site file refused, the running one goes on why=%s", refused.why)
+                    systemd.status(f"{_in_short(running.site)}; site file REFUSED: {refused.why}")
+                    error = refused.detail or refused.why
+                    return {"ok": False, "code": "refused", "error": error}
+                running.site = new
+                await end_tasks(running.planning)
+                begin_planning()
+                if change.has_uplink_changed:
+                    await end_forwarding()
+                    begin_forwarding()
+                systemd.status(_in_short(new))
+                return {"ok": True, "code": "done", "changed": sorted(change.resting)}
+
+        reloading = asyncio.Lock()
         async with asyncio.TaskGroup() as group:
             deciding = start(
                 group,
@@ -248,7 +379,7 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                     decided,
                     show=panel.show,
                     submit=submit,
-                    nudge=nudge,
+                    nudge=lines.nudge,
                     answer=desk.answer,
                     tell=beside(told, inbox.put_first),
                     beat=beat_of_decider,
@@ -256,24 +387,8 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                     step=partial(step, judge=failpoints.judge),
                 ),
             )
+            lines.begin(site)
             producers = [
-                start(
-                    group,
-                    f"poll {bus.id}",
-                    partial(
-                        _poll,
-                        site,
-                        bus,
-                        inbox,
-                        clock,
-                        nudges[bus.id],
-                        partial(beat, bus.id),
-                        figures,
-                    ),
-                )
-                for bus in site.buses
-            ]
-            producers.append(
                 start(
                     group,
                     "health",
@@ -282,72 +397,64 @@ async def run(site: Site, options: Options, failpoints: Failpoints | None = None
                         put=inbox.put,
                         sleep=asyncio.sleep,
                     ),
-                )
-            )
-            producers.append(start(group, "commands", partial(_answer, options.socket, desk)))
+                ),
+                start(group, "commands", partial(_answer, options.socket, desk)),
+                start(group, "reload", partial(asked.serve, reload)),
+            ]
             if options.console is not None:
                 producers.append(
                     start(group, "watched", partial(_be_watched, options.console, watch))
                 )
             helpers = [
                 start(group, "time", partial(keep_time, clock.save, sleep=asyncio.sleep)),
-                start(group, "plan", partial(_plan_watch, site, decided)),
-                start(group, "nights", partial(_plan_nights, site, inbox, clock)),
+                *_watched(group, start, beats, panel, clock),
             ]
-            helpers.extend(_watched(group, start, beats, panel, clock))
-            forwarding = None
-            if site.uplink is not None:
-                uplink = site.uplink
-                forwarding = start(
-                    group,
-                    "forward",
-                    lambda: forward(
-                        uplink=uplink,
-                        sender=sender,
-                        connect=partial(_connect, uplink),
-                        load=store.unsettled,
-                        position=store.position,
-                        settle=settled,
-                        bounds=store.bounds,
-                        incoming=incoming,
-                        post=inbox.put_first,
-                        clock=clock.now,
-                        mono=clock.mono,
-                        jitter=random.uniform,
-                        describe=lambda **said: state_body(
-                            sender,
-                            delivery=uplink.delivery,
-                            software=VERSION,
-                            site_sha=site.sha,
-                            heads=store.heads(),
-                            **said,
-                        ),
-                        points=points_body(sender, watched),
-                        now_snapshot=partial(_now, decided, clock),
-                        stopping=link_stopping,
-                        reach=partial(mqtt.reach, uplink),
-                        is_own_epoch=store.knows_epoch,
-                        progress=progress,
-                    ),
-                )
-            systemd.ready(f"{len(site.devices)} devices on {len(site.buses)} buses")
+            begin_planning()
+            begin_forwarding()
+            systemd.ready(_in_short(site))
             log.info("started site=%s version=%s epoch=%s", site.id, VERSION, epoch)
 
             await stopping.wait()
             log.info("stopping")
             systemd.stopping()
-            await _end(producers)
+            await end_tasks([*producers, *lines.tasks])
             inbox.put_first(Stopping())
             await asyncio.wait({deciding}, timeout=STOP_WITHIN_S)
             lamps.close()  # nobody decides any more: the panel shows its fault state from here on
             with contextlib.suppress(TimeoutError, OSError):  # a disk that hangs has its own fault
                 await asyncio.wait_for(store.flush(), STOP_WITHIN_S)
-            link_stopping.set()
-            if forwarding is not None:
-                await asyncio.wait({forwarding}, timeout=STOP_WITHIN_S + 1)
-            await _end([*helpers, deciding, *([forwarding] if forwarding else [])])
+            await end_forwarding()
+            await end_tasks([*helpers, *running.planning, deciding])
     faulthandler.cancel_dump_traceback_later()
     log.info("stopped")
+
+
+def _index(site: Site, epoch: str) -> House:
+    """The site for the decider, who also watches this gateway itself."""
+    watched = with_own_device(site)
+    sender = sender_of(watched, epoch)
+    return house_of(watched, sender, VERSION, zone=zone(site.timezone))
+
+
+def _encode(senders: Mapping[str, Sender], batch: Batch) -> bytes:
+    """A batch in the words of the house in which it was read; called in the writer's thread."""
+    return read_body(senders[batch.dictionary], batch)
+
+
+def _in_short(site: Site) -> str:
+    return f"{len(site.devices)} devices on {len(site.buses)} buses"
+
+
+def _describe(uplink: Uplink, decided: Decided, store: Store, **said: Any) -> bytes:
+    house = decided.state.house
+    return state_body(
+        house.sender,
+        delivery=uplink.delivery,
+        software=VERSION,
+        site_sha=house.site_sha,
+        heads=store.heads(),
+        **said,
+    )
 
 
 async def _plan_nights(site: Site, inbox: Inbox, clock: Clock) -> None:
@@ -367,51 +474,58 @@ async def _plan_nights(site: Site, inbox: Inbox, clock: Clock) -> None:
 async def _plan_watch(site: Site, decided: Decided) -> None:
     """Let the decider watch the planned detection times, once the first values are out."""
     await asyncio.sleep(PLAN_AFTER_S)
+    planned_for = decided.site
     within = await asyncio.to_thread(read_within_ms, site)
-    house = replace(decided.state.house, read_within_ms=within)
-    decided.state = replace(decided.state, house=house)
+    if decided.site is planned_for:  # not meanwhile another one
+        house = replace(decided.state.house, read_within_ms=within)
+        decided.state = replace(decided.state, house=house)
 
 
 async def _poll(
-    site: Site,
-    bus: Bus,
-    inbox: Inbox,
-    clock: Clock,
-    nudges: Nudges,
-    beat: Callable[[], None],
-    figures: Figures,
+    line: Line, inbox: Inbox, clock: Clock, beat: Callable[[], None], figures: Figures
 ) -> None:
-    """Poll one bus through a door of its own."""
-    devices = {device.id: device for device in site.devices if device.bus == bus.id}
+    """Poll one bus through a door of its own, by a new schedule whenever it has rested."""
+    bus = line.bus
     async with open_bus(bus) as door:
         figures.heard[bus.id] = door.counts
 
         async def read(block: ReadBlock, timeout: int) -> list[int]:
             return await door.read(block.unit, block.table, block.start, block.count, timeout)
 
-        schedule = Schedule(
-            bus,
-            (block for device in devices.values() for block in plan_blocks(device, bus)),
-            clock.mono(),
-            hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
-            tally=figures.tallies[bus.id],
-            plan=lambda device, turnaround_ms: plan_blocks(devices[device], bus, turnaround_ms),
-        )
         tell = tell_fault(lambda: door.foreign_master, "foreign_master", bus.id, inbox.put_first)
 
         def beat_and_tell() -> None:
             beat()
             tell()
 
-        await poll_bus(
-            schedule,
-            read=read,
-            put=inbox.put,
-            clock=clock.mono,
-            sleep_until=clock.sleep_until,
-            beat=beat_and_tell,
-            nudged=nudges.take,
-        )
+        while True:
+            await line.may_ask.wait()
+            line.is_at_rest.clear()
+            try:
+                await poll_bus(
+                    _schedule(line, door, clock, figures),
+                    read=read,
+                    put=inbox.put,
+                    clock=clock.mono,
+                    sleep_until=clock.sleep_until,
+                    beat=beat_and_tell,
+                    nudged=line.nudges.take,
+                    is_over=line.shall_rest,
+                )
+            finally:
+                line.is_at_rest.set()
+
+
+def _schedule(line: Line, door: BusDoor, clock: Clock, figures: Figures) -> Schedule:
+    bus, devices = line.bus, line.devices
+    return Schedule(
+        bus,
+        (block for device in devices.values() for block in plan_blocks(device, bus)),
+        clock.mono(),
+        hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
+        tally=figures.tallies[bus.id],
+        plan=lambda device, turnaround_ms: plan_blocks(devices[device], bus, turnaround_ms),
+    )
 
 
 async def _answer(socket: Path, desk: Desk) -> None:
@@ -486,9 +600,10 @@ async def _case(request: Request, *, decided: Decided, store: Store, clock: Cloc
     return {"case": found}
 
 
-def _duty(site: Site, decided: Decided, store: Store, progress: Progress, clock: Clock) -> Answer:
+def _duty(decided: Decided, store: Store, progress: Progress, clock: Clock) -> Answer:
     """Everything the duty page shows."""
     now, state, unsettled = clock.now(), decided.state, store.stats().unsettled
+    site = decided.site
     link: Answer = {"is_set": site.uplink is not None}
     if site.uplink is not None:
         link |= _link(site, state, progress, now)
@@ -502,7 +617,6 @@ def _duty(site: Site, decided: Decided, store: Store, progress: Progress, clock:
 
 
 async def _status(
-    site: Site,
     decided: Decided,
     panel: Panel,
     store: Store,
@@ -513,6 +627,7 @@ async def _status(
 ) -> Answer:
     """Everything `care-gateway status` shows."""
     now, state, stats = clock.now(), decided.state, store.stats()
+    site = decided.site
     return {
         "version": VERSION,
         "site": {"id": site.id, "name": site.name, "sha": site.sha},
@@ -569,14 +684,13 @@ def _link(site: Site, state: State, progress: Progress, now: Now) -> Answer:
 async def _uplink_status(
     _request: Request,
     *,
-    site: Site,
     decided: Decided,
     store: Store,
     progress: Progress,
     clock: Clock,
 ) -> Answer:
     """Everything `care-gateway uplink status` shows."""
-    now = clock.now()
+    now, site = clock.now(), decided.site
     brokers = site.uplink.brokers if site.uplink else ()
     return {
         "gateway": site.uplink.gateway if site.uplink else None,
@@ -620,15 +734,3 @@ def _stop_on_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     return stopping
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel until they have ended.
-
-    Once is not enough: Python 3.11's `wait_for`, which pymodbus uses, forgets a cancellation that
-    arrives together with its result (python/cpython#86296), and an endless task then goes on.
-    """
-    while waiting := [task for task in tasks if not task.done()]:
-        for task in waiting:
-            task.cancel()
-        await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)

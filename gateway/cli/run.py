@@ -8,12 +8,15 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from gateway.app import Failpoints, Options, run
 from gateway.cli.language import language
 from gateway.config.load import load_site
 from gateway.config.problems import render
+from gateway.domain.errors import SiteRefused
+from gateway.domain.site import Site
 from gateway.domain.text import Lang
 from gateway.drivers.panel import Gpio
 from gateway.drivers.systemd import open_log
@@ -42,14 +45,12 @@ def main(argv: Sequence[str], failpoints: Failpoints | None = None) -> int:
 
 def _run(arguments: argparse.Namespace, failpoints: Failpoints | None) -> int:
     # what `check` says of load and detection times is not worth waiting for at every start
-    loaded = load_site(arguments.site, store_dir=arguments.store, is_timed=False)
-    if loaded.site is None:
-        errors = [problem for problem in loaded.problems if problem.is_error]
-        sys.stderr.write(f"{render(errors, Lang(arguments.lang))}\n")
+    load = partial(_load, arguments.site, arguments.store, Lang(arguments.lang))
+    try:
+        site = load()
+    except SiteRefused as refused:
+        sys.stderr.write(f"{refused.detail}\n")
         return 2
-    if loaded.problems:  # said by `check`, each under its line
-        template = "site file has warnings, `care-gateway check` shows them site=%s warnings=%s"
-        log.warning(template, loaded.site.id, len(loaded.problems))
     console = arguments.console_socket
     if console is None and arguments.socket == SOCKET:
         console = CONSOLE_SOCKET
@@ -59,8 +60,23 @@ def _run(arguments: argparse.Namespace, failpoints: Failpoints | None) -> int:
     gc.collect()
     gc.freeze()  # what the imports made never dies: the collector need not look at it again
     gc.enable()
-    asyncio.run(run(loaded.site, options, failpoints))
+    asyncio.run(run(site, options, failpoints, load=load))
     return 0
+
+
+def _load(path: Path, store: Path | None, lang: Lang) -> Site:
+    """Read the site file, at the start and at each reload; SiteRefused has all that is wrong."""
+    loaded = load_site(path, store_dir=store, is_timed=False)
+    if loaded.site is None:
+        errors = [problem for problem in loaded.problems if problem.is_error]
+        first = errors[0]
+        more = f" (+{len(errors) - 1})" if len(errors) > 1 else ""
+        why = f"{first.file}:{first.line}: {first.fact.in_(lang)}{more}"
+        raise SiteRefused(why, render(errors, lang))
+    if loaded.problems:  # said by `check`, each under its line
+        template = "site file has warnings, `care-gateway check` shows them site=%s warnings=%s"
+        log.warning(template, loaded.site.id, len(loaded.problems))
+    return loaded.site
 
 
 def _parser(lang: Lang) -> argparse.ArgumentParser:

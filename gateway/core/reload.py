@@ -18,7 +18,7 @@ from gateway.core.own_faults import clear_fault, raise_fault
 from gateway.core.people import answer, refuse
 from gateway.core.practice import end_what_is_gone
 from gateway.core.starting import OF_BUS, OF_DEVICE, drop_alarm
-from gateway.core.state import DeviceState, House, judged_anew
+from gateway.core.state import DeviceState, House, Looked, judged_anew
 from gateway.core.turn import Turn
 from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.events import SiteChanged
@@ -144,7 +144,7 @@ def _enter(turn: Turn, new: House, same_points: frozenset[str], same_rules: froz
         for device in new.devices
         if device in state.joined_ms or not _is_same_place(old, new, device)
     }
-    turn.state = replace(state, house=new, joined_ms=joined, watch_due_ms=now_ms)
+    turn.state = replace(state, house=new, joined_ms=joined, watch_due_ms=now_ms, looked=Looked())
 
 
 def _same_points(old: House, new: House) -> Iterator[str]:

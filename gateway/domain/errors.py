@@ -48,3 +48,11 @@ class LinkLost(Exception):
     """The connection ended before the broker answered."""
 
     why: str
+
+
+@dataclass(unsafe_hash=True)
+class SiteRefused(Exception):
+    """A running house does not become what its site file says now; `detail` has every problem."""
+
+    why: str
+    detail: str = ""

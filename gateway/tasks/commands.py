@@ -47,6 +47,8 @@ VERBS = (
     "shelve", "unshelve", "take_out_of_service", "put_in_service",
 )  # fmt: skip
 
+ANSWER_WITHIN_S = 5.0
+
 Query = Callable[[Request], Awaitable[Answer]]  # asks, changes nothing
 
 
@@ -83,21 +85,30 @@ class Desk:
             query = self._queries.get(str(request.get("verb")))
             if query is not None:
                 return {"ok": True, **await query(request)}
-            number = next(self._numbers)
-            event = event_of(request, number)
+            return await self.ask(lambda number: self._put_first(request, number))
         except BadRequest as problem:
             return {"ok": False, "code": "bad_request", "error": str(problem)}
+
+    async def ask(
+        self, put: Callable[[int], Awaitable[None]], within_s: float = ANSWER_WITHIN_S
+    ) -> Answer:
+        """Put an event that asks for a reply to this number, and wait for the decider's."""
+        number = next(self._numbers)
         future = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            self._put(event)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(within_s):
+                await put(number)
                 reply = await future
         except TimeoutError:
-            return {"ok": False, "code": "no_answer", "error": "the decider did not answer in 5 s"}
+            error = f"the decider did not answer in {within_s:.0f} s"
+            return {"ok": False, "code": "no_answer", "error": error}
         finally:
             self._waiting.pop(number, None)
         return _answer_of(reply)
+
+    async def _put_first(self, request: Request, number: int) -> None:
+        self._put(event_of(request, number))
 
 
 def _answer_of(reply: Reply) -> Answer:

@@ -56,6 +56,10 @@ def no_nudges() -> Collection[str]:
     return ()
 
 
+def never() -> bool:
+    return False
+
+
 async def poll_bus(
     schedule: Schedule,
     *,
@@ -65,14 +69,15 @@ async def poll_bus(
     sleep_until: Callable[[int], Awaitable[None]],
     beat: Callable[[], None],
     nudged: Callable[[], Collection[str]] = no_nudges,
+    is_over: Callable[[], bool] = never,
 ) -> None:
-    """Read the blocks of one bus, each in its turn, until cancelled.
+    """Read the blocks of one bus, each in its turn, until `is_over` between two of them.
 
     `read(block, timeout_ms)` returns words or raises a ReadFailure. `put` may wait: the inbox is
     full. `clock` is monotonic, in ms. `nudged` gives the points with a pending alarm that were
     named since the last call.
     """
-    while True:
+    while not is_over():
         beat()
         now = clock()
         schedule.hasten(nudged(), now)

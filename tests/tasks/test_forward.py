@@ -113,7 +113,7 @@ class Rig:
                 mono=lambda: clock().mono_ms,
                 jitter=lambda low, high: random.uniform(low, high) / 10,
                 describe=partial(state_body, SENDER),
-                points=b'{"v":1,"t":"points"}',
+                points=lambda: b'{"v":1,"t":"points"}',
                 now_snapshot=lambda: b'{"v":1,"t":"now"}',
                 stopping=self.stopping,
                 reach=self.reach,

@@ -1,0 +1,59 @@
+"""`systemctl reload`: read the site file again and let the running house become the new one.
+
+What did not change is not touched. A file that cannot be taken changes nothing: nothing rests
+before it was read, compared and indexed, all of it beside the event loop.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from gateway.core.reload import Difference, difference
+from gateway.domain.errors import SiteRefused
+from gateway.domain.site import Site
+from gateway.tasks.lines import Lines
+
+
+async def reload_site(
+    old: Site,
+    *,
+    load: Callable[[], Site],
+    index: Callable[[Site], object],
+    lines: Lines,
+    decide: Callable[[object], Awaitable[None]],
+) -> tuple[Site, Difference]:
+    """Return the new site, which the decider and the buses work by now, and what it changed.
+
+    `load` and `index` run in a thread; `decide(house)` returns once the decider has the house.
+    SiteRefused, by any of them, says why everything is as it was.
+    """
+    new = await asyncio.to_thread(load)
+    change = difference(old, new)
+    if change.restart_for:
+        keys = ", ".join(change.restart_for)
+        raise SiteRefused(f"only a restart takes over a change of {keys}")
+    house = await asyncio.to_thread(index, new)
+    try:
+        await lines.rest(change.resting)
+        await decide(house)
+    except BaseException:
+        lines.go_on()
+        raise
+    await lines.change(new, change)
+    return new, change
+
+
+class Asked:
+    """SIGHUP says that a reload is wanted; several while one runs are one more."""
+
+    def __init__(self) -> None:
+        self._is_wanted = asyncio.Event()
+
+    def ask(self) -> None:
+        self._is_wanted.set()
+
+    async def serve(self, reload: Callable[[], Awaitable[object]]) -> None:
+        """Reload whenever it is asked for; never ends. What is wrong with a file, `reload` says."""
+        while True:
+            await self._is_wanted.wait()
+            self._is_wanted.clear()
+            await reload()
