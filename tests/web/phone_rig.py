@@ -9,12 +9,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import unescape
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
+from gateway.domain.text import Lang
 from gateway.drivers.sockets import NoAnswer
 from gateway.drivers.sun import SunKeys, mac_of, verify
 from gateway.tasks.phones import Phones
+from gateway.web.feed import Feed
+from gateway.web.photos import Photos
+from gateway.web.routes import build
 
 KEYS = SunKeys(bytes(16), bytes(range(16)))
 UID = "04DE5F1EACC040"
@@ -166,9 +171,114 @@ class PatrolHouse:
 
 def form_of(page: str) -> dict[str, str]:
     """The hidden fields of a page's first form."""
-    found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', page)
-    return {name: unescape(value) for name, value in reversed(found)}
+    first = page.partition("</form>")[0]
+    found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', first)
+    return {name: unescape(value) for name, value in found}
 
 
 def encoded(fields: Mapping[str, str]) -> bytes:
     return "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in fields.items()).encode()
+
+
+@dataclass(slots=True)
+class Page:
+    """An answer of the application."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: str
+
+    def header(self, name: str) -> str:
+        return next((value for key, value in self.headers if key == name), "")
+
+    @property
+    def form(self) -> dict[str, str]:
+        return form_of(self.body)
+
+
+@dataclass(slots=True)
+class Phone:
+    """A browser with cookies, speaking ASGI: no port, no process."""
+
+    app: Any
+    address: str = "192.168.1.9"
+    host: str = "192.168.1.20:8080"
+    lang: str = "en"
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    async def get(self, target: str, **headers: str) -> Page:
+        return await self.send("GET", target, headers=headers)
+
+    async def post(self, target: str, fields: Mapping[str, str], **headers: str) -> Page:
+        kind = {"content-type": "application/x-www-form-urlencoded"}
+        return await self.send("POST", target, encoded(fields), headers={**kind, **headers})
+
+    async def upload(
+        self, target: str, fields: Mapping[str, str], files: Mapping[str, bytes]
+    ) -> Page:
+        lines = [
+            f'--edge\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+            for name, value in fields.items()
+        ]
+        lines += [
+            f'--edge\r\nContent-Disposition: form-data; name="{name}"; filename="p.jpg"\r\n'
+            "Content-Type: image/jpeg\r\n\r\n".encode()
+            + data
+            + b"\r\n"
+            for name, data in files.items()
+        ]
+        body = b"".join(lines) + b"--edge--\r\n"
+        kind = {"content-type": "multipart/form-data; boundary=edge"}
+        return await self.send("POST", target, body, headers=kind)
+
+    async def send(
+        self, method: str, target: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Page:
+        path, _, query = target.partition("?")
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        given = {
+            "host": self.host, "accept-language": self.lang, "content-length": str(len(body)),
+            **({"cookie": cookie} if cookie else {}), **(headers or {}),
+        }  # fmt: skip
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
+            "scheme": "http", "path": unquote(path), "raw_path": path.encode("latin-1", "replace"),
+            "root_path": "", "query_string": query.encode("latin-1", "replace"),
+            "headers": [(k.replace("_", "-").encode(), v.encode("latin-1", "replace"))
+                        for k, v in given.items()],
+            "client": (self.address, 40_000), "server": ("192.168.1.20", 8080),
+        }  # fmt: skip
+        coming = [{"type": "http.request", "body": body, "more_body": False}]
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return coming.pop(0) if coming else {"type": "http.disconnect"}
+
+        async def take(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await self.app(scope, receive, take)
+        found = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in sent[0]["headers"]]
+        self._bake(found)
+        whole = b"".join(part.get("body", b"") for part in sent[1:])
+        return Page(sent[0]["status"], found, whole.decode("utf-8", "replace"))
+
+    def _bake(self, headers: list[tuple[str, str]]) -> None:
+        for name, value in headers:
+            if name == "set-cookie":
+                key, _, rest = value.partition("=")
+                text, _, how = rest.partition(";")
+                if "max-age=0" in how.lower():
+                    self.cookies.pop(key, None)
+                else:
+                    self.cookies[key] = text.strip('"')
+
+
+def app_of(house: Any, photos: Path | None = None) -> Any:
+    """The console as an application, its daemon in this process."""
+    feed = Feed()
+    feed.take({"site": {"name": "榆园养老院", "timezone": "Asia/Shanghai"}, "top": "normal"})
+    return build(
+        feed, lang=Lang.ZH, hosts=["localhost"], stopping=asyncio.Event(), ask=house.ask,
+        photos=None if photos is None else Photos(photos),
+    )  # fmt: skip
