@@ -204,6 +204,20 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
             Text("按消音键应答", "Answer with the silence button"),
         ),
     ),
+    "round_missed": (
+        Text("漏巡", "A patrol round was missed"),
+        (
+            Text("派人补巡", "Send somebody round now"),
+            Text("在巡查页写明原因", "Write down why, on the patrol page"),
+        ),
+    ),
+    "rounds_missed": (
+        Text("连续漏巡", "Patrol rounds missed in a row"),
+        (
+            Text("派人到岗补巡", "See who is on duty, send somebody round"),
+            Text("在巡查页写明原因", "Write down why, on the patrol page"),
+        ),
+    ),
     "self_test_failed": (
         Text("夜间自检未通过", "Nightly self-test failed"),
         (

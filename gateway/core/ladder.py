@@ -31,7 +31,8 @@ from gateway.domain.rules import Rule, Severity
 from gateway.domain.text import Text
 
 KEPT = "ladder"
-PROMPT = frozenset({"audience_silent", "post_check_missed"})  # faults that are climbed like alarms
+# faults that are climbed like alarms
+PROMPT = frozenset({"audience_silent", "post_check_missed", "rounds_missed"})
 AT_ONCE = frozenset({"post_check_missed"})  # the time to answer has been the first wait
 ACKNOWLEDGED = frozenset({AlarmState.AA, AlarmState.LA})
 

@@ -68,5 +68,48 @@ REFUSALS: dict[str, Text] = {
         "新的配置没有生效，原配置继续运行：查看日志",
         "the new site file was not taken, the old one goes on: see the log",
     ),
+    "unknown_person": Text(
+        "没有这个人员代号：在 people.yaml 登记", "no such staff code: enter it in people.yaml"
+    ),
+    "person_expired": Text("此人的有效期已过", "this person's entry has expired"),
+    "no_right": Text("此人的角色无权这样做", "this person's role may not do this"),
+    "unknown_phone": Text(
+        "这部手机没有登记，或登记在别人名下：输入PIN",
+        "this phone is not remembered, or is another's: give the PIN",
+    ),
+    "too_many_phones": Text("登记的手机太多：先注销旧的", "too many phones: forget old ones first"),
+    "unknown_checkpoint": Text("没有这个巡查点", "no such checkpoint"),
+    "unknown_item": Text(
+        "有的项目这里不问：重新打开页面", "an item that is not asked here: open the page again"
+    ),
+    "items_missing": Text(
+        "还有项目没有回答：全部回答后再提交", "items are not answered: answer them all, then send"
+    ),
+    "bad_answer": Text("答案不符合项目要求", "an answer does not fit its item"),
+    "unknown_tag": Text(
+        "标签未登记，或不在这个巡查点", "the tag is not registered, or not for this checkpoint"
+    ),
+    "tag_not_here": Text(
+        "这是巡查点的标签：它应当贴在原处", "this is a checkpoint's tag: it should hang there"
+    ),
+    "replayed": Text("这个链接已经用过：重新贴卡", "this link was used before: tap the tag again"),
+    "phone_card": Text(
+        "手机不能当卡用：用工卡，或用手机扫标签", "a phone is no card: use a card, or tap the tag"
+    ),
+    "unknown_round": Text("没有这个轮次", "no such round"),
+    "round_not_open": Text("这个轮次现在不能巡", "this round cannot be walked now"),
+    "round_begun": Text("这个轮次已经开始或结束", "this round has begun, or is over"),
+    "round_not_begun": Text(
+        "这个轮次还没有到过任何点：写明漏巡原因",
+        "nothing was visited in this round: explain why it was missed",
+    ),
+    "round_not_over": Text("这个轮次还没有结束", "this round is not over yet"),
+    "round_signed": Text("这个轮次已经复核", "this round is signed already"),
+    "own_round": Text("不能复核自己的轮次：由另一人签", "nobody signs their own round"),
+    "nothing_to_explain": Text("这个轮次不需要说明", "this round needs no explanation"),
+    "no_figures": Text("这个月没有你的数据", "there are no figures of yours in this month"),
+    "clock_unsure": Text(
+        "时钟不可信：等对时后再做", "the clock is not sure: wait until it is synchronised"
+    ),
     "alarm_sounding": Text("报警正在响，不能试灯", "an alarm sounds: no lamp test now"),
 }

@@ -24,7 +24,8 @@ def signal_of(turn: Turn) -> Signal:
             )
     house = turn.house
     test, down = state.lamp_test_until_ms, state.link_down_since_ms
-    may_be_muted = shown or down is not None
+    overdue = state.patrol.overdue_since_ms
+    may_be_muted = shown or down is not None or overdue is not None
     view = PanelView(
         alarms=tuple(shown),
         is_boot_test=test is not None,
@@ -35,6 +36,7 @@ def signal_of(turn: Turn) -> Signal:
         is_limited=state.drill is not None
         or bool(state.tests or state.shelved or state.out_of_service),
         is_night=bool(may_be_muted) and is_night(house.quiet_hours, turn.now, house.zone),
+        round_overdue_since_ms=overdue,
         link_down_since_ms=down,
         silenced=state.silenced,
         tone=state.tone,

@@ -9,6 +9,7 @@ from gateway.core.conditions import Held, How, Memory, needs_memory
 from gateway.core.faults import rule_of_fault_id
 from gateway.core.life_data import noise_from, out_of_service_from, shelved_from
 from gateway.core.messages import Sender
+from gateway.core.patrol_state import PatrolState
 from gateway.core.trail import Trail, spacing_ms
 from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.cases import Case, ReceiptLevel
@@ -22,6 +23,8 @@ from gateway.domain.light import light
 from gateway.domain.modes import Drill, Mode, PointTest, PostCheck, SelfTest, parted, twin_id
 from gateway.domain.moments import Clk, Now, rebased
 from gateway.domain.noise import Noise
+from gateway.domain.patrol import Patrol
+from gateway.domain.people import Person
 from gateway.domain.points import Gate, Point, Table
 from gateway.domain.readings import Quality, Reading, Value
 from gateway.domain.records import Lane
@@ -106,6 +109,9 @@ class House:
     post_check_ms: int = 300_000  # to answer one that the gateway asks by itself
     has_nightly_self_test: bool = False
     has_uplink: bool = False
+    patrol: Patrol = field(default_factory=Patrol)
+    people: Mapping[str, Person] = field(default_factory=dict)  # by code
+    patrol_seed: str = ""  # of the challenges; nobody in the house can know it
 
     def silence_of(self, severity: Severity) -> int | None:
         """How long a silence lasts in ms; None = until the next new one (a warning's)."""
@@ -139,10 +145,13 @@ def house_of(
     read_within_ms: Mapping[str, int] | None = None,
     *,
     zone: tzinfo | None = None,
+    people: Mapping[str, Person] | None = None,
+    patrol_seed: str = "",
 ) -> House:
     """Index a site. `read_within_ms` is what `core.detect` planned; without it nobody watches.
 
-    `zone` is the site's time zone; without it there is no night.
+    `zone` is the site's time zone; without it there is no night and no round. `people` may patrol;
+    `patrol_seed` is random, for the challenges of their rounds.
     """
     points = site.points
     opens_case = frozenset(
@@ -231,6 +240,9 @@ def house_of(
         post_check_ms=site.post_checks.within_ms,
         has_nightly_self_test=site.self_test_minute is not None,
         has_uplink=site.uplink is not None,
+        patrol=site.patrol,
+        people=people or {},
+        patrol_seed=patrol_seed,
     )
 
 
@@ -442,6 +454,8 @@ class State:
     self_test: SelfTest | None = None  # under way
     self_tested_ms: int | None = None  # mono; when the last one began
     self_test_cut: str | None = None  # who had asked for the one that a restart cut off
+    patrol: PatrolState = field(default_factory=PatrolState)
+    patrol_due_ms: int | None = None  # when to look at the rounds; None where there are none
 
 
 def renewed(state: State, **pieces: object) -> State:

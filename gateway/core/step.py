@@ -20,7 +20,7 @@ from gateway.core.link import change_link, change_platform, note_outage
 from gateway.core.nights import follow_plan, take_plan
 from gateway.core.noise import note_noise
 from gateway.core.own_faults import clear_fault, record_gap, tell_fault
-from gateway.core.patrol import take_patrol
+from gateway.core.patrol import follow_rounds, replan, restore_patrol, take_patrol
 from gateway.core.people import acknowledge, reset, silence, test_panel
 from gateway.core.post_check import (
     answer_by_button,
@@ -133,9 +133,11 @@ def step(
             note_stage(turn, event)
         case events.SiteChanged():
             turn = change_site(turn, event)
+            aside(turn, "patrol", replan, turn)
         case events.Restarted():
             restart(turn)
             aside(turn, "restore cases", adopt_cases, turn)
+            aside(turn, "restore patrol", restore_patrol, turn)
         case events.Stopping():
             turn.record_fact("stop", {})
         case events.Ticked():
@@ -165,6 +167,11 @@ def _pass_time(turn: Turn, judge: Judge) -> None:
     aside(turn, "dues", look_at_dues, turn)
     aside(turn, "noise", note_noise, turn)
     aside(turn, "inhibits", settle_inhibits, turn)
+    patrol_due = turn.state.patrol_due_ms
+    if patrol_due is not None and (
+        turn.now.mono_ms >= patrol_due or turn.now.clk is not turn.state.clk
+    ):
+        aside(turn, "patrol", follow_rounds, turn)
     test = turn.state.lamp_test_until_ms
     if test is not None and turn.now.mono_ms >= test:
         turn.state = replace(turn.state, lamp_test_until_ms=None)

@@ -282,11 +282,13 @@ def _look_through(turn: Turn, *, is_heard: bool) -> Looked:
     state, mono_ms = turn.state, turn.now.mono_ms
     due = [state.ladder_due_ms, state.case_due_ms, flood_ends_ms(state)]
     due.extend(_duties(state))
+    due.append(state.patrol_due_ms)
     due.extend(shelving.until_ms for shelving in state.shelved.values())
     later = [state.lamp_test_until_ms]
     if state.link_down_since_ms is not None:
         later.append(state.link_down_since_ms + LINK_DOWN_FAULT_MS)
-    if turn.alarms or state.link_down_since_ms is not None:  # what night mutes, day lets sound
+    has_chirp = state.link_down_since_ms is not None or state.patrol.overdue
+    if turn.alarms or has_chirp:  # what night mutes, day lets sound
         turns_in = turns_in_ms(turn.house.quiet_hours, turn.now, turn.house.zone)
         later.append(None if turns_in is None else mono_ms + turns_in)
     for alarm in turn.alarms.values():

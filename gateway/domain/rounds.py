@@ -130,6 +130,7 @@ class Visit:
     flags: tuple[Flag, ...] = ()
     bad: tuple[str, ...] = ()  # items
     met: tuple[str, ...] = ()  # items of challenges that it answered, and no point contradicts
+    arrived_utc: int | None = None  # UTC ms of `arrived_ms`, None while the clock is not sure
 
     @property
     def counts(self) -> bool:
@@ -158,6 +159,8 @@ class Round:
     started: Now | None = None
     ended: Now | None = None
     reason: str = ""  # a code where the gateway gives it, else a person's words
+    explained: str = ""  # afterwards, in a person's words
+    explained_by: str = ""
     flags: tuple[RoundFlag, ...] = ()
     signed_by: str = ""
     signed: Now | None = None

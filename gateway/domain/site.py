@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway.domain.cases import Audience, ReceiptLevel
 from gateway.domain.escalation import Escalation
+from gateway.domain.patrol import Patrol
 from gateway.domain.points import Point
 from gateway.domain.rules import Rule, Severity
 from gateway.domain.signals import Pattern
@@ -230,6 +231,7 @@ class Site:
     escalation: Escalation = field(default_factory=Escalation)
     post_checks: PostChecks = field(default_factory=PostChecks)
     self_test_minute: int | None = None  # of the local day; None = no nightly self-test
+    patrol: Patrol = field(default_factory=Patrol)
     reader: FixedReader | None = None
 
     @property
