@@ -27,7 +27,7 @@ from gateway.config.schema import (
 )
 from gateway.config.shipped import shipped_dir
 from gateway.config.tree import Tree, read_tree
-from gateway.config.validate import error, meant_by, validate, warning
+from gateway.config.validate import error, meant_by, settings, validate, warning
 from gateway.config.words import MEANINGS
 from gateway.core.health import OWN_DEVICE, own_points
 from gateway.domain.cases import Audience
@@ -63,7 +63,7 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
     file = validate(SiteFile, tree, (), found)
     buses = read_buses(tree, found)
     devices = read_devices(tree, buses, shelf, found)
-    rules = _rules(tree, file, buses, devices, found)
+    rules = _rules(tree, file, buses, devices, kinds, found)
     report_unused(buses, _named(tree), found)
     panel = read_panel(tree, buses, found)
     uplink = _uplink(tree, path.parent, found)
@@ -142,13 +142,21 @@ def _rules(
     file: SiteFile,
     buses: Mapping[str, PlacedBus],
     devices: dict[str, PlacedDevice],
+    kinds: Kinds,
     found: list[Problem],
 ) -> list[Rule]:
     rules = [placed for device in devices.values() for placed in device.rules]
     owned = {name: placed.owned for name, placed in devices.items()}
     own = own_points([str(bus) for bus in buses], list(devices))
     place = tree.place(("rules",), key=True)
-    owned[OWN_DEVICE] = Owned(OWN_DEVICE, "", {point.name: point for point in own}, place)
+    part = file.gateway or GatewayPart()
+    itself = Owned(OWN_DEVICE, part.owner, {point.name: point for point in own}, place)
+    owned[OWN_DEVICE] = itself
+    changes = {}
+    for name in part.rules:
+        where = ("gateway", "rules", name)
+        changes[str(name)] = settings(validate(RulePart, tree, where, found), tree, where)
+    rules += device_rules(itself, kinds, changes, found)
     first = {placed.rule.id: placed.place for placed in rules}
     names = {str(name): name for name in file.rules or ()}
     for name in names.values():

@@ -52,6 +52,19 @@ DEVICE_FIGURES: dict[str, tuple[str, str, float, bool]] = {
     "good_age_ms": ("ms", "距上次正常应答", 60_000.0, False),
 }
 
+# figure -> kind (its rules are in config/rules/gateway.yaml), unit, label, deadband
+HOST_FIGURES: dict[str, tuple[str | None, str, str, float]] = {
+    "cpu_temp": ("host_cpu_temperature", "°C", "网关温度", 2.0),
+    "under_voltage": ("host_under_voltage", "", "网关欠压", 0.0),
+    "memory_available": ("host_memory_available", "MB", "网关可用内存", 20.0),
+    "memory_used": ("host_memory_used", "MB", "网关程序内存", 2.0),
+    "wear": ("host_wear", "%", "网关存储磨损", 0.0),
+    "starts": ("host_starts", "", "网关一小时内启动次数", 0.0),
+    "disk_free": (None, "MB", "网关磁盘剩余", 100.0),
+    "disk_a_day": (None, "MB", "网关每日写盘量", 10.0),
+    "clock_error": (None, "ms", "网关时钟误差", 1_000.0),
+}
+
 
 def bus_figures(tally: BusTally, counts: Mapping[str, int], mono_ms: int) -> Figures:
     """What is known of a bus; `counts` are those of its door, where it has one."""
@@ -96,6 +109,27 @@ def with_own_device(site: Site) -> Site:
     return replace(site, devices=(*site.devices, replace(own, points=points)))
 
 
+def host_points() -> tuple[Point, ...]:
+    """What the machine says of itself. A figure that it does not have is never read."""
+    return tuple(
+        Point(
+            id=f"{OWN_DEVICE}.host.{figure}",
+            device=OWN_DEVICE,
+            name=f"host.{figure}",
+            unit=unit,
+            table=Table.INPUT,
+            at=0,
+            encoding=Encoding(WordType.UINT16),
+            period_ms=MEASURED_EVERY_MS,
+            kind=kind,
+            label=label,
+            deadband=deadband,
+            heartbeat_ms=3_600_000,
+        )
+        for figure, (kind, unit, label, deadband) in HOST_FIGURES.items()
+    )
+
+
 def own_points(buses: list[str], devices: list[str]) -> tuple[Point, ...]:
     """The points of the device `gateway`, for these buses and devices."""
     wanted = [(f"bus.{bus}", BUS_FIGURES) for bus in buses]
@@ -117,14 +151,21 @@ def own_points(buses: list[str], devices: list[str]) -> tuple[Point, ...]:
         for of, figures in wanted
         for figure, (unit, label, deadband, is_counter) in figures.items()
     )
-    return (*figures_of, SELF_TEST_POINT)
+    return (*figures_of, *host_points(), SELF_TEST_POINT)
 
 
 def measure(
-    tallies: Mapping[str, BusTally], counts: Mapping[str, Mapping[str, int]], mono_ms: int
+    tallies: Mapping[str, BusTally],
+    counts: Mapping[str, Mapping[str, int]],
+    mono_ms: int,
+    host: Figures | None = None,
 ) -> BlockRead:
-    """One reading of every point of the device `gateway`; what is not known yet is left out."""
+    """One reading of every point of the device `gateway`; what is not known yet is left out.
+
+    `host`: what the machine says of itself, by the names of `HOST_FIGURES`.
+    """
     readings = [Reading(SELF_TEST_POINT.id, 0, Quality.GOOD, mono_ms)]
+    readings += _readings("host", host or {}, mono_ms)
     for bus, tally in tallies.items():
         figures = bus_figures(tally, counts.get(bus, {}), mono_ms)
         readings += _readings(f"bus.{bus}", figures, mono_ms)

@@ -8,6 +8,7 @@ from gateway.core.faults import fault_rule, rule_of_fault_id
 from gateway.core.life_data import SHELVED, to_json
 from gateway.core.own_faults import MOMENTARY
 from gateway.core.panel import BOOT_TEST_MS
+from gateway.core.starts import note_start
 from gateway.core.state import House
 from gateway.core.turn import Turn
 from gateway.domain.alarms import Alarm, AlarmState, Transition
@@ -44,6 +45,7 @@ def restart(turn: Turn) -> None:
     if turn.now.clk is Clk.SYNC:
         _anchor(turn)
     turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)
+    aside(turn, "starts", note_start, turn)
     for alarm in list(turn.alarms.values()):
         turn.change_alarm(alarm)  # what this boot's clock made of its silence is kept
         if house.rule(alarm.rule) is None:

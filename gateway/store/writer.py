@@ -72,6 +72,7 @@ class FileStats:
     unsettled: dict[Lane, int]
     bytes_a_day: int | None = None  # at this start's pace; None before its first hour
     level: Level = Level.FINE  # of pressure
+    disk_free: int | None = None  # bytes, as last looked at; None before the first look
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +235,7 @@ class Writer:
             unsettled=unsettled,
             bytes_a_day=self._bytes_a_day(),
             level=self._level,
+            disk_free=self._disk_bytes if 0 <= self._disk_bytes < 1 << 62 else None,
         )
 
     def _bytes_a_day(self) -> int | None:

@@ -65,7 +65,7 @@ def test_what_only_happened_waits_for_a_person_and_is_over(tmp_path):
 
 KINDS = (
     "case", "evidence", "drill", "test", "ladder", "post_check", "night", "self_test", "shelved",
-    "out_of_service", "flood", "noise", "baseline", "due_told",
+    "out_of_service", "flood", "noise", "baseline", "due_told", "starts",
 )  # fmt: skip
 
 
