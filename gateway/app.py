@@ -26,6 +26,7 @@ from gateway.core.case_views import case_view, cases_view, closed_view
 from gateway.core.cases import counts
 from gateway.core.detect import read_within_ms
 from gateway.core.duty import duty_view
+from gateway.core.health import Figures as HealthFigures
 from gateway.core.health import measure, with_own_device
 from gateway.core.judge import judge
 from gateway.core.life_view import flood_view, limits_view, noisy_view
@@ -49,6 +50,7 @@ from gateway.core.progress import (
 from gateway.core.rulings import Judge
 from gateway.core.schedule import Schedule
 from gateway.core.self_test import is_alarm
+from gateway.core.starts import start_count
 from gateway.core.state import House, State, house_of, open_alarms, shown_readings, state_of
 from gateway.core.step import step
 from gateway.core.tally import BusTally
@@ -67,12 +69,13 @@ from gateway.domain.moments import Now
 from gateway.domain.outcome import Outcome
 from gateway.domain.records import Batch, Lane, Range, Record
 from gateway.domain.signals import Levels
-from gateway.domain.site import Broker, PostChecks, Site, Uplink
+from gateway.domain.site import Broker, FixedReader, PostChecks, Site, Uplink
 from gateway.drivers import mqtt, systemd
 from gateway.drivers.clock import Clock, wall, zone
+from gateway.drivers.host import host_figures
 from gateway.drivers.modbus import BusCounts, BusDoor, open_bus
 from gateway.drivers.panel import Panel, open_panel, vars_of
-from gateway.drivers.sockets import Peer, serve
+from gateway.drivers.sockets import Peer, is_user, serve
 from gateway.store.store import Store, open_store
 from gateway.tasks.commands import Answer, Desk, Request
 from gateway.tasks.decide import decide
@@ -86,6 +89,7 @@ from gateway.tasks.poll import poll_bus, tell_fault
 from gateway.tasks.reload import Asked, reload_site
 from gateway.tasks.supervise import supervise
 from gateway.tasks.tail import tail
+from gateway.tasks.taps import Taps, watch_reader
 from gateway.tasks.tell import beside, tell
 from gateway.tasks.trace import Trace
 from gateway.tasks.watch import Changes, Watch
@@ -98,6 +102,8 @@ CLOSED_SHOWN, CLOSED_MOST = 10, 100  # of the cases that were closed
 DECIDE_WITHIN_S = 30.0  # a house; the watchdog looks after a decider that hangs
 STOP_WITHIN_S = 5.0  # for the decider, for the disk and for the link, each
 MAX_CONSOLES = 4  # one is usual; a fifth is told that it is busy
+MAX_READERS = 4
+READER_USER = "care-gateway-reader"
 PLAN_AFTER_S = 5.0  # the arithmetic takes a start's time on a small board, the watch has a minute
 
 
@@ -107,6 +113,7 @@ class Options:
 
     socket: Path
     console: Path | None = None  # a second socket, where one can watch and nothing else
+    reader: Path | None = None  # a third, where the NFC reader's process tells of taps
     gpio: str = "auto"
     panel_log: Path | None = None
 
@@ -140,6 +147,9 @@ class Running:
     planning: list[asyncio.Task[None]] = field(default_factory=list)
     forwarding: asyncio.Task[None] | None = None
     link_stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    reader: FixedReader | None = None
+    taps: Taps | None = None
+    reading: list[asyncio.Task[None]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -222,6 +232,7 @@ async def run(
                 heads=restored.heads,
             )
         )
+        starts = start_count(decided.state.kept, clock.now())
         changes = Changes()
         watch = Watch(changes, partial(_duty, decided, store, progress, clock), clock.mono)
         desk = Desk(
@@ -236,6 +247,7 @@ async def run(
                 "case": partial(_case, decided=decided, store=store, clock=clock),
                 "watch": watch,
                 "reload": lambda _request: reload(),
+                "reader_status": partial(_reader_status, running=running),
             },
         )  # fmt: skip
 
@@ -293,6 +305,27 @@ async def run(
             nights = partial(_plan_nights, running.site, inbox, clock)
             running.planning = [start(group, "plan", plan), start(group, "nights", nights)]
 
+        async def read_taps() -> None:
+            """Listen to the reader's process where the house has one; another one, anew."""
+            spec = running.site.reader
+            if options.reader is None or spec == running.reader:
+                return
+            await end_tasks(running.reading)
+            if running.taps is not None:
+                running.taps.end()
+            running.reader, running.taps, running.reading = spec, None, []
+            if spec is not None:
+                running.taps = Taps(
+                    spec.id,
+                    spec.device,
+                    put=inbox.put_first,
+                    ask=desk.handle,
+                    mono=clock.mono,
+                    again_ms=spec.again_ms,
+                )
+                make = partial(_take_taps, options.reader, running.taps)
+                running.reading = [start(group, "taps", make)]
+
         def begin_forwarding() -> None:
             uplink = running.site.uplink
             if uplink is None:
@@ -304,6 +337,7 @@ async def run(
                 sender=house.sender,
                 connect=partial(_connect, uplink),
                 load=store.unsettled,
+                retained=store.retained,
                 position=store.position,
                 settle=settled,
                 bounds=store.bounds,
@@ -363,6 +397,7 @@ async def run(
                 running.site = new
                 await end_tasks(running.planning)
                 begin_planning()
+                await read_taps()
                 if change.has_uplink_changed:
                     await end_forwarding()
                     begin_forwarding()
@@ -393,7 +428,12 @@ async def run(
                     group,
                     "health",
                     lambda: measure_self(
-                        lambda: measure(figures.tallies, figures.counts(), clock.mono()),
+                        lambda: measure(
+                            figures.tallies,
+                            figures.counts(),
+                            clock.mono(),
+                            _host(store, starts, clock),
+                        ),
                         put=inbox.put,
                         sleep=asyncio.sleep,
                     ),
@@ -410,6 +450,7 @@ async def run(
                 *_watched(group, start, beats, panel, clock),
             ]
             begin_planning()
+            await read_taps()
             begin_forwarding()
             systemd.ready(_in_short(site))
             log.info("started site=%s version=%s epoch=%s", site.id, VERSION, epoch)
@@ -417,7 +458,7 @@ async def run(
             await stopping.wait()
             log.info("stopping")
             systemd.stopping()
-            await end_tasks([*producers, *lines.tasks])
+            await end_tasks([*producers, *running.reading, *lines.tasks])
             inbox.put_first(Stopping())
             await asyncio.wait({deciding}, timeout=STOP_WITHIN_S)
             lamps.close()  # nobody decides any more: the panel shows its fault state from here on
@@ -551,6 +592,22 @@ async def _be_watched(socket: Path, watch: Watch) -> None:
         await asyncio.Event().wait()
 
 
+async def _take_taps(socket: Path, taps: Taps) -> None:
+    """Listen to the NFC reader's process, and to nobody else: a tap says who is there."""
+
+    async def handle(request: Request, peer: Peer) -> Answer:
+        if not is_user(peer.uid, READER_USER):
+            return {"ok": False, "code": "not_allowed", "error": "only the reader's process"}
+        return await taps.handle(request)
+
+    async with serve(socket, handle, mode=0o666, max_peers=MAX_READERS):
+        await watch_reader(taps, sleep=asyncio.sleep)
+
+
+async def _reader_status(_request: Request, *, running: Running) -> Answer:
+    return {"reader": None if running.taps is None else running.taps.view()}
+
+
 @asynccontextmanager
 async def _connect(
     uplink: Uplink,
@@ -562,6 +619,20 @@ async def _connect(
         uplink, broker, client_id=uplink.gateway, will=will, on_message=on_message
     ) as link:
         yield link
+
+
+def _host(store: Store, starts: int, clock: Clock) -> HealthFigures:
+    """What the machine, its disk and its clock say of themselves."""
+    stats, now = store.stats(), clock.now()
+    written = [file.bytes_a_day for file in (stats.core, stats.readings)]
+    free = stats.core.disk_free
+    return {
+        **host_figures(),
+        "starts": starts,
+        "disk_free": None if free is None else round(free / 1e6, 1),
+        "disk_a_day": round(sum(each or 0 for each in written) / 1e6, 1) if any(written) else None,
+        "clock_error": now.err_ms,
+    }
 
 
 def _now(decided: Decided, clock: Clock) -> bytes:

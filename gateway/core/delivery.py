@@ -5,11 +5,17 @@ and says what to send (`next_message`) and what is settled. One record goes
 
     NEW --admitted--> SENT --PUBACK 0x00--> AT_BROKER --application ack--> settled
     NEW <-------- link lost; PUBACK 0x10, 0x97, 0x88 .. (backoff); ack timer; nack for now
-    parked <----- nack for good; PUBACK 0x87, 0x90, 0x99 after 3 tries on 2 connections
+    parked <----- nack for good; PUBACK 0x87, 0x90, 0x99 after 3 tries on 2 connections;
+                  connection closed under it 3 times, and 3 times when it went alone
 
 Lanes: A before everything, then B, then R (live before backlog). No R goes out while an A that
 is not parked is unsettled, so after an outage no reading is settled before the last alarm; an A
 whose ack timer has run out once, or that was denied 3 times, no longer holds R back.
+
+Nobody starves: of ten messages one is of the next lane when that one waits too (B behind A, R
+behind B, backlog behind live), and R that was held back by alarms for a minute sends one batch.
+
+What the platform asks for again (`is_replay`) goes behind all that it has not had yet.
 
 Two windows. On the link: at most 16 messages (or the broker's receive maximum) and 16 kB, or what
 the link was measured to carry in 0.2 s, at most 32 kB; 4 places and 4 kB of it are kept for A; a
@@ -40,6 +46,10 @@ KEPT_FOR_A_BYTES = 4 * 1024
 HELD_MESSAGES = 512
 HELD_BYTES = 1_000_000
 FIRST_PROBE_MS = 2_000
+UNANSWERED_MS = 25_000  # a lane without any ack for so long though something waits for one
+IN_A_ROW = 9  # messages before one of the next lane
+HELD_BACK_MS = 60_000
+PARKED_REMEMBERED = 4_096
 
 _SHARE = {Lane.A: 1.0, Lane.B: 0.875, Lane.R: 0.75}  # of what is held: alarms always find room
 _ACK_MS = {Lane.A: (10_000, 60_000), Lane.B: (30_000, 60_000), Lane.R: (60_000, 600_000)}
@@ -47,6 +57,8 @@ _RETRY_MS = {Lane.A: (1_000, 60_000), Lane.B: (2_000, 60_000), Lane.R: (5_000, 6
 _DENIED = frozenset({0x87, 0x90, 0x99})  # not authorized, topic name invalid, payload invalid
 _DENIED_TRIES = 3
 _DENIED_CONNECTIONS = 2
+_CUTS = 3
+_ORDER = (Lane.A, Lane.B, Lane.R)
 
 Key = tuple[Lane, str, int]  # lane, epoch, seq
 
@@ -99,7 +111,21 @@ class Accepted:
     lane: Lane
 
 
-Change = PlatformCame | PlatformWent | Parked | Refused | Accepted
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The platform answers, but nothing of this lane, though the broker took it."""
+
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A record of this lane was answered by the platform again."""
+
+    lane: Lane
+
+
+Change = PlatformCame | PlatformWent | Parked | Refused | Accepted | Unanswered | Answered
 
 
 @dataclass(slots=True)
@@ -118,6 +144,13 @@ class _Entry:
     denials: int = 0
     found_nobody: bool = False  # the last PUBACK said that nobody is subscribed
     denied_on: set[int] = field(default_factory=set)
+    cuts: int = 0  # connections that the far end closed while this was on them
+    accepted_at_cut: int = 0
+
+    @property
+    def is_suspect(self) -> bool:
+        """It goes alone, so that it is known whether it is what ends the connection."""
+        return self.cuts >= _CUTS
 
 
 class Outbox:
@@ -154,6 +187,14 @@ class Outbox:
         self._heard_ms = 0
         self._next_probe_ms = 0
         self._readings_at_ms = 0
+        self._accepted = 0  # records that the broker took, ever
+        self._passed = dict.fromkeys(_ORDER, 0)  # messages that went before a waiting one of it
+        self._passed_backlog = 0
+        self._held_back_since_ms: int | None = None
+        self._waits_since_ms: dict[Lane, int] = {}  # for any ack, of lanes where one is due
+        self._goes_alone = False  # what is on the link
+        self._at_broker = dict.fromkeys(Lane, 0)
+        self._unanswered: set[Lane] = set()
 
     # -- what is here ---------------------------------------------------------------------------
 
@@ -212,8 +253,12 @@ class Outbox:
             and self._held_bytes + size <= HELD_BYTES * share
         ) or (not self._entries)
 
-    def offer(self, key: Key, body: bytes, *, is_live: bool = True) -> bool:
+    def offer(
+        self, key: Key, body: bytes, *, is_live: bool = True, is_replay: bool = False
+    ) -> bool:
         """Take a record; False when there is no room (it stays in the store)."""
+        if is_replay:
+            self._parked.pop(key, None)
         if self.knows(key):
             return True
         if not self.has_room(key[0], len(body)):
@@ -221,12 +266,14 @@ class Outbox:
         self._counter += 1
         lane, epoch, seq = key
         rank = (1, seq) if epoch == self._epoch else (0, self._counter)
+        if is_replay:
+            rank = (2, self._counter)
         entry = _Entry(key, body, rank, is_live and lane is Lane.R)
         entry.ack_ms, entry.retry_ms = _ACK_MS[lane][0], _RETRY_MS[lane][0]
         self._entries[key] = entry
         self._held[lane] += 1
         self._held_bytes += len(body)
-        if lane is Lane.A:
+        if lane is Lane.A and not is_replay:
             self._holding.add(key)
         self._make_ready(entry)
         return True
@@ -250,22 +297,30 @@ class Outbox:
         if self._was_reported_absent is False:
             self._was_reported_absent = None  # with the link the platform was gone too
         self._heard_ms = now_ms
+        self._waits_since_ms = {lane: now_ms for lane, count in self._at_broker.items() if count}
+        self._held_back_since_ms = None
         self._next_probe_ms = now_ms + min(FIRST_PROBE_MS, self._probe_ms)
         if not has_session and self._delivery is Delivery.ACK:
             for entry in list(self._entries.values()):
                 if entry.stage is Stage.AT_BROKER:
                     self._to_new(entry)
 
-    def link_down(self) -> None:
-        """The connection is gone: what was on it is new again, and no longer live."""
+    def link_down(self, *, was_closed: bool = False) -> None:
+        """The connection is gone: what was on it is new again, and no longer live.
+
+        `was_closed`: by the far end, perhaps because of what was on it.
+        """
         self._window = 0
         self._is_present = False
         self._answered.clear()
         for entry in list(self._entries.values()):
             entry.is_live = False
             if entry.stage is Stage.SENT:
-                self._to_new(entry)
-        self._on_link, self._alarm_bytes = [0, 0], 0
+                if was_closed:
+                    self._note_cut(entry)
+                if entry.key in self._entries:
+                    self._to_new(entry)
+        self._on_link, self._alarm_bytes, self._goes_alone = [0, 0], 0, False
         live = self._ready[Lane.R, True]
         for item in live:
             heappush(self._ready[Lane.R, False], item)
@@ -293,23 +348,27 @@ class Outbox:
         is_probe = not self.is_open
         if is_probe and (now_ms < self._next_probe_ms or self._on_link[0]):
             return None
-        for lane in lanes:
-            if lane is Lane.R and not self._may_send_readings(now_ms):
-                return None
-            entry = self._first_ready(lane)
-            if entry is not None:
-                if not self._fits(lane, len(entry.body)):
-                    return None
-                if is_probe:
-                    self._next_probe_ms = now_ms + self._probe_ms
-                return self._send(entry, now_ms)
-        return None
+        entry = self._due_by_turn(now_ms, lanes) or self._first_of(now_ms, lanes)
+        if entry is None or not self._fits(entry):
+            return None
+        if is_probe:
+            self._next_probe_ms = now_ms + self._probe_ms
+        self._count_turn(entry)
+        return self._send(entry, now_ms)
 
     def wake_ms(self, now_ms: int) -> int | None:
         """Return when the passing of time alone may change something; None = never."""
         times = [self._timers[0][0]] if self._timers else []
         if self.is_link_up and now_ms < self._readings_at_ms:
             times.append(self._readings_at_ms)
+        if self.is_open:
+            for lane, since_ms in self._waits_since_ms.items():
+                if self._heard_ms <= since_ms:
+                    times.append(since_ms + self._probe_ms)
+                elif lane not in self._unanswered:
+                    times.append(since_ms + UNANSWERED_MS)
+            if self._held_back_since_ms is not None and self._first_ready(Lane.R) is not None:
+                times.append(self._held_back_since_ms + HELD_BACK_MS)
         if self.is_link_up and not self.is_open:
             if self._has_ready(now_ms) and not self.on_link[0]:
                 times.append(self._next_probe_ms)
@@ -328,16 +387,19 @@ class Outbox:
         if entry is None or entry.stage is not Stage.SENT:
             return None
         self._leave_link(entry)
+        self._goes_alone = False
         self._measure(entry, now_ms)
         lane = key[0]
         if code == 0:
+            self._accepted += 1
+            entry.cuts = 0
             if lane in self._refused:
                 self._refused.discard(lane)
                 self._changes.append(Accepted(lane))
-            entry.stage = Stage.AT_BROKER
             if self._delivery is Delivery.BROKER:
                 self._drop(entry)
                 return Range(lane, key[1], key[2], key[2])
+            self._to_broker(entry, now_ms)
             self._wake_at(entry, now_ms + entry.ack_ms)
             return None
         says_something_new = code != 0x10 or self._delivery is Delivery.BROKER
@@ -363,6 +425,8 @@ class Outbox:
             settled.extend(self._settle_range(range_))
         for nack in ack.nacks:
             self._nack(nack, now_ms)
+        for lane in {key[0] for key in settled} | {nack.lane for nack in ack.nacks}:
+            self._note_answer(lane, now_ms)
         return as_ranges(settled)
 
     # -- inside ---------------------------------------------------------------------------------
@@ -404,14 +468,29 @@ class Outbox:
         if len(entry.denied_on) >= _DENIED_CONNECTIONS:
             self._park(entry, f"denied 0x{code:02x}")
 
+    def _note_cut(self, entry: _Entry) -> None:
+        """Once it goes alone, count cuts only when others got through between: not the link's."""
+        if entry.is_suspect and self._accepted == entry.accepted_at_cut:
+            return
+        entry.cuts += 1
+        entry.accepted_at_cut = self._accepted
+        if entry.is_suspect:  # the others of its lane go first
+            self._counter += 1
+            entry.rank = (3, self._counter)
+        if entry.cuts >= 2 * _CUTS:
+            self._park(entry, "closes the link")
+
     def _park(self, entry: _Entry, why: str) -> None:
         self._drop(entry)
         self._parked[entry.key] = why
+        if len(self._parked) > PARKED_REMEMBERED:
+            del self._parked[next(iter(self._parked))]  # the store still has it, unsettled
         self._changes.append(Parked(entry.key, why))
 
     def _back_off(self, entry: _Entry, now_ms: int) -> None:
         if entry.stage is Stage.SENT:
             self._answer_early(entry)
+        self._leave_broker(entry)
         entry.stage = Stage.NEW
         self._wake_at(entry, now_ms + entry.retry_ms)
         entry.retry_ms = min(2 * entry.retry_ms, _RETRY_MS[entry.key[0]][1])
@@ -419,6 +498,7 @@ class Outbox:
     def _to_new(self, entry: _Entry) -> None:
         if entry.stage is Stage.SENT:
             self._leave_link(entry)
+        self._leave_broker(entry)
         entry.stage = Stage.NEW
         entry.wakes_ms = None
         self._make_ready(entry)
@@ -426,20 +506,75 @@ class Outbox:
     def _make_ready(self, entry: _Entry) -> None:
         heappush(self._ready[entry.key[0], entry.is_live], (entry.rank, entry.key))
 
+    def _first_of(self, now_ms: int, lanes: Iterable[Lane]) -> _Entry | None:
+        for lane in lanes:
+            if lane is Lane.R and not self._may_send_readings(now_ms):
+                return None
+            entry = self._first_ready(lane)
+            if entry is not None:
+                return entry
+        return None
+
+    def _due_by_turn(self, now_ms: int, lanes: Iterable[Lane]) -> _Entry | None:
+        """The one of a lower lane whose turn it is, if there is room for it on the link."""
+        is_turn_of_b = self._passed[Lane.B] >= IN_A_ROW
+        may_be_of_r = self._passed[Lane.R] >= IN_A_ROW or self._held_back_since_ms is not None
+        if not self.is_open or not (is_turn_of_b or may_be_of_r):
+            return None
+        entry = self._first_ready(Lane.B) if is_turn_of_b and Lane.B in lanes else None
+        if entry is None and Lane.R in lanes and self._is_turn_of_readings(now_ms):
+            entry = self._first_ready(Lane.R)
+        return entry if entry is not None and self._fits(entry) else None
+
+    def _is_turn_of_readings(self, now_ms: int) -> bool:
+        if self._may_send_readings(now_ms):
+            return self._passed[Lane.R] >= IN_A_ROW
+        if not self._is_held_back_long(now_ms):
+            return False
+        above = self._first_ready(Lane.A) or self._first_ready(Lane.B)
+        return above is None or self._passed[Lane.R] >= IN_A_ROW
+
+    def _is_held_back_long(self, now_ms: int) -> bool:
+        since_ms = self._held_back_since_ms
+        return since_ms is not None and now_ms >= since_ms + HELD_BACK_MS
+
+    def _count_turn(self, entry: _Entry) -> None:
+        """Count how often a lane that waits too was passed by the one above it."""
+        lane = entry.key[0]
+        self._passed[lane] = 0
+        if lane is Lane.R:
+            self._held_back_since_ms = None
+            is_waiting = entry.is_live and self._first_in(Lane.R, is_live=False) is not None
+            self._passed_backlog = self._passed_backlog + 1 if is_waiting else 0
+            return
+        for below in (Lane.B, Lane.R) if lane is Lane.A else (Lane.R,):
+            is_waiting = self._first_ready(below) is not None
+            self._passed[below] = self._passed[below] + 1 if is_waiting else 0
+
     def _first_ready(self, lane: Lane) -> _Entry | None:
-        """Return the first record that may go now; forget queue places that are no longer true."""
-        for is_live in (True, False):
-            queue = self._ready[lane, is_live]
-            while queue:
-                entry = self._entries.get(queue[0][1])
-                if entry is not None and entry.stage is Stage.NEW and entry.wakes_ms is None:
-                    return entry
-                heappop(queue)
+        """Return the first record that may go now: live before backlog, but for one of ten."""
+        live = self._first_in(lane, is_live=True)
+        if live is not None and self._passed_backlog < IN_A_ROW:
+            return live
+        return self._first_in(lane, is_live=False) or live
+
+    def _first_in(self, lane: Lane, *, is_live: bool) -> _Entry | None:
+        """Return the head of a queue; forget queue places that are no longer true."""
+        queue = self._ready[lane, is_live]
+        while queue:
+            entry = self._entries.get(queue[0][1])
+            if entry is not None and entry.stage is Stage.NEW and entry.wakes_ms is None:
+                return entry
+            heappop(queue)
         return None
 
     def _may_send_readings(self, now_ms: int) -> bool:
-        is_held_back = self._holding or self.has_more_alarms
-        return now_ms >= self._readings_at_ms and not is_held_back
+        if not self._holding and not self.has_more_alarms:
+            self._held_back_since_ms = None
+            return now_ms >= self._readings_at_ms
+        if self._held_back_since_ms is None and self._first_ready(Lane.R) is not None:
+            self._held_back_since_ms = now_ms
+        return False
 
     def _has_ready(self, now_ms: int) -> bool:
         return any(
@@ -448,10 +583,13 @@ class Outbox:
             if lane is not Lane.R or self._may_send_readings(now_ms)
         )
 
-    def _fits(self, lane: Lane, size: int) -> bool:
+    def _fits(self, entry: _Entry) -> bool:
+        lane, size = entry.key[0], len(entry.body)
         count, used = self._on_link
         if count == 0:
             return True
+        if entry.is_suspect or self._goes_alone:
+            return False
         if lane is Lane.A:
             return count < self._window and (
                 used + size <= self._window_bytes or self._alarm_bytes + size <= KEPT_FOR_A_BYTES
@@ -471,6 +609,7 @@ class Outbox:
     def _send(self, entry: _Entry, now_ms: int) -> Message:
         entry.stage = Stage.SENT
         entry.tries += 1
+        self._goes_alone = entry.is_suspect
         self._take(entry.key[0], 1, len(entry.body))
         entry.sent_ms, entry.ahead_bytes = now_ms, self._on_link[1]
         is_history = entry.key[0] is Lane.R and not entry.is_live
@@ -479,6 +618,26 @@ class Outbox:
     def _leave_link(self, entry: _Entry) -> None:
         entry.stage = Stage.NEW
         self._free(entry.key[0], len(entry.body))
+
+    def _to_broker(self, entry: _Entry, now_ms: int) -> None:
+        lane = entry.key[0]
+        entry.stage = Stage.AT_BROKER
+        self._at_broker[lane] += 1
+        self._waits_since_ms.setdefault(lane, now_ms)
+
+    def _leave_broker(self, entry: _Entry) -> None:
+        """It is answered, or will be sent again: then its lane goes on waiting."""
+        if entry.stage is Stage.AT_BROKER:
+            self._at_broker[entry.key[0]] -= 1
+            entry.stage = Stage.NEW
+
+    def _note_answer(self, lane: Lane, now_ms: int) -> None:
+        self._waits_since_ms.pop(lane, None)
+        if self._at_broker[lane]:
+            self._waits_since_ms[lane] = now_ms
+        if lane in self._unanswered:
+            self._unanswered.discard(lane)
+            self._changes.append(Answered(lane))
 
     def _answer_early(self, entry: _Entry) -> None:
         """The platform answered before the broker: the place stays taken until the PUBACK."""
@@ -497,6 +656,7 @@ class Outbox:
     def _drop(self, entry: _Entry) -> None:
         if entry.stage is Stage.SENT:
             self._answer_early(entry)
+        self._leave_broker(entry)
         del self._entries[entry.key]
         self._held[entry.key[0]] -= 1
         self._held_bytes -= len(entry.body)
@@ -529,6 +689,18 @@ class Outbox:
             self._to_new(entry)
         if self.is_link_up and not self.is_open:
             self._miss_platform(now_ms)
+        elif self._waits_since_ms and self.is_link_up and self._delivery is Delivery.ACK:
+            self._miss_answers(now_ms)
+
+    def _miss_answers(self, now_ms: int) -> None:
+        """A platform that speaks, but never of this lane, may not be allowed to hear it."""
+        for lane, since_ms in self._waits_since_ms.items():
+            if self._heard_ms <= since_ms:
+                if now_ms >= since_ms + self._probe_ms:
+                    self._miss_platform(now_ms)
+            elif now_ms >= since_ms + UNANSWERED_MS and lane not in self._unanswered:
+                self._unanswered.add(lane)
+                self._changes.append(Unanswered(lane))
 
     def _miss_platform(self, now_ms: int) -> None:
         """The platform is absent when it should have spoken and did not for `probe_ms`."""

@@ -29,7 +29,7 @@ COMPRESS_ABOVE = 1024  # bytes
 MAX_DOWN = 64 * 1024  # bytes, on the wire and after inflating
 MAX_DEPTH = 8
 MAX_RANGES = 1024  # per lane in one ack; nobody has more than 512 records under way
-CAPABILITIES = ("ack1", "deflate", "describe1")
+CAPABILITIES = ("ack1", "deflate", "describe1", "replay1")
 
 _BRACE = ord("}")
 _LAST_BRACE = b"\x00\x00\xff\xff\xab\x05\x00"  # a sync flush, then a final block of one brace
@@ -433,6 +433,16 @@ def speaker_of(state: bytes) -> str | None:
         return None
     is_state = isinstance(data, dict) and data.get("t") == "state"
     return data["ep"] if is_state and isinstance(data.get("ep"), str) else None
+
+
+def replay_of(args: Mapping[str, object]) -> Range | None:
+    """The records that a `replay` command asks for; None when it does not say so."""
+    try:
+        lane, epoch = Lane(_text(args["lane"])), _text(args["ep"])
+        lo, hi = _whole(args["from"]), _whole(args["to"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Range(lane, epoch, lo, hi) if epoch and 1 <= lo <= hi else None
 
 
 def _parse(topic_kind: str, data: Mapping[str, object]) -> Down:

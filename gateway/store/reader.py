@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.domain.moments import Clk, Now
-from gateway.domain.records import Lane, Record
+from gateway.domain.records import Lane, Range, Record
 from gateway.store import rows
 from gateway.store.history import SLOT_MS
 from gateway.store.rows import Position, RowDamaged
@@ -19,6 +19,12 @@ log = logging.getLogger(__name__)
 _LAST = """
 SELECT id, kind, boot, mono, utc, clk, err, body, crc
 FROM record WHERE id BETWEEN ? AND ? AND kind = ? ORDER BY id DESC
+"""
+_RETAINED = """
+SELECT id, kind, boot, mono, utc, clk, err, body, crc FROM record WHERE id BETWEEN ?1 AND ?2
+UNION ALL
+SELECT id, kind, boot, mono, utc, clk, err, body, crc FROM salvaged WHERE id BETWEEN ?1 AND ?2
+ORDER BY id LIMIT ?3
 """
 _ENTRIES = """
 SELECT record.id, record.kind, record.boot, mono, record.utc, clk, err, body, crc, hash,
@@ -82,6 +88,35 @@ def last_of_kind(path: Path, lane: Lane, kind: str, count: int) -> list[Record]:
                     break
                 try:
                     found.append(rows.from_row(row, names.get(rows.position_of(row[0]).ordinal)))
+                except RowDamaged as error:  # the writer finds it too, and makes it a fault
+                    log.debug("store reader skips a row why=%s", error)
+    except sqlite3.Error as error:
+        log.warning("store cannot be read beside its writer file=%s why=%s", path.name, error)
+    return found
+
+
+def retained(path: Path, wanted: Range, limit: int, max_bytes: int) -> list[Record]:
+    """The sound records of a range that the file still has, settled or not, lowest number first.
+
+    At most `limit` and `max_bytes` of bodies, but one always, if there is one; none when
+    unreadable.
+    """
+    found: list[Record] = []
+    size = 0
+    try:
+        with open_reader(path) as connection:
+            ordinals = {epoch: ordinal for ordinal, epoch in epochs_of(connection).items()}
+            ordinal = ordinals.get(wanted.epoch)
+            if ordinal is None or wanted.lo > min(wanted.hi, rows.MAX_SEQ):
+                return []
+            ids = [rows.id_of(wanted.lane, Position(ordinal, min(seq, rows.MAX_SEQ)))
+                   for seq in (wanted.lo, wanted.hi)]  # fmt: skip
+            for row in connection.execute(_RETAINED, (*ids, limit)):
+                size += len(row[7])
+                if found and size > max_bytes:
+                    break
+                try:
+                    found.append(rows.from_row(row, wanted.epoch))
                 except RowDamaged as error:  # the writer finds it too, and makes it a fault
                     log.debug("store reader skips a row why=%s", error)
     except sqlite3.Error as error:

@@ -13,7 +13,7 @@ from gateway.domain.records import Batch, Lane, Range, Record
 from gateway.domain.site import StoreSpec
 from gateway.store.files import DirectoryLock, FileSpec, StoreBusy
 from gateway.store.gaps import gaps_of
-from gateway.store.reader import FiveMinutes, history, last_of_kind
+from gateway.store.reader import FiveMinutes, history, last_of_kind, retained
 from gateway.store.remembered import Restored
 from gateway.store.room import Ballast
 from gateway.store.rows import Position
@@ -85,6 +85,15 @@ class Store:
         """
         path = self._of(lane).spec.path
         return await asyncio.to_thread(last_of_kind, path, lane, kind, n)
+
+    async def retained(self, wanted: Range, *, limit: int, max_bytes: int) -> list[Record]:
+        """Durable records of a range, settled or not, lowest number first: for a replay.
+
+        Bounded as `unsettled`, and read beside the writers as `last`. Empty when nothing of it is
+        left or the file cannot be read.
+        """
+        path = self._of(wanted.lane).spec.path
+        return await asyncio.to_thread(retained, path, wanted, limit, max_bytes)
 
     async def history(self, point: str, since_ms: int, until_ms: int) -> list[FiveMinutes]:
         """Five minutes each of a point between two UTC moments, read beside the writers.

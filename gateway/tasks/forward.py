@@ -12,18 +12,20 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, assert_never
 
 from gateway.core.delivery import (
     Accepted,
+    Answered,
     Key,
     Outbox,
     Parked,
     PlatformCame,
     PlatformWent,
     Refused,
+    Unanswered,
 )
 from gateway.core.faults import LINK_FAULTS
 from gateway.core.messages import (
@@ -37,6 +39,7 @@ from gateway.core.messages import (
     as_not_durable,
     lane_topic,
     parse_down,
+    replay_of,
     speaker_of,
     topic_of,
 )
@@ -72,6 +75,7 @@ DRAIN_MS = 5_000
 LOAD_RECORDS = 128
 LOAD_BYTES = 256 * 1024
 WAITING_RECORDS = 2_000
+REPLAYS = 64  # ranges that the platform may ask for before it has them
 POST_CHECK_MINUTES = 10  # where the platform does not say
 MAX_POST_CHECK_MINUTES = 255  # one byte in GB/T 26875.3, type 91
 LARGEST_ALARM = 8 * 1024  # bytes; a generous guess, only to know when a try is worth it
@@ -106,6 +110,12 @@ class Load(Protocol):
     async def __call__(
         self, lane: Lane, *, after: Any | None, limit: int, max_bytes: int
     ) -> Sequence[Record]: ...
+
+
+class Retained(Protocol):
+    """Durable records of a range, settled or not, lowest number first (`Store.retained`)."""
+
+    async def __call__(self, wanted: Range, *, limit: int, max_bytes: int) -> Sequence[Record]: ...
 
 
 class Describe(Protocol):
@@ -209,6 +219,7 @@ class _Run:
     outbox: Outbox
     incoming: Incoming
     load: Load
+    retained: Retained
     position: Callable[[Record], Any]
     settle: Callable[[Sequence[Range]], None]
     bounds: Callable[[], Awaitable[Mapping[Lane, Sequence[Range]]]]
@@ -230,6 +241,8 @@ class _Run:
     )
     settled_early: OrderedDict[Key, None] = field(default_factory=OrderedDict)
     course: Course = field(default_factory=Course)
+    replays: asyncio.Queue[Range] = field(default_factory=lambda: asyncio.Queue(REPLAYS))
+    room: asyncio.Event = field(default_factory=asyncio.Event)  # perhaps, for a replay
     is_home_reachable: bool = False
     describe_again: bool = False
     said: Event | None = None
@@ -268,6 +281,10 @@ class _Run:
                 case Accepted(lane):
                     self.post(FaultCleared("uplink_unheard", lane))
                     self.post(FaultCleared("uplink_refused", lane))
+                case Unanswered(lane):
+                    self.post(FaultRaised("uplink_unheard", lane, "the platform does not answer"))
+                case Answered(lane):
+                    self.post(FaultCleared("uplink_unheard", lane))
                 case _:
                     assert_never(change)
 
@@ -310,6 +327,7 @@ async def forward(
     sender: Sender,
     connect: Connect,
     load: Load,
+    retained: Retained,
     position: Callable[[Record], Any],
     settle: Callable[[Sequence[Range]], None],
     bounds: Callable[[], Awaitable[Mapping[Lane, Sequence[Range]]]],
@@ -328,8 +346,8 @@ async def forward(
 ) -> None:
     """Deliver until `stopping` is set; then drain for at most 5 s, say goodbye and return.
 
-    `load`, `position`, `settle` and `bounds` are the store's, `post` puts an event into the inbox,
-    `mono` is the clock's monotonic time alone, asked several times a message,
+    `load`, `retained`, `position`, `settle` and `bounds` are the store's, `post` puts an event
+    into the inbox, `mono` is the clock's monotonic time alone, asked several times a message,
     `jitter(low, high)` is a uniform random number, `points()` the dictionary message;
     `reach(broker)` raises LinkRefused when a broker cannot be connected to, `is_own_epoch` knows
     the epochs of this gateway's earlier starts; `progress` is kept up to date for who shows it.
@@ -340,6 +358,7 @@ async def forward(
         outbox=Outbox(epoch=sender.epoch, delivery=uplink.delivery, probe_ms=uplink.probe_ms),
         incoming=incoming,
         load=load,
+        retained=retained,
         position=position,
         settle=settle,
         bounds=bounds,
@@ -387,11 +406,13 @@ async def _feed_outbox(run: _Run) -> None:
     async with asyncio.TaskGroup() as readers:
         for lane in Lane:
             readers.create_task(_read_lane(run, lane), name=f"forward: read {lane}")
+        readers.create_task(_replay(run), name="forward: replay")
         while True:
             run.incoming.changed.clear()
             _take_incoming(run)
             for view in run.lanes.values():
                 view.look.set()
+            run.room.set()
             _note_alarms(run)
             due = [run.now_ms() + LOOK_EVERY_MS]
             late_ms = run.incoming.next_late_ms()
@@ -460,6 +481,30 @@ async def _look_into_store(run: _Run, lane: Lane) -> None:
             view.after = run.position(record)
 
 
+async def _replay(run: _Run) -> None:
+    """Send again what the platform asked for, as far as the store still has it."""
+    while True:
+        wanted: Range | None = await run.replays.get()
+        while wanted is not None:
+            run.room.clear()
+            if not _has_room(run, Lane.R):
+                await run.room.wait()
+                continue
+            records = await run.retained(wanted, limit=LOAD_RECORDS, max_bytes=LOAD_BYTES)
+            wanted = _offer_again(run, records, wanted)
+            run.wake.set()
+
+
+def _offer_again(run: _Run, records: Sequence[Record], wanted: Range) -> Range | None:
+    """Offer these; return what is still to be read of the range."""
+    for record in records:
+        if not run.outbox.offer(_key(record), record.body, is_live=False, is_replay=True):
+            return replace(wanted, lo=record.seq)
+    if not records or records[-1].seq >= wanted.hi:
+        return None
+    return replace(wanted, lo=records[-1].seq + 1)
+
+
 def _has_room(run: _Run, lane: Lane) -> bool:
     """Worth a trip to the disk: there is room for more than a few."""
     return run.outbox.has_room(lane, LOAD_BYTES // 4, LOAD_RECORDS // 2)
@@ -473,7 +518,7 @@ async def _stay_connected(run: _Run) -> None:
     while not run.stopping.is_set():
         broker = brokers[run.course.at]
         lasted_ms, why, detail = await _use_broker(run, broker)
-        run.outbox.link_down()
+        run.outbox.link_down(was_closed=why == "lost")
         if run.stopping.is_set():
             return
         run.progress.went_down(broker_name(broker), why, detail, run.now_ms())
@@ -671,6 +716,8 @@ def _hear(run: _Run, topic: str, payload: bytes) -> None:
             run.describe_again = True
         case Command(id=id_, op="post_check", args=args):
             _ask_post_check(run, id_, args)
+        case Command(op="replay", args=args):
+            _ask_replay(run, args)
         case Command(op=op):
             _log.warning("command unknown op=%.40s", op)
         case Malformed(why):
@@ -678,6 +725,17 @@ def _hear(run: _Run, topic: str, payload: bytes) -> None:
         case other:
             assert_never(other)
     run.wake.set()
+
+
+def _ask_replay(run: _Run, args: Mapping[str, object]) -> None:
+    """The platform lacks `from` to `to` of a lane and epoch: it gets what is still here."""
+    wanted = replay_of(args)
+    if wanted is None:
+        _log.warning("replay malformed args=%.200s", dict(args))
+    elif run.replays.full():
+        _log.warning("replay refused, too many are under way lane=%s", wanted.lane)
+    else:
+        run.replays.put_nowait(wanted)
 
 
 def _ask_post_check(run: _Run, id_: str, args: Mapping[str, object]) -> None:

@@ -235,7 +235,8 @@ async def drain(folder: Path, broker: SimBroker, batches: int) -> float:
         began = time.monotonic()
         task = asyncio.create_task(
             forward(
-                uplink=uplink, sender=NEW, load=store.unsettled, position=store.position,
+                uplink=uplink, sender=NEW, load=store.unsettled, retained=store.retained,
+                position=store.position,
                 settle=partial(_settle, store, left), bounds=store.bounds, incoming=incoming,
                 post=_nothing, clock=clock, mono=mono_ms, jitter=random.uniform, describe=_describe,
                 points=b'{"v":1,"t":"points"}', now_snapshot=lambda: None, stopping=stopping,

@@ -9,11 +9,14 @@ from hypothesis.stateful import (
 )
 
 from gateway.core.delivery import (
+    HELD_BACK_MS,
     HELD_BYTES,
     HELD_MESSAGES,
     KEPT_FOR_A_BYTES,
     LINK_BYTES,
+    UNANSWERED_MS,
     Accepted,
+    Answered,
     Key,
     Outbox,
     Parked,
@@ -21,6 +24,7 @@ from gateway.core.delivery import (
     PlatformWent,
     Refused,
     Stage,
+    Unanswered,
     as_ranges,
 )
 from gateway.core.messages import Ack, Nack
@@ -187,7 +191,7 @@ def test_denied_three_times_on_two_connections_is_parked_and_the_lane_goes_on():
     box.offer(key("R", 1), b"x")
     now_ms = 0
     for _ in range(3):
-        now_ms += 100_000
+        now_ms += 10_000
         box.heard(now_ms)
         assert send_all(box, now_ms)[0] == key("A", 1)
         box.puback(key("A", 1), 0x87, now_ms)
@@ -304,6 +308,152 @@ def test_settled_records_leave_no_timers_behind():
     assert box.held == box.held_bytes == 0
 
 
+def test_of_ten_messages_one_is_of_the_next_lane_when_that_one_waits_too():
+    box = opened()
+    for seq in range(1, 101):
+        box.offer(key("A", seq), b"x")
+        box.offer(key("B", seq), b"x")
+    sent = drain(box)
+    assert len(sent) == 200
+    for begin in range(0, 100, 10):
+        lanes = [lane for lane, _, _ in sent[begin : begin + 10]]
+        assert lanes.count(Lane.B) == 1
+    box = opened()
+    for seq in range(1, 101):
+        box.offer(key("B", seq), b"x")
+        box.offer(key("R", seq), b"x")
+    sent = drain(box)
+    assert [n for n, (lane, _, _) in enumerate(sent[:100]) if lane is Lane.R] == [
+        *range(9, 100, 10)
+    ]
+
+
+def test_backlog_goes_on_slowly_beside_live_readings_that_fill_the_link():
+    box = opened()
+    for seq in range(1, 51):
+        box.offer(key("R", seq), b"x", is_live=False)
+    live = 1_000
+    sent = []
+    for _ in range(100):
+        live += 1
+        box.offer(key("R", live), b"x")
+        message = box.next_message(0)
+        assert message is not None
+        box.puback(message.key, 0, 0)
+        ack(box, message.key)
+        sent.append(message)
+    assert sum(message.is_history for message in sent) == 10
+
+
+def test_readings_behind_a_stream_of_alarms_send_one_batch_a_minute():
+    box = opened()
+    for seq in range(1, 4):
+        box.offer(key("R", seq), b"x")
+    came = []
+    for second in range(200):
+        now_ms = 1_000 * second
+        box.offer(key("A", second + 1), b"x")
+        came += [second for one in drain(box, now_ms) if one[0] is Lane.R]
+        ack(box, key("A", second), now_ms=now_ms)
+    assert came == [60, 120, 180]
+
+
+def test_what_is_asked_for_again_goes_behind_what_was_never_there_and_holds_nothing_back():
+    box = opened()
+    box.offer(key("A", 1, "e0"), b"x", is_replay=True)
+    box.offer(key("A", 9), b"x")
+    box.offer(key("R", 1), b"x")
+    assert drain(box) == [key("A", 9), key("A", 1, "e0")]
+    ack(box, key("A", 9))
+    assert drain(box) == [key("R", 1)]
+    assert ack(box, key("A", 1, "e0")) == (Range(Lane.A, "e0", 1, 1),)
+
+
+def test_a_lane_that_is_never_answered_is_told_within_25_seconds_though_the_others_are():
+    box = opened()
+    box.offer(key("A", 1), b"x")
+    told = None
+    for second in range(60):
+        now_ms = 1_000 * second
+        box.offer(key("B", second + 1), b"x")
+        ack(box, *(one for one in drain(box, now_ms) if one[0] is Lane.B), now_ms=now_ms)
+        if Unanswered(Lane.A) in box.take_changes():
+            told = second
+            break
+    assert told == UNANSWERED_MS // 1_000
+    assert box.count(Lane.A) == 1
+    ack(box, key("A", 1), now_ms=60_000)
+    assert box.take_changes() == [Answered(Lane.A)]
+
+
+def test_a_record_that_ends_every_connection_it_is_on_is_found_alone_and_parked():
+    box = opened()
+    poison = key("R", 7)
+    for seq in range(1, 21):
+        box.offer(key("R", seq), b"x")
+    settled: set[Key] = set()
+    now_ms, links = 0, 0
+    while len(settled) < 19:
+        now_ms += 1_000
+        message = box.next_message(now_ms)
+        on_link = []
+        while message is not None:
+            on_link.append(message.key)
+            message = box.next_message(now_ms)
+        is_on_link = poison in on_link
+        passed = on_link[: on_link.index(poison)] if is_on_link else on_link  # read in order
+        for one in passed:
+            box.puback(one, 0, now_ms)
+            ack(box, one, now_ms=now_ms)
+            settled.add(one)
+        if is_on_link:
+            links += 1
+            box.link_down(was_closed=True)
+            box.link_up(now_ms, has_session=True)
+            box.heard(now_ms)
+        assert links < 20
+    assert poison not in settled
+    for _ in range(10):
+        if poison in box.parked:
+            break
+        seq = 100 + links
+        links += 1
+        box.offer(key("A", seq), b"x")  # something else gets through between
+        for one in send_all(box, now_ms):
+            if one != poison:
+                box.puback(one, 0, now_ms)
+                ack(box, one, now_ms=now_ms)
+        assert box.on_link[0] <= 1
+        send_all(box, now_ms)
+        box.link_down(was_closed=True)
+        box.link_up(now_ms, has_session=True)
+        box.heard(now_ms)
+    assert box.parked == {poison: "closes the link"}
+
+
+def test_a_link_that_closes_again_and_again_parks_nothing_by_itself():
+    box = opened()
+    for seq in range(1, 5):
+        box.offer(key("A", seq), b"x")
+    for turn in range(50):
+        assert send_all(box, turn)
+        box.link_down(was_closed=True)
+        box.link_up(turn, has_session=True)
+        box.heard(turn)
+    assert box.parked == {}
+
+
+def test_what_is_parked_is_remembered_within_bounds():
+    box = opened()
+    for seq in range(1, 6_000):
+        box.offer(key("B", seq), b"x")
+        drain(box)
+        box.ack(Ack((), (Nack(Lane.B, "e2", seq, "schema"),)), 0)
+    box.take_changes()
+    assert len(box.parked) == 4_096
+    assert box.held == 0
+
+
 class Delivering(RuleBasedStateMachine):
     """Any pattern of link loss, codes, acks and crashes; at the end everything is delivered."""
 
@@ -317,6 +467,7 @@ class Delivering(RuleBasedStateMachine):
         self.at_platform: set[Key] = set()
         self.on_link: list[Key] = []
         self.maximum = 16
+        self.reading_sent_ms = 0
         self.next_seq = dict.fromkeys(Lane, 0)
         for _ in range(n):
             for lane in Lane:
@@ -372,8 +523,9 @@ class Delivering(RuleBasedStateMachine):
                 return
             assert message.key not in self.on_link
             if message.key[0] is Lane.R:
-                assert not self.box._holding
-                assert not self.box.has_more_alarms
+                if self.box._holding or self.box.has_more_alarms:
+                    assert self.now_ms - self.reading_sent_ms >= HELD_BACK_MS
+                self.reading_sent_ms = self.now_ms
             self.on_link.append(message.key)
 
     @precondition(lambda self: getattr(self, "on_link", None))

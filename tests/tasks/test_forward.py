@@ -56,6 +56,7 @@ class FakeStore:
 
     def __init__(self, records: Sequence[Record] = ()) -> None:
         self.records = {(r.lane, r.epoch, r.seq): r for r in records}
+        self.kept = dict(self.records)  # settled or not
         self.settled: list[Range] = []
         self.largest_load = 0
 
@@ -71,6 +72,15 @@ class FakeStore:
         )[:limit]
         self.largest_load = max(self.largest_load, len(found))
         return found
+
+    async def retained(self, wanted, *, limit, max_bytes) -> list[Record]:
+        await asyncio.sleep(0)
+        found = [
+            one
+            for (lane, epoch, seq), one in sorted(self.kept.items())
+            if (lane, epoch) == (wanted.lane, wanted.epoch) and wanted.lo <= seq <= wanted.hi
+        ]
+        return found[: min(limit, 7)]
 
     def position(self, one: Record) -> tuple[str, int]:
         return (one.epoch, one.seq)
@@ -104,6 +114,7 @@ class Rig:
                 sender=SENDER,
                 connect=connect or self.connect_mqtt,
                 load=store.load,
+                retained=store.retained,
                 position=store.position,
                 settle=store.settle,
                 bounds=store.bounds,
@@ -384,6 +395,42 @@ async def test_a_post_check_is_put_to_the_decider(args, within_ms, asked_ms):
         link.tell("cmd", {"v": 1, "t": "cmd", "id": "c1", "op": "post_check", "args": args})
         asked = [event for event in rig.events if isinstance(event, PostCheckAsked)]
         assert asked == [PostCheckAsked("c1", "platform", within_ms, asked_ms)]
+
+
+async def test_what_the_platform_lost_is_sent_again_as_far_as_it_is_still_here():
+    link = FakeLink()
+    store = FakeStore(backlog(20, 0, 0))
+    async with Rig(store, link.connect) as rig:
+        await rig.until(lambda: "points" in link.kinds())
+        link.hello()
+        await rig.until(lambda: link.kinds().count("a") == 20)
+        link.tell("ack", {"v": 1, "t": "ack", "ep": "e1", "A": [[1, 20]]})
+        bad = {"lane": "A", "ep": "e1", "from": 5, "to": 4}
+        for args in ({}, bad, {**bad, "lane": "X"}, {**bad, "from": "1"}, {**bad, "ep": ""}):
+            link.tell("cmd", {"v": 1, "t": "cmd", "id": "c0", "op": "replay", "args": args})
+        args = {"lane": "A", "ep": "e1", "from": 3, "to": 999}
+        link.tell("cmd", {"v": 1, "t": "cmd", "id": "c1", "op": "replay", "args": args})
+        await rig.until(lambda: link.kinds().count("a") == 38)
+        again = [json.loads(body)["seq"] for kind, body in link.said if kind == "a"][20:]
+        assert sorted(again) == list(range(3, 21))
+        link.tell("ack", {"v": 1, "t": "ack", "ep": "e1", "A": [[3, 20]]})
+        rig.make(Lane.A, 1)  # and the link goes on with what is new
+        await rig.until(lambda: json.loads(link.said[-1][1]).get("ep") == "e2")
+
+
+async def test_a_lane_that_the_platform_never_answers_is_a_fault_until_it_does(monkeypatch):
+    monkeypatch.setattr("gateway.core.delivery.UNANSWERED_MS", 200)
+    link = FakeLink()
+    async with Rig(FakeStore(backlog(1, 1, 0)), link.connect, probe_ms=20_000) as rig:
+        await rig.until(lambda: "points" in link.kinds())
+        link.hello()
+        await rig.until(lambda: "b" in link.kinds())
+        link.tell("ack", {"v": 1, "t": "ack", "ep": "e1", "B": [[1, 1]]})
+        told = "the platform does not answer"
+        await rig.until(lambda: FaultRaised("uplink_unheard", "A", told) in rig.events)
+        assert rig.store.settled == [Range(Lane.B, "e1", 1, 1)]
+        link.tell("ack", {"v": 1, "t": "ack", "ep": "e1", "A": [[1, 1]]})
+        await rig.until(lambda: FaultCleared("uplink_unheard", "A") in rig.events)
 
 
 async def test_broker_delivery_settles_on_puback():
