@@ -60,7 +60,9 @@ def test_a_machine_that_is_well_has_no_fault(tmp_path):
 
 
 def test_a_site_may_change_or_switch_off_a_rule_of_the_gateway(tmp_path):
-    more = "gateway: {owner: E31, rules: {gateway_hot: {above: 90 °C, clears: 85 °C, basis: owner 2026-11}, storage_worn: {off: true, basis: no eMMC}}}\n"
+    hot = "gateway_hot: {above: 90 °C, clears: 85 °C, basis: owner 2026-11}"
+    worn = "storage_worn: {off: true, basis: no eMMC}"
+    more = f"gateway: {{owner: E31, rules: {{{hot}, {worn}}}}}\n"
     site = loaded(tmp_path, more).site
     assert raised(site, {"cpu_temp": 85.0, "wear": 90}, 700) == set()
     hot = next(rule for rule in site.rules if rule.name == "gateway_hot")
