@@ -66,6 +66,8 @@ def _refusal(scope: Scope, allowed: Collection[str], posts_to: str) -> tuple[int
         return 405, b"read-only: GET"
     if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_TARGET:
         return 414, b"too long"
+    if not (scope["raw_path"].isascii() and scope["query_string"].isascii()):
+        return 400, b"an address is ASCII, the rest percent-encoded"
     given = [value for name, value in scope["headers"] if name == b"host"]
     if len(given) != 1 or not is_allowed(given[0].decode("latin-1"), allowed):
         return 421, b"not a name of this machine; see care-gateway console --host"

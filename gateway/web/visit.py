@@ -288,7 +288,7 @@ class _Request:
     def __init__(self, request: Request, lang: Lang) -> None:
         self.request, self.lang = request, lang
         self.token = str(request.path_params["token"])
-        self.query = request.url.query
+        self.query = request.scope["query_string"].decode("ascii")  # the guard lets no other by
         self.cookie = request.cookies.get("person", "")[:64]
         self.key = (self.token, self.query, self.cookie)  # a stop tells a phone whose it is
         self.target = f"/t/{self.token}" + (f"?{self.query}" if self.query else "")
@@ -320,7 +320,7 @@ class _Request:
         return [(name, lang.value, before + lang.value, lang is self.lang) for name, lang in names]
 
     def bake(self, response: Response, said: Message) -> None:
-        is_secure = self.request.url.scheme == "https"
+        is_secure = self.request.scope["scheme"] == "https"
         if self.is_new:
             response.set_cookie(
                 "form", self.form, path="/t", httponly=True, samesite="lax", secure=is_secure
