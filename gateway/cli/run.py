@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 SITE = Path("/etc/care-gateway/site.yaml")
 SOCKET = Path("/run/care-gateway/daemon.sock")
 CONSOLE_SOCKET = Path("/run/care-gateway/console.sock")
+READER_SOCKET = Path("/run/care-gateway/reader.sock")
 # The panel's and the writers' threads share one interpreter with the event loop. Measured with one
 # busy thread beside: show to pin p99 10.1 ms at Python's 5 ms, 1.8 ms at 1 ms.
 SWITCH_S = 0.001
@@ -54,7 +55,10 @@ def _run(arguments: argparse.Namespace, failpoints: Failpoints | None) -> int:
     console = arguments.console_socket
     if console is None and arguments.socket == SOCKET:
         console = CONSOLE_SOCKET
-    options = Options(arguments.socket, console, arguments.panel, arguments.panel_log)
+    reader = arguments.reader_socket
+    if reader is None and arguments.socket == SOCKET:
+        reader = READER_SOCKET
+    options = Options(arguments.socket, console, reader, arguments.panel, arguments.panel_log)
     faulthandler.enable()  # the watchdog's SIGABRT tells where every thread stood
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
@@ -88,6 +92,12 @@ def _parser(lang: Lang) -> argparse.ArgumentParser:
         "--console-socket",
         type=Path,
         help=f"where the console watches; {CONSOLE_SOCKET} unless --socket is another",
+    )
+    parser.add_argument(
+        "--reader-socket",
+        type=Path,
+        help=f"where the NFC reader's process tells of taps; {READER_SOCKET} unless --socket is"
+        " another",
     )
     parser.add_argument(
         "--panel", choices=[gpio.value for gpio in Gpio], default="auto", help="which GPIO"

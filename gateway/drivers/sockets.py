@@ -5,6 +5,7 @@ import errno
 import json
 import logging
 import os
+import pwd
 import socket
 import stat
 import struct
@@ -31,6 +32,16 @@ class Peer:
     pid: int
     uid: int
     gid: int
+
+
+def is_user(uid: int, name: str) -> bool:
+    """Whether a peer is this user, or may be anybody anyway: root, and who runs this process."""
+    if uid in (0, os.getuid()):
+        return True
+    try:
+        return uid == pwd.getpwnam(name).pw_uid
+    except KeyError:  # no such user on this machine
+        return False
 
 
 class NoAnswer(Exception):

@@ -85,6 +85,11 @@ class Taps:
         if state == "ready" or detail:  # between two tries it is neither well nor failed anew
             self._settle(FAILED, detail)
 
+    def end(self) -> None:
+        """The house has no such reader any more: nothing can be wrong with it."""
+        for code in tuple(self._faults):
+            self._settle(code, "")
+
     def view(self) -> Answer:
         """What people are shown of it."""
         silent_ms = self._mono() - self._beat_ms
