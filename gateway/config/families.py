@@ -1,12 +1,14 @@
 """Every profile there is, the site's own and the shipped, as the families a scan looks for."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gateway.config.kinds import Kinds
+from gateway.config.kinds import Kind, Kinds
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import Expectation, Profile, Shelf, find_profile
 from gateway.config.shipped import shipped_dir
 from gateway.config.tree import read_tree
+from gateway.config.validate import value_of
 from gateway.domain.families import Family, Hint, LineSetting
 from gateway.domain.points import Point
 
@@ -25,7 +27,7 @@ def read_families(site_dir: Path) -> tuple[tuple[Family, ...], tuple[Problem, ..
             continue
         profile = find_profile(name, Place(name, 0, 0, "", 0), shelf, found)
         if profile is not None and profile.is_sound:
-            families.append(_family(profile))
+            families.append(_family(profile, shelf.kinds))
     return tuple(families), tuple(problem for problem in found if problem.is_error)
 
 
@@ -38,7 +40,7 @@ def _is_base(name: str, shelf: Shelf) -> bool:
     return isinstance(data, dict) and not data.get("points") and not data.get("extends")
 
 
-def _family(profile: Profile) -> Family:
+def _family(profile: Profile, kinds: Mapping[str, Kind]) -> Family:
     said = profile.serial
     return Family(
         profile=profile.name,
@@ -58,7 +60,16 @@ def _family(profile: Profile) -> Family:
         source=profile.source,
         notes=profile.notes,
         unverified="" if profile.unverified is None else profile.unverified.en,
+        needs=tuple(_needs(profile, kinds)),
     )
+
+
+def _needs(profile: Profile, kinds: Mapping[str, Kind]) -> Iterator[str]:
+    """The rules of its points for which there is no default limit."""
+    for point in profile.points.values():
+        for name, given in kinds[point.kind].rules.items() if point.kind else ():
+            if "needs" in given and not value_of(given, "where_possible", default=False):
+                yield f"{point.name}/{name}"
 
 
 def _hint(point: Point, expected: Expectation) -> Hint:

@@ -61,3 +61,4 @@ class Family:
     source: str = ""
     notes: tuple[str, ...] = ()
     unverified: str = ""
+    needs: tuple[str, ...] = ()  # rules whose limits only a site knows

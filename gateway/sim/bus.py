@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 PIECE_S = 0.004  # bytes come in pieces about this long: as a USB adapter hands them over
-_SPEEDS = {
+SPEEDS = {
     getattr(termios, f"B{baud}"): baud
     for baud in (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
 }
@@ -156,7 +156,7 @@ def unplug(line: RtuLine) -> None:
 
 def client_baud(line: RtuLine) -> int | None:
     """The speed that the client set on its end; None when it is none we know."""
-    return _SPEEDS.get(termios.tcgetattr(line.client_fd)[5])
+    return SPEEDS.get(termios.tcgetattr(line.client_fd)[5])
 
 
 def _hear(line: RtuLine) -> None:
