@@ -15,7 +15,7 @@ from gateway.domain.text import Lang, Text
 
 OWNER = Text("调试人员", "commissioning technician")
 PLACE = Text("位置待填", "place to be filled in")
-NO_LIMIT = Text("扫描生成，限值待现场填写", "from a scan, the limit is to be filled in on site")
+NO_LIMIT = Text("扫描生成，限值待现场填写", "from a scan; the limit is still to be filled in")
 
 _HEAD = Text(
     "由 bus scan 生成；逐台核对后再投用", "made by bus scan; compare each device before use"

@@ -67,7 +67,7 @@ def test_the_whole_matrix_is_bauds_times_parities_times_stop_bits():
     lines = all_lines()
     assert len(lines) == len(set(lines)) == 8 * 3 * 2
     assert ScanPlan(lines).steps == 48 * 247
-    assert ALL_UNITS == tuple(range(1, 248))
+    assert tuple(range(1, 248)) == ALL_UNITS
 
 
 def test_the_estimate_grows_with_what_is_asked():
