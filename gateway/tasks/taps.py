@@ -4,12 +4,15 @@ Nothing of the alarm path waits here. A reader that hangs or dies costs its own 
 """
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.domain.events import FaultCleared, FaultRaised
 
 log = logging.getLogger(__name__)
 
+UID = re.compile(r"[0-9A-F]{2,20}")
+NO_ANSWER = "no_answer"  # of `tasks.commands`: the decider did not get it
 GONE, FAILED = "reader_gone", "reader_failed"
 GONE_MS = 15_000  # beats come every 2 s; opening a reader on a Pi takes up to 5
 FAILURES = 3
@@ -120,8 +123,8 @@ class Taps:
 
     async def _tap(self, request: Request) -> Answer:
         uid, now_ms = request.get("uid"), self._mono()
-        if not isinstance(uid, str) or not uid:
-            return {"ok": False, "code": "bad_request", "error": "'uid' must say which tag"}
+        if not isinstance(uid, str) or not UID.fullmatch(uid):
+            return {"ok": False, "code": "bad_request", "error": "'uid' must say which tag, in hex"}
         key = "random" if request.get("is_random") is True else uid
         again = self._last.get(key)
         if again is not None and now_ms - again[0] < self._again_ms:
@@ -132,7 +135,8 @@ class Taps:
         self._last = {
             other: told for other, told in self._last.items() if now_ms - told[0] < self._again_ms
         }
-        self._last[key] = now_ms, answer
+        if answer.get("code") != NO_ANSWER:
+            self._last[key] = now_ms, answer
         log.info("tap reader=%s code=%s", self._name, answer.get("code"))
         return answer
 

@@ -61,6 +61,10 @@ class Daemon:
         return self.folder / "c"
 
     @property
+    def reader(self) -> Path:
+        return self.folder / "r"
+
+    @property
     def pins_file(self) -> Path:
         return self.folder / "pins.jsonl"
 
@@ -70,6 +74,7 @@ class Daemon:
         return [
             sys.executable, *module, "run", str(self.site), "--store", str(self.store),
             "--socket", str(self.socket), "--console-socket", str(self.console),
+            "--reader-socket", str(self.reader),
             "--panel", "mock", "--panel-log", str(self.pins_file),
         ]  # fmt: skip
 
