@@ -30,6 +30,7 @@ from gateway.core.health import Figures as HealthFigures
 from gateway.core.health import measure, with_own_device
 from gateway.core.judge import judge
 from gateway.core.life_view import flood_view, limits_view, noisy_view
+from gateway.core.line_view import line_view
 from gateway.core.messages import (
     Sender,
     now_body,
@@ -77,6 +78,7 @@ from gateway.drivers.modbus import BusCounts, BusDoor, open_bus
 from gateway.drivers.panel import Panel, open_panel, vars_of
 from gateway.drivers.sockets import Peer, is_user, serve
 from gateway.store.store import Store, open_store
+from gateway.tasks.bus_tools import BusTools, HeldLine
 from gateway.tasks.commands import Answer, Desk, Request
 from gateway.tasks.decide import decide
 from gateway.tasks.forward import Incoming, Link, broker_name, forward
@@ -84,6 +86,7 @@ from gateway.tasks.inbox import Inbox
 from gateway.tasks.keep_time import keep_time
 from gateway.tasks.lines import Line, Lines, end_tasks
 from gateway.tasks.measure_self import measure_self
+from gateway.tasks.patrol_commands import MAKERS, patrol_queries
 from gateway.tasks.plan_nights import plan_nights
 from gateway.tasks.poll import poll_bus, tell_fault
 from gateway.tasks.reload import Asked, reload_site
@@ -235,6 +238,7 @@ async def run(
         starts = start_count(decided.state.kept, clock.now())
         changes = Changes()
         watch = Watch(changes, partial(_duty, decided, store, progress, clock), clock.mono)
+        tools = BusTools()
         desk = Desk(
             inbox.put_first,
             partial(_status, decided, panel, store, inbox, progress, figures, clock),
@@ -246,9 +250,13 @@ async def run(
                 "cases": partial(_cases, decided=decided, store=store, clock=clock),
                 "case": partial(_case, decided=decided, store=store, clock=clock),
                 "watch": watch,
+                "bus_lines": tools.tell,
+                "bus_ask": tools.ask,
                 "reload": lambda _request: reload(),
                 "reader_status": partial(_reader_status, running=running),
+                **patrol_queries(lambda: decided.state, clock.now),
             },
+            MAKERS,
         )  # fmt: skip
 
         def submit(outcome: Outcome) -> None:
@@ -295,7 +303,7 @@ async def run(
 
         def poll(line: Line) -> asyncio.Task[None]:
             beat_of_line = partial(beat, line.bus.id)
-            make = partial(_poll, line, inbox, clock, beat_of_line, figures)
+            make = partial(_poll, line, inbox, clock, beat_of_line, figures, tools, decided)
             return start(group, f"poll {line.bus.id}", make)
 
         lines = Lines(poll, came=came, went=went)
@@ -474,7 +482,9 @@ def _index(site: Site, epoch: str) -> House:
     """The site for the decider, who also watches this gateway itself."""
     watched = with_own_device(site)
     sender = sender_of(watched, epoch)
-    return house_of(watched, sender, VERSION, zone=zone(site.timezone))
+    return house_of(
+        watched, sender, VERSION, zone=zone(site.timezone), patrol_seed=secrets.token_hex(16)
+    )
 
 
 def _encode(senders: Mapping[str, Sender], batch: Batch) -> bytes:
@@ -523,12 +533,21 @@ async def _plan_watch(site: Site, decided: Decided) -> None:
 
 
 async def _poll(
-    line: Line, inbox: Inbox, clock: Clock, beat: Callable[[], None], figures: Figures
+    line: Line,
+    inbox: Inbox,
+    clock: Clock,
+    beat: Callable[[], None],
+    figures: Figures,
+    tools: BusTools,
+    decided: Decided,
 ) -> None:
     """Poll one bus through a door of its own, by a new schedule whenever it has rested."""
     bus = line.bus
-    async with open_bus(bus) as door:
+    async with AsyncExitStack() as stack:
+        door = await stack.enter_async_context(open_bus(bus))
         figures.heard[bus.id] = door.counts
+        held = HeldLine(partial(_read_once, bus, door), partial(_told, line, figures, decided))
+        stack.enter_context(tools.holding(bus.id, held))
 
         async def read(block: ReadBlock, timeout: int) -> list[int]:
             return await door.read(block.unit, block.table, block.start, block.count, timeout)
@@ -555,6 +574,36 @@ async def _poll(
                 )
             finally:
                 line.is_at_rest.set()
+
+
+async def _read_once(
+    bus: Bus,
+    door: BusDoor,
+    setting: LineSetting | None,
+    unit: int,
+    table: Table,
+    start: int,
+    count: int,
+    timeout_ms: int,
+) -> Sequence[int]:
+    """One read for a technician, with the bus's own setting or, the port being lent, another."""
+    link = bus.link
+    if setting is None or not isinstance(link, SerialLine) or setting == setting_of(link):
+        return await door.read(unit, table, start, count, timeout_ms)
+    other = replace(bus, link=set_to(link, setting))
+    async with door.lent(), open_bus(other, late_ms=0) as lent:
+        return await lent.read(unit, table, start, count, timeout_ms)
+
+
+def _told(line: Line, figures: Figures, decided: Decided) -> Answer:
+    bus = line.bus
+    return line_view(
+        bus,
+        line.devices.values(),
+        decided.state.house.alarm_points,
+        figures.tallies[bus.id],
+        figures.counts().get(bus.id, {}),
+    )
 
 
 def _schedule(line: Line, door: BusDoor, clock: Clock, figures: Figures) -> Schedule:

@@ -4,6 +4,7 @@ Bounded, so that a flood of alarms stays a message that a small board sends with
 """
 
 from gateway.core.health import OWN_DEVICE
+from gateway.core.patrol_views import patrol_counts
 from gateway.core.state import State, quality_now
 from gateway.core.view import View, alarms_view
 from gateway.domain.modes import Mode, parted
@@ -47,7 +48,7 @@ def duty_view(state: State, now: Now) -> View:
         "lamps": lamps_view(state.signal),
         "points": _points(state, now.mono_ms),
         "cases": {"open": len(state.cases)},
-        "patrol": None,  # there are no rounds yet
+        "patrol": patrol_counts(state, now),
         "drill": _drill(state, now.mono_ms),
         "tests": len(state.tests),
         "post_check": _post_check(state, now.mono_ms),

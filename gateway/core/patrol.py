@@ -78,6 +78,7 @@ def follow_rounds(turn: Turn) -> None:
     plan_ahead(turn, zone, now.utc_ms)
     place_unsure_visits(turn, now.utc_ms)
     note_clock_again(turn, now.utc_ms)
+    _date_phones(turn, now.utc_ms)
     is_more = advance_rounds(turn, now.utc_ms)
     note_awake(turn, now.utc_ms)
     _look_later(turn, now.utc_ms, is_more=is_more)
@@ -240,15 +241,16 @@ def _enrol(turn: Turn, event: events.PhoneEnrolled) -> None:
     right = Right.PATROL if event.by == event.person else Right.ENROL
     refusal = refusal_of_person(turn, event.by, right)
     refusal = refusal or refusal_of_person(turn, event.person, Right.PATROL)
-    if not refusal and (now.utc_ms is None or not now.is_trusted):
-        refusal = "clock_unsure"  # nobody could say when it expires
-    elif not refusal and len(patrol.phones) >= MAX_PHONES:
+    utc_ms = now.utc_ms if now.is_trusted else None
+    if not refusal and utc_ms is not None:
+        old = [each for each in patrol.phones.values() if (each.until_ms or utc_ms) < utc_ms]
+        _drop_phones(turn, old)
+    if not refusal and len(turn.state.patrol.phones) >= MAX_PHONES:
         refusal = "too_many_phones"
-    if not refusal and now.utc_ms is not None:
-        _drop_phones(turn, [each for each in patrol.phones.values() if each.until_ms < now.utc_ms])
-        phone = Phone(event.digest, event.person, now.utc_ms + event.for_ms, event.label)
-        put_patrol(turn, phones={**turn.state.patrol.phones, phone.digest: phone})
-        turn.keep(PHONE, phone.digest, to_json(phone))
+    if not refusal:
+        until_ms = None if utc_ms is None else utc_ms + event.for_ms
+        phone = Phone(event.digest, event.person, until_ms, event.label, event.for_ms)
+        _put_phone(turn, phone)
         fields = {"by": event.by, "person": event.person, "what": "enrolled"}
         turn.record_fact("patrol_phone", {**fields, "until": phone.until_ms})
     _answer(turn, event.reply_to, refusal, event.person)
@@ -269,6 +271,18 @@ def _forget_phones(turn: Turn, event: events.PhonesForgotten) -> None:
         fields = {"by": event.by, "person": event.person, "what": "forgotten"}
         turn.record_fact("patrol_phone", {**fields, "until": None})
     _answer(turn, event.reply_to, refusal, event.person)
+
+
+def _put_phone(turn: Turn, phone: Phone) -> None:
+    put_patrol(turn, phones={**turn.state.patrol.phones, phone.digest: phone})
+    turn.keep(PHONE, phone.digest, to_json(phone))
+
+
+def _date_phones(turn: Turn, utc_ms: int) -> None:
+    """Phones that were enrolled on a bad clock are remembered for their time from now on."""
+    for phone in turn.state.patrol.phones.values():
+        if phone.until_ms is None:
+            _put_phone(turn, replace(phone, until_ms=utc_ms + phone.for_ms))
 
 
 def _drop_phones(turn: Turn, phones: Iterable[Phone]) -> None:

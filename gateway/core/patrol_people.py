@@ -40,5 +40,6 @@ def phone_named(turn: Turn, digest: str) -> Phone | None:
     if phone is None:
         return None
     now = turn.now
-    is_over = now.is_trusted and now.utc_ms is not None and now.utc_ms >= phone.until_ms
+    is_sure = now.is_trusted and now.utc_ms is not None and phone.until_ms is not None
+    is_over = is_sure and (now.utc_ms or 0) >= (phone.until_ms or 0)
     return None if is_over else phone

@@ -30,6 +30,7 @@ from gateway.domain.patrol import PHOTO_DRAWN, Checkpoint, Item, ItemType, Order
 from gateway.domain.people import Right
 from gateway.domain.readings import Quality
 from gateway.domain.rounds import Answer, Flag, Round, RoundState, Via, Visit
+from gateway.domain.text import Text
 
 EARLY_MS = 900_000  # before its window a visit may begin a round
 OPENED_MS = 1_800_000  # a page that was opened longer ago proves nothing of the time
@@ -70,6 +71,10 @@ def enter_visit(turn: Turn, event: events.VisitEntered) -> None:
     if event.via is Via.MANUAL and not event.reason.strip():
         refusal = refusal or "needs_reason"
     tag, flag = _tag_of(turn, event)
+    if refusal == "items_missing" and event.reply_to is not None:
+        say = _missing(checkpoint, round_, event.answers)
+        turn.replies.append(Reply(event.reply_to, ok=False, code=refusal, say=say))
+        return
     if refusal:
         refuse(turn, event.reply_to, refusal)
         return
@@ -122,6 +127,14 @@ def round_for(turn: Turn, checkpoint: str, at_ms: int | None) -> tuple[Round | N
     if again:
         return again[0], True
     return (near[0], False) if near else (None, False)
+
+
+def _missing(checkpoint: Checkpoint, round_: Round | None, answers: Sequence[Answer]) -> Text:
+    """Which items are not answered, in words."""
+    given = {answer.item for answer in answers}
+    left = [item.say for item, _ in asked_at(checkpoint, round_) if item.id not in given]
+    zh, en = "、".join(say.zh for say in left), ", ".join(say.en for say in left)
+    return Text(f"还没有回答：{zh}", f"not answered yet: {en}")
 
 
 def asked_at(checkpoint: Checkpoint, round_: Round | None) -> tuple[tuple[Item, bool], ...]:

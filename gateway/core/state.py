@@ -150,8 +150,8 @@ def house_of(
 ) -> House:
     """Index a site. `read_within_ms` is what `core.detect` planned; without it nobody watches.
 
-    `zone` is the site's time zone; without it there is no night and no round. `people` may patrol;
-    `patrol_seed` is random, for the challenges of their rounds.
+    `zone` is the site's time zone; without it there is no night and no round.
+    `patrol_seed` is random, for the challenges of rounds.
     """
     points = site.points
     opens_case = frozenset(
@@ -241,7 +241,7 @@ def house_of(
         has_nightly_self_test=site.self_test_minute is not None,
         has_uplink=site.uplink is not None,
         patrol=site.patrol,
-        people=people or {},
+        people=site.people,
         patrol_seed=patrol_seed,
     )
 

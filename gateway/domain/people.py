@@ -80,12 +80,17 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """A phone that the house remembers: who enrolled in front of it need give no PIN again."""
+    """A phone that the house remembers: who enrolled in front of it need give no PIN again.
+
+    One that was enrolled on a bad clock has no `until_ms` until the clock is right: `for_ms`
+    counts from then.
+    """
 
     digest: str  # SHA-256 (hex) of the token in its cookie
     person: str
-    until_ms: int  # UTC
+    until_ms: int | None  # UTC
     label: str = ""
+    for_ms: int = 0
 
 
 def is_good_on(until: str | None, day: str | None) -> bool:

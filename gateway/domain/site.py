@@ -8,6 +8,7 @@ from pathlib import Path
 from gateway.domain.cases import Audience, ReceiptLevel
 from gateway.domain.escalation import Escalation
 from gateway.domain.patrol import Patrol
+from gateway.domain.people import Person
 from gateway.domain.points import Point
 from gateway.domain.rules import Rule, Severity
 from gateway.domain.signals import Pattern
@@ -232,6 +233,7 @@ class Site:
     post_checks: PostChecks = field(default_factory=PostChecks)
     self_test_minute: int | None = None  # of the local day; None = no nightly self-test
     patrol: Patrol = field(default_factory=Patrol)
+    people: Mapping[str, Person] = field(default_factory=dict)  # by code, from people.yaml
     reader: FixedReader | None = None
 
     @property

@@ -50,6 +50,7 @@ VERBS = (
 ANSWER_WITHIN_S = 5.0
 
 Query = Callable[[Request], Awaitable[Answer]]  # asks, changes nothing
+Maker = Callable[[Request, int], Event]  # of a request and the number that is replied to
 
 
 class BadRequest(Exception):
@@ -64,10 +65,12 @@ class Desk:
         put: Callable[[Event], None],
         status: Callable[[], Awaitable[Answer]],
         queries: Mapping[str, Query] | None = None,
+        makers: Mapping[str, Maker] | None = None,
     ) -> None:
         self._put = put
         self._status = status
         self._queries = queries or {}
+        self._makers = makers or {}
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
 
@@ -108,7 +111,8 @@ class Desk:
         return _answer_of(reply)
 
     async def _put_first(self, request: Request, number: int) -> None:
-        self._put(event_of(request, number))
+        make = self._makers.get(str(request.get("verb")), event_of)
+        self._put(make(request, number))
 
 
 def _answer_of(reply: Reply) -> Answer:

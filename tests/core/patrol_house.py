@@ -141,11 +141,12 @@ def house(made=None, people=PEOPLE, zone=ZONE):
         buses=(Bus("line", TcpLink("127.0.0.1")),), devices=devices, rules=(LEAK,),
         panel=PanelPins(), uplink=None, store=StoreSpec(Path("unused")), quiet_hours=None,
         patrol=patrol() if made is None else made,
+        people={each.code: each for each in people},
     )  # fmt: skip
     site = with_own_device(site)
     return house_of(
         site, sender_of(site, "epoch0000001"), "0.1.0", zone=zone,
-        people={each.code: each for each in people}, patrol_seed="not to be guessed",
+        patrol_seed="not to be guessed",
     )  # fmt: skip
 
 
