@@ -49,6 +49,7 @@ from gateway.core.progress import (
     parked_view,
 )
 from gateway.core.rulings import Judge
+from gateway.core.scan import set_to, setting_of
 from gateway.core.schedule import Schedule
 from gateway.core.self_test import is_alarm
 from gateway.core.starts import start_count
@@ -66,11 +67,13 @@ from gateway.domain.events import (
     StageReached,
     Stopping,
 )
+from gateway.domain.families import LineSetting
 from gateway.domain.moments import Now
 from gateway.domain.outcome import Outcome
+from gateway.domain.points import Table
 from gateway.domain.records import Batch, Lane, Range, Record
 from gateway.domain.signals import Levels
-from gateway.domain.site import Broker, FixedReader, PostChecks, Site, Uplink
+from gateway.domain.site import Broker, Bus, FixedReader, PostChecks, SerialLine, Site, Uplink
 from gateway.drivers import mqtt, systemd
 from gateway.drivers.clock import Clock, wall, zone
 from gateway.drivers.host import host_figures

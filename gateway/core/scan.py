@@ -129,6 +129,15 @@ def serial_of(port: str, line: LineSetting) -> SerialLine:
     return SerialLine(port, line.baud, line.parity, line.stop_bits)
 
 
+def set_to(serial: SerialLine, line: LineSetting) -> SerialLine:
+    """The same port, set otherwise."""
+    return replace(serial, baud=line.baud, parity=line.parity, stop_bits=line.stop_bits)
+
+
+def setting_of(serial: SerialLine) -> LineSetting:
+    return LineSetting(serial.baud, serial.parity, serial.stop_bits)
+
+
 def hint_block(family: Family, hint: Hint) -> ReadBlock:
     """The one request that reads a hint: the value with its decimals and its unit."""
     device = Device(

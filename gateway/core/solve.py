@@ -236,11 +236,11 @@ def _beyond(candidates: Sequence[Candidate]) -> Needed:
 
 def _top(candidate: Candidate) -> Decimal:
     bits = 16 * candidate.width - (candidate.type in _SIGNED)
-    return (2**bits - 1) * candidate.scale + candidate.offset
+    return ((1 << bits) - 1) * candidate.scale + candidate.offset
 
 
 def _bottom(candidate: Candidate) -> Decimal:
-    lowest = -(2 ** (16 * candidate.width - 1)) if candidate.type in _SIGNED else 0
+    lowest = -(1 << (16 * candidate.width - 1)) if candidate.type in _SIGNED else 0
     return lowest * candidate.scale + candidate.offset
 
 

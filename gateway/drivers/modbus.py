@@ -157,6 +157,17 @@ class BusDoor:
             await self._until_free(shape)
             return await self._exchange(client, shape, table, start, count, timeout_ms)
 
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """The port is free for somebody else while the block runs; the next read opens it again."""
+        async with self._lock:
+            await self._until_quiet()
+            self.close()
+            try:
+                yield
+            finally:
+                self._heard_at = self._loop.time()  # whatever was said there counts for the gap
+
     def hold_ms(self, unit: int, table: Table, count: int) -> int:
         """How long a read of this shape would wait now, because an answer may still be late.
 
