@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app import READER_USER
 from gateway.cli.console import LISTEN
 from gateway.cli.console import SOCKET as CONSOLE_ASKS_AT
-from gateway.cli.run import CONSOLE_SOCKET
+from gateway.cli.reader import LEND
+from gateway.cli.reader import SOCKET as READER_ASKS_AT
+from gateway.cli.run import CONSOLE_SOCKET, READER_SOCKET
 
 UNITS = Path(__file__).parents[1] / "systemd"
 DAEMON = UNITS / "care-gateway.service"
 CONSOLE = UNITS / "care-gateway-console.service"
+READER = UNITS / "care-gateway-reader.service"
 
 
 def settings(path: Path = DAEMON) -> dict[str, str]:
@@ -52,8 +56,19 @@ def test_the_console_s_user_reaches_its_socket_and_no_other() -> None:
     assert settings()["RuntimeDirectoryMode"] == "0711"  # rights of the sockets: test_duty_page
 
 
+def test_the_reader_is_the_user_whose_taps_the_daemon_takes_and_nobody_waits_for_it() -> None:
+    unit = settings(READER)
+    assert unit["User"] == READER_USER
+    assert unit["ExecStart"].endswith(f"/care-gateway reader --lend {LEND}")
+    assert READER_ASKS_AT == READER_SOCKET
+    assert unit["Restart"] == "always"
+    for needs in ("Requires", "BindsTo", "Requisite", "PartOf"):
+        assert needs not in unit
+    assert "reader" not in DAEMON.read_text("utf-8").partition("[Service]")[0]
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd on this machine")
-@pytest.mark.parametrize("path", [DAEMON, CONSOLE], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [DAEMON, CONSOLE, READER], ids=lambda path: path.stem)
 def test_the_exposure_is_at_most_1_5(path: Path) -> None:
     run = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", path],

@@ -51,11 +51,11 @@ class Reports:
 
     def beat(self, condition: Condition) -> None:
         """Say how it is: at once when that changed, else every two seconds."""
-        self._feed()
         self._send_taps()
         is_changed = condition != self._told
         if not is_changed and self._mono() - self._told_ms < BEAT_MS:
             return
+        self._feed()
         if (condition.state, condition.why) != (self._told.state, self._told.why):
             log.info("reader state=%s why=%s detail=%s name=%s", condition.state, condition.why,
                      condition.detail, condition.name)  # fmt: skip
