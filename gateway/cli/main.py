@@ -80,6 +80,28 @@ _HELP = {
         "运行模拟平台：应答、打印并保存收到的内容。",
         "Run a simulated platform that acknowledges, prints and keeps what it gets.",
     ),
+    "platform_check": Text(
+        "扮演一台网关，逐条检查平台是否尽职；要一个专用的网关编号。",
+        "Play a gateway (with an id of its own) and see, duty by duty, what a platform does.",
+    ),
+    "broker_url": Text("平台的消息服务器：mqtts://主机:端口。", "The broker: mqtts://host:port."),
+    "as_gateway": Text("以哪个网关编号登录。", "The gateway id to come as."),
+    "ca": Text("签发服务器证书的CA。", "The authority of the broker's certificate."),
+    "cert": Text("该网关的证书。", "That gateway's certificate."),
+    "cert_key": Text("证书的私钥。", "The key of that certificate."),
+    "user": Text("用户名。", "User name."),
+    "password_file": Text("密码所在文件。", "The file that holds the password."),
+    "real_alarm": Text(
+        "发一条真实报警以检查回执；会有人收到通知！",
+        "Send one real alarm to see the receipts; people will be told!",
+    ),
+    "post_check_s": Text("等多少秒让平台发起查岗。", "Wait so many seconds for a post check."),
+    "applied_by": Text(
+        "列出已生效记录的命令，每行一个 JSON：gw, ep, lane, seq。",
+        "A command that prints what took effect, a JSON line each: gw, ep, lane, seq.",
+    ),
+    "stop_by": Text("停止平台的命令。", "A command that stops the platform."),
+    "start_by": Text("再启动平台的命令。", "A command that starts it again."),
     "record": Text("数据库里的记录。", "The records that the databases keep."),
     "record_list": Text("最近的记录。", "The newest records."),
     "record_verify": Text(
@@ -299,7 +321,41 @@ def build(lang: Lang) -> typer.Typer:
 
         raise typer.Exit(simulate_platform(["--lang", lang, *context.args]))
 
+    _add_platform_check(platform, words, lang)
     return app
+
+
+def _add_platform_check(platform: typer.Typer, words: Callable[[str], str], lang: Lang) -> None:
+    def option(name: str, word: str) -> Any:
+        return typer.Option(name, help=words(word))
+
+    @platform.command("check", help=words("platform_check"))
+    def platform_check(
+        url: Annotated[str, typer.Argument(help=words("broker_url"))],
+        gateway: Annotated[str, option("--gateway", "as_gateway")] = "check-01",
+        ca: Annotated[Path | None, option("--ca", "ca")] = None,
+        cert: Annotated[Path | None, option("--cert", "cert")] = None,
+        key: Annotated[Path | None, option("--key", "cert_key")] = None,
+        user: Annotated[str | None, option("--user", "user")] = None,
+        password_file: Annotated[Path | None, option("--password-file", "password_file")] = None,
+        is_real: Annotated[bool, option("--real-alarm", "real_alarm")] = False,
+        post_check_s: Annotated[float, option("--post-check", "post_check_s")] = 0.0,
+        applied_by: Annotated[str | None, option("--applied-by", "applied_by")] = None,
+        stop_by: Annotated[str | None, option("--stop-by", "stop_by")] = None,
+        start_by: Annotated[str | None, option("--start-by", "start_by")] = None,
+        as_json: Annotated[bool, option("--json", "json")] = False,
+        lang: Annotated[Lang, option("--lang", "lang")] = lang,
+    ) -> None:
+        from gateway.cli.platform import check as check_platform
+
+        raise typer.Exit(
+            check_platform(
+                url, lang=lang, as_json=as_json, gateway=gateway, ca=ca, cert=cert, key=key,
+                user=user, password_file=password_file, is_real=is_real,
+                post_check_s=post_check_s, applied_by=applied_by, stop_by=stop_by,
+                start_by=start_by,
+            )
+        )  # fmt: skip
 
 
 def _add_record_verbs(app: typer.Typer, words: Callable[[str], str], lang: Lang) -> None:

@@ -44,7 +44,7 @@ class Audiences:
         """Return the receipts of an alarm that was raised, each with its delay in seconds."""
         now_ms, now = time.time_ns() // 1_000_000, time.monotonic()
         found: list[tuple[float, Receipt]] = []
-        for name in alarm["aud"]:
+        for name in alarm.get("aud", ()):
             habit = self.habits.get(name, SILENT)
             for level in ("stored", "sent", "seen"):
                 delay = getattr(habit, level)

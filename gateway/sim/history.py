@@ -2,9 +2,13 @@
 
 `records.arrival` is the order in which records took effect, `settled` the order in which they were
 acknowledged. A checker opens the file read-only with `read_applied`, also while it is written.
+
+    python -m gateway.sim.history FILE      what took effect, as JSON Lines (gw, ep, lane, seq)
 """
 
+import json
 import sqlite3
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -109,6 +113,26 @@ def note_gateway(connection: sqlite3.Connection, gateway: str, *, is_on: bool, b
     )
 
 
+def holes(connection: sqlite3.Connection) -> list[tuple[str, str, str, int, int]]:
+    """(gateway, epoch, lane, first, last) of numbers that were acknowledged and are not there."""
+    kept = set(connection.execute("SELECT gw, ep, lane, seq FROM records"))
+    missing = sorted(
+        (gateway, epoch, lane, seq)
+        for gateway, epoch, lane, low, high in connection.execute(
+            "SELECT DISTINCT gw, ep, lane, lo, hi FROM settled"
+        )
+        for seq in range(low, high + 1)
+        if (gateway, epoch, lane, seq) not in kept
+    )
+    found: list[tuple[str, str, str, int, int]] = []
+    for gateway, epoch, lane, seq in dict.fromkeys(missing):
+        if found and found[-1][:3] == (gateway, epoch, lane) and found[-1][4] + 1 == seq:
+            found[-1] = (*found[-1][:4], seq)
+        else:
+            found.append((gateway, epoch, lane, seq, seq))
+    return found
+
+
 def gateways(connection: sqlite3.Connection) -> list[str]:
     return [row[0] for row in connection.execute("SELECT gw FROM gateways ORDER BY gw")]
 
@@ -143,3 +167,8 @@ def _read(path: Path, query: str) -> list[tuple[Any, ...]]:
             if "no such table" in str(error):  # it is just being made
                 return []
             raise
+
+
+if __name__ == "__main__":
+    for applied in read_applied(Path(sys.argv[1])):
+        print(json.dumps(dict(zip(("gw", "ep", "lane", "seq"), applied.key, strict=True))))

@@ -7,8 +7,10 @@ It does the platform's duties of docs/contract and nothing else. Simulation has 
 tried first, 3.1.1 when the broker does not answer to it.
 
 Modes: `ack`; `nack` refuses every record for good; `silent` keeps but never answers; `slow`
-answers 3 s late; `duplicate` answers twice and in the wrong order. Whether the audiences of an
-alarm give receipts is a matter of its own (`--receipts`, `--audience`, gateway/sim/audiences.py).
+answers late (`--late`, 3 s); `duplicate` answers twice and in the wrong order; `lie` acknowledges
+every third number and does not keep it. Whatever is missing can be asked for again (`--heal`).
+Whether the audiences of an alarm give receipts is a matter of its own (`--receipts`, `--audience`,
+gateway/sim/audiences.py).
 """
 
 import argparse
@@ -36,13 +38,21 @@ from gateway.sim.history import Acked, Arrived
 
 ACK_EVERY_S = 1.0
 ACK_EVERY_MESSAGES = 64
-SLOW_S = 3.0
+LATE_S = 3.0
+LIES_ABOUT_EVERY = 3  # of the numbers of a lane
 POST_CHECK_MINUTES = 5
 RECONNECT_S = 0.5
 CONNECT_S = 3.0
 SESSION_EXPIRY_S = 7 * 24 * 3600
 MAX_BODY = 4 * 2**20
-MODES = ("ack", "nack", "silent", "slow", "duplicate")
+MODES = ("ack", "nack", "silent", "slow", "duplicate", "lie")
+
+# Of a record, beside its identity: without these there is nothing to show or keep.
+_MUST_HAVE: Mapping[str, Mapping[str, type]] = {
+    "alarm": {"alarm": str, "tr": str, "sev": str, "rule": str},
+    "fact": {"kind": str},
+    "read": {"r": list},
+}
 
 _SEVERITY = {
     "alarm": Text("报警", "ALARM"),
@@ -74,7 +84,11 @@ class _Platform:
     is_printing: bool
     audiences: Audiences | None  # None: nobody gives receipts
     post_check_minutes: int | None = None
+    late_s: float = LATE_S
+    heal_every_s: float | None = None
+    heals_at: float = 0.0
     is_to_ask: bool = False  # every gateway, once
+    lied_about: set[history.Key] = field(default_factory=set)
     client: paho.Client | None = None
     open_since: float | None = None  # first record that is not committed and answered
     to_ack: list[history.Key] = field(default_factory=list)
@@ -92,12 +106,18 @@ def simulate(
     is_printing: bool = True,
     habits: Mapping[str, Habit] | None = None,
     post_check_minutes: int | None = None,
+    late_s: float = LATE_S,
+    heal_every_s: float | None = None,
 ) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code. `habits`: how audiences give receipts."""
+    """Run until SIGTERM or SIGINT; return the exit code. `habits`: how audiences give receipts.
+
+    `late_s` is the delay of mode `slow`; with `heal_every_s` what is missing is asked for so often.
+    """
     audiences = None if habits is None else Audiences(habits)
     platform = _Platform(
-        history.open_history(path), mode, lang, is_printing, audiences, post_check_minutes
-    )
+        history.open_history(path), mode, lang, is_printing, audiences, post_check_minutes,
+        late_s, heal_every_s,
+    )  # fmt: skip
 
     def stop(*_: object) -> None:
         platform.is_stopping = True
@@ -205,18 +225,47 @@ def _take(platform: _Platform, topic: str, payload: bytes) -> None:
                 if platform.post_check_minutes is not None:
                     _ask_post_check(platform, gateway, platform.post_check_minutes)
         elif kind in ("a", "b", "r"):
-            _take_record(platform, _arrived(gateway, kind, data), data)
-    except (ValueError, KeyError, TypeError) as error:
+            key = _key(gateway, kind, data)
+            why = _why_not(data)
+            if why is None:
+                _take_record(platform, _arrived(key, data), data)
+            else:
+                history.count(platform.store, "malformed")
+                _refuse(platform, key, *why)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         history.count(platform.store, "malformed")
         print(f"malformed message on {topic}: {error}", file=sys.stderr, flush=True)
 
 
-def _arrived(gateway: str, kind: str, data: Mapping[str, Any]) -> Arrived:
-    lane = str(data["lane"])
-    if lane.lower() != kind or data["v"] != 1:
+def _key(gateway: str, kind: str, data: Mapping[str, Any]) -> history.Key:
+    """The identity of a record; without one it can be neither kept nor refused."""
+    lane, epoch, seq = data["lane"], data["ep"], data["seq"]
+    if not isinstance(epoch, str) or type(seq) is not int or not 0 < seq < 2**63:
+        raise ValueError("no identity")
+    if not isinstance(lane, str) or lane.lower() != kind or data["v"] != 1:
         raise ValueError("lane or version does not fit the topic")
+    return gateway, epoch, lane, seq
+
+
+def _why_not(data: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Code and text of a refusal for good; None when the record can be taken."""
+    wanted = _MUST_HAVE.get(str(data.get("t")))
+    if wanted is None:
+        return "unknown_type", ""
+    missing = [name for name, type_ in wanted.items() if not isinstance(data.get(name), type_)]
+    return ("schema", f"/{missing[0]}") if missing else None
+
+
+def _refuse(platform: _Platform, key: history.Key, code: str, text: str) -> None:
+    if platform.mode != "silent":
+        gateway, epoch, lane, seq = key
+        nack = {"v": 1, "t": "ack", "ep": epoch, "nack": [[lane, seq, code, text]]}
+        _queue(platform, gateway, "ack", nack)
+
+
+def _arrived(key: history.Key, data: Mapping[str, Any]) -> Arrived:
     return Arrived(
-        key=(gateway, str(data["ep"]), lane, int(data["seq"])),
+        key=key,
         t=str(data["t"]),
         kind=str(data.get("tr", data.get("kind", ""))),
         readings=len(data["r"]) if data["t"] == "read" else 0,
@@ -228,21 +277,29 @@ def _arrived(gateway: str, kind: str, data: Mapping[str, Any]) -> Arrived:
 
 def _take_record(platform: _Platform, record: Arrived, data: Mapping[str, Any]) -> None:
     if platform.mode == "nack":
-        gateway, epoch, lane, seq = record.key
-        nack = {"v": 1, "t": "ack", "ep": epoch, "nack": [[lane, seq, "schema", "refused"]]}
-        _queue(platform, gateway, "ack", nack)
+        _refuse(platform, record.key, "schema", "refused")
         return
-    is_new = history.insert(platform.store, record)
+    is_new = not _is_lie(platform, record.key) and history.insert(platform.store, record)
     platform.to_ack.append(record.key)
     if platform.open_since is None:
         platform.open_since = time.monotonic()
     if record.key[2] == "A":
         _commit(platform)
-        if is_new and platform.audiences is not None and record.kind == "raise":
+        is_practice = bool(data.get("drill") or data.get("test"))  # is passed on to nobody
+        if is_new and platform.audiences and record.kind == "raise" and not is_practice:
             for delay, receipt in platform.audiences.hear(record.key[0], data):
                 _queue(platform, record.key[0], "ack", receipt, after_s=delay)
     if is_new and record.t == "alarm" and platform.is_printing:
         print(line_of(data, platform.lang), flush=True)
+
+
+def _is_lie(platform: _Platform, key: history.Key) -> bool:
+    """In mode `lie` every third number is acknowledged and lost, until it is asked for again."""
+    if platform.mode != "lie" or key[3] % LIES_ABOUT_EVERY or key in platform.lied_about:
+        return False
+    if not platform.store.in_transaction:
+        platform.store.execute("BEGIN IMMEDIATE")
+    return True
 
 
 def line_of(data: Mapping[str, Any], lang: Lang) -> str:
@@ -268,6 +325,9 @@ def _answer(platform: _Platform) -> None:
         platform.is_to_ask = False
         for gateway in history.gateways(platform.store):
             _ask_post_check(platform, gateway, platform.post_check_minutes or POST_CHECK_MINUTES)
+    if platform.heal_every_s is not None and time.monotonic() >= platform.heals_at:
+        platform.heals_at = time.monotonic() + platform.heal_every_s
+        _ask_for_what_is_missing(platform)
     since = platform.open_since
     if len(platform.to_ack) >= ACK_EVERY_MESSAGES or (
         since is not None and time.monotonic() - since >= ACK_EVERY_S
@@ -328,6 +388,16 @@ def _ask_post_check(platform: _Platform, gateway: str, minutes: int) -> None:
     _queue(platform, gateway, "cmd", message)
 
 
+def _ask_for_what_is_missing(platform: _Platform) -> None:
+    """Ask for every hole in what was acknowledged: a lane's numbers have none."""
+    for gateway, epoch, lane, low, high in history.holes(platform.store):
+        platform.lied_about.update((gateway, epoch, lane, n) for n in range(low, high + 1))
+        args = {"lane": lane, "ep": epoch, "from": low, "to": high}
+        id_ = f"replay-{epoch}-{lane}-{low}"
+        _queue(platform, gateway, "cmd", {"v": 1, "t": "cmd", "id": id_, "op": "replay",
+                                          "args": args})  # fmt: skip
+
+
 def _queue(
     platform: _Platform,
     gateway: str,
@@ -338,7 +408,7 @@ def _queue(
 ) -> None:
     body = json.dumps(message, separators=(",", ":")).encode()
     at = time.monotonic() + after_s
-    at += SLOW_S if platform.mode == "slow" and kind == "ack" else 0.0
+    at += platform.late_s if platform.mode == "slow" and kind == "ack" else 0.0
     platform.outgoing.append((at, f"care/1/{gateway}/dn/{kind}", body))
     if platform.mode == "duplicate":
         platform.outgoing.insert(0, (at + 0.2, f"care/1/{gateway}/dn/{kind}", body))
@@ -380,6 +450,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--post-check", type=int, metavar="MINUTES",
         help="ask each gateway that comes who is awake; SIGUSR1 asks all of them again",
     )  # fmt: skip
+    parser.add_argument(
+        "--late", type=float, default=LATE_S, metavar="SECONDS", help="of mode slow (3)"
+    )
+    parser.add_argument(
+        "--heal", type=float, metavar="SECONDS",
+        help="so often, ask every gateway again for what is missing (replay)",
+    )  # fmt: skip
     parser.add_argument("--print", action="store_true", help="one line per alarm transition")
     options = parser.parse_args(arguments)
     try:
@@ -394,6 +471,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         is_printing=options.print,
         habits=habits if options.receipts or options.audience else None,
         post_check_minutes=options.post_check,
+        late_s=options.late,
+        heal_every_s=options.heal,
     )
 
 

@@ -246,3 +246,47 @@ def test_it_asks_who_is_awake_when_a_gateway_comes_and_when_it_is_told_to(
     asked = [message for message in gateway.heard if message["t"] == "cmd"]
     assert [(each["op"], each["args"]["minutes"]) for each in asked] == [("post_check", 3)] * 2
     assert asked[0]["id"] != asked[1]["id"]
+
+
+def test_a_broken_record_that_says_who_it_is_is_refused_by_nack(broker, gateway, tmp_path):
+    history = tmp_path / "history.sqlite"
+    with platform(broker, history):
+        born(gateway)
+        gateway.say("b", {"t": "fact", "ep": "e1", "lane": "B", "seq": 1})
+        gateway.say("b", {"t": "poem", "ep": "e1", "lane": "B", "seq": 2, "kind": "boot"})
+        gateway.say("b", {"t": "fact", "ep": "e1", "lane": "B", "seq": 3, "kind": "boot"})
+        gateway.wait_for(lambda heard: any(m.get("B") == [[3, 3]] for m in heard))
+    refused = [nack for m in gateway.heard for nack in m.get("nack", [])]
+    assert refused == [["B", 1, "schema", "/kind"], ["B", 2, "unknown_type", ""]]
+    assert [row.key[3] for row in read_applied(history)] == [3]
+
+
+def test_a_liar_loses_every_third_and_gets_it_back_when_it_asks_again(broker, gateway, tmp_path):
+    history = tmp_path / "history.sqlite"
+    facts = {seq: {"t": "fact", "ep": "e1", "lane": "B", "seq": seq, "kind": "boot"}
+             for seq in range(1, 8)}  # fmt: skip
+    with platform(broker, history, "--mode", "lie"):
+        born(gateway)
+        for fact in facts.values():
+            gateway.say("b", fact)
+        gateway.say("b", facts[6])  # a copy does not mend it
+        gateway.wait_for(
+            lambda heard: {
+                seq for m in heard for lo, hi in m.get("B", []) for seq in range(lo, hi + 1)
+            } == set(facts)
+        )  # fmt: skip
+    assert [row.key[3] for row in read_applied(history)] == [1, 2, 4, 5, 7]
+    gateway.heard.clear()
+    with platform(broker, history, "--mode", "lie", "--heal", "0.2"):
+        gateway.wait_for(lambda heard: sum(m.get("op") == "replay" for m in heard) >= 2)
+        asked = [m["args"] for m in gateway.heard if m.get("op") == "replay"]
+        assert asked[:2] == [
+            {"lane": "B", "ep": "e1", "from": 3, "to": 3},
+            {"lane": "B", "ep": "e1", "from": 6, "to": 6},
+        ]
+        for seq in (3, 6):
+            gateway.say("b", facts[seq])
+        deadline = time.monotonic() + 30
+        while len(read_applied(history)) < 7:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

@@ -1,0 +1,137 @@
+"""The visit to a platform: the simulated one keeps every duty, and each bad mode breaks its own."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from gateway.sim.broker import find_mosquitto
+from gateway.sim.duties import DUTIES, Limits, Outcome, judge
+from gateway.sim.history import read_applied
+from gateway.sim.visitor import Access, NotReached, Wishes, visit
+from gateway.sim.visitor import read_applied as read_lines
+from tests.partners.broker import Mosquitto
+
+SCHEMAS = Path(__file__).parents[2] / "docs" / "contract" / "schemas"
+PATIENT = Limits(hello=60_000, alarms=60_000, others=60_000, receipts=60_000)
+HABITS = [
+    option for name in ("inst", "civil", "fire") for option in ("--audience", f"{name}=0/0.1/0.2")
+]
+BREAKS = {  # mode -> its options, how long it is given, the one duty that it breaks
+    "ack": ((), PATIENT, set()),
+    "nack": ((), PATIENT, {"takes"}),
+    "silent": ((), Limits(hello=1_500, others=500), {"hello"}),
+    "slow": (("--late", "0.6"), Limits(60_000, 500, 60_000, 60_000), {"alarms_at_once"}),
+    "duplicate": ((), PATIENT, {"answers_once"}),
+    "lie": ((), PATIENT, {"keeps"}),
+}
+assert find_mosquitto() is not None, "mosquitto is needed"
+
+
+class Platform:
+    """The simulated platform as a process, that can be stopped and started."""
+
+    def __init__(self, broker: str, path: Path, *options: str) -> None:
+        self.path = path
+        self._argv = [
+            sys.executable, "-m", "gateway.sim.platform", "--broker", broker,
+            "--history", str(path), *options,
+        ]  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.path.with_suffix(".log").open("ab") as log:
+            self._process = subprocess.Popen(self._argv, stdout=log, stderr=log)
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def applied(self) -> Counter[tuple[str, str, str, int]]:
+        return Counter(row.key for row in read_applied(self.path))
+
+
+@contextmanager
+def running(folder: Path, mode: str):
+    options, _, _ = BREAKS[mode]
+    with Mosquitto() as broker:
+        path = folder / f"{mode}.sqlite"
+        platform = Platform(
+            broker.url, path, "--mode", mode, "--post-check", "3", *HABITS, *options
+        )
+        platform.start()
+        try:
+            yield broker, platform
+        finally:
+            platform.stop()
+
+
+def visited(broker: Mosquitto, platform: Platform, mode: str) -> dict[str, Outcome]:
+    is_whole = mode == "ack"
+    wishes = Wishes(
+        real_alarm=True,
+        post_check_s=60 if mode != "silent" else 0,
+        leave=platform.stop if is_whole else None,
+        come=platform.start if is_whole else None,
+        applied=platform.applied,
+    )
+    limits = BREAKS[mode][1]
+    judged = judge(visit(Access(broker.url, "check-01"), limits, wishes), limits)
+    assert {each.duty for each in judged} == set(DUTIES)
+    return {each.duty: each.outcome for each in judged}
+
+
+def test_each_mode_of_the_simulated_platform_breaks_exactly_its_own_duty(tmp_path):
+    with ExitStack() as all_of_them, ThreadPoolExecutor(len(BREAKS)) as pool:
+        pairs = {mode: all_of_them.enter_context(running(tmp_path, mode)) for mode in BREAKS}
+        visits = {mode: pool.submit(visited, *pairs[mode], mode) for mode in BREAKS}
+        found = {mode: each.result(300) for mode, each in visits.items()}
+    broken = {
+        mode: {duty for duty, outcome in outcomes.items() if outcome is Outcome.BROKEN}
+        for mode, outcomes in found.items()
+    }
+    assert broken == {mode: duties for mode, (_, _, duties) in BREAKS.items()}
+    assert set(found["ack"].values()) == {Outcome.KEPT}, "every duty is seen and kept"
+    check_what_was_sent(tmp_path / "ack.sqlite")
+
+
+def check_what_was_sent(history: Path) -> None:
+    """All that was taken fits the contract, and is marked as a test but for one alarm."""
+    schemas = {
+        name: Draft202012Validator(json.loads((SCHEMAS / f"{name}.json").read_text()))
+        for name in ("alarm", "fact", "read")
+    }
+    bodies = [json.loads(row.body) for row in read_applied(history)]
+    for body in bodies:
+        schemas[body["t"]].validate(body)
+    real = {body["alarm"] for body in bodies if body["t"] == "alarm" and not body["test"]}
+    assert len(real) == 1
+    assert all(body.get("test") for body in bodies if body["t"] == "fact")
+    assert {(body["t"], body["lane"]) for body in bodies} == {
+        ("alarm", "A"), ("alarm", "B"), ("fact", "B"), ("read", "R"),
+    }  # fmt: skip
+
+
+def test_a_broker_that_is_not_there_or_refuses_is_told():
+    for url in ("mqtt+unix:///nowhere/s", "mqtt://127.0.0.1:1"):
+        with pytest.raises(NotReached):
+            visit(Access(url, "check-01"), Limits(), Wishes())
+
+
+def test_what_took_effect_is_read_from_json_lines():
+    line = '{"gw": "g", "ep": "e", "lane": "A", "seq": 3}'
+    assert read_lines([line, "", line]) == {("g", "e", "A", 3): 2}
+    with pytest.raises(ValueError, match="line 2 is no record"):
+        read_lines([line, "arrival | gw"])
