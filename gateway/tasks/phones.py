@@ -29,6 +29,7 @@ LONGEST_NAME, LONGEST_PIN, LONGEST_FROM = 64, 16, 64
 LONGEST_TEXT = 500
 MOST_ANSWERS = 50
 MOST_REMEMBERED = 256  # visits that are answered again when a form comes twice
+MOST_NAMESAKES = 3
 MOST_TRYING = 4  # PINs that wait for one another
 OWN_PHONE_MS = 90 * 86_400_000
 WARD_PHONE_MS = 2 * 3_600_000  # one round
@@ -53,6 +54,14 @@ REFUSALS = {
     ),
     "sun_other_tag": Text(
         "链接的地址和签名不是同一个标签的", "the link's address and its signature are of two tags"
+    ),
+    "sun_missing": Text(
+        "这个标签的链接带签名，而这个链接没有：请贴标签，不要转发或手工输入",
+        "this tag signs its links and this one is not signed: tap the tag, do not copy the link",
+    ),
+    "sun_no_keys": Text(
+        "网关没有这个标签的密钥：请告诉运维",
+        "the gateway has no key for this tag: tell the technician",
     ),
     "replayed": Text(
         "这个链接已经用过：请重新贴标签", "this link was used before: tap the tag again"
@@ -233,8 +242,11 @@ class Phones:
                 place = signed
         if place is None:
             raise Refused("unknown_tag")
-        if (place.get("tag") or {}).get("is_retired"):
+        tag = place.get("tag") or {}
+        if tag.get("is_retired"):
             raise Refused("tag_retired")
+        if read is None and tag.get("kind") == "ntag424":
+            raise Refused("sun_missing" if self.verify is not None else "sun_no_keys")
         return Link(hashed, read, place)
 
     async def _link_now(self, link: Link, person: Mapping[str, Any]) -> Link:
@@ -271,15 +283,14 @@ class Phones:
         if self._trying >= MOST_TRYING:
             raise Refused("wait", wait_ms=1_000)
         people = (await self.ask({"verb": "patrol_people"})).get("people") or ()
-        person = next((each for each in people if name in (each["code"], each["name"])), None)
+        named = [each for each in people if name in (each["code"], each["name"])][:MOST_NAMESAKES]
         self._trying += 1
         try:
             async with self._one_pin:
-                known = (person or {}).get("pin") or ""
-                is_right = await asyncio.to_thread(self.is_pin, known, pin)
+                person = await asyncio.to_thread(self._whose, named, pin)
         finally:
             self._trying -= 1
-        if person is None or not is_right:
+        if person is None:
             self.knocks.fail(keys, self.mono())
             log.warning("a wrong PIN was given from=%s", _text(request, "from", LONGEST_FROM))
             raise Refused("wrong_pin")
@@ -287,6 +298,13 @@ class Phones:
         if not person.get("is_valid"):
             raise Refused("not_valid")
         return person, await self._enrol(person["code"], is_own=request.get("is_own") is True)
+
+    def _whose(self, named: list[Mapping[str, Any]], pin: str) -> Mapping[str, Any] | None:
+        """Which of the people of one name has this PIN; nobody's name takes as long."""
+        for each in named or [{}]:
+            if self.is_pin(each.get("pin") or "", pin):
+                return each
+        return None
 
     async def _enrol(self, code: str, *, is_own: bool) -> Answer:
         cookie = secrets.token_urlsafe(24)

@@ -48,8 +48,8 @@ UPLOADS_AT_ONCE = 4
 NOT_KEPT = frozenset({"form", "pin", "act"})  # of the fields of a page that comes back
 STATUS = {
     "unknown_tag": 404, "tag_retired": 410, "replayed": 409, "sun_forged": 403, "sun_damaged": 403,
-    "sun_lrp": 403, "sun_mirror": 403, "sun_other_tag": 403, "wrong_pin": 403, "no_person": 403,
-    "not_valid": 403, "wait": 429,
+    "sun_lrp": 403, "sun_mirror": 403, "sun_other_tag": 403, "sun_missing": 403,
+    "sun_no_keys": 403, "wrong_pin": 403, "no_person": 403, "not_valid": 403, "wait": 429,
 }  # fmt: skip
 ENDS = frozenset(STATUS) - {"wrong_pin", "no_person", "not_valid", "wait"}  # no form helps there
 NO_STORE = {"cache-control": "no-store"}

@@ -6,7 +6,6 @@ Every part of the daemon's answer may be missing: it may be older or younger tha
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.domain.rounds import FLAGS
 from gateway.domain.text import Lang
 from gateway.web.form import Fields, answer_name, file_name
 from gateway.web.page import phrase, time_of_day, zone_of
@@ -77,7 +76,11 @@ def done_content(stop: Part, *, zone: object, lang: Lang) -> dict[str, Any]:
         "next_place": str(following.get("place") or ""),
         "minutes": max(1, round(leg_ms / 60_000)) if isinstance(leg_ms, int) and leg_ms else 0,
         "left": left,
-        "flags": [FLAGS[flag].in_(lang) for flag in visit.get("flags") or () if flag in FLAGS],
+        "flags": [
+            phrase(flag.get("say"), lang)
+            for flag in visit.get("flags") or ()
+            if isinstance(flag, Mapping)
+        ],
         "bad": len(bad) if isinstance(bad, list) else 0,
         "proof": proof if isinstance(proof, int) else 0,
         "proofs": range(1, MOST_PROOF + 1),
@@ -105,11 +108,11 @@ def _place(stop: Part, zone: object, lang: Lang) -> dict[str, Any]:
 
 
 def _visit(stop: Part) -> Part:
-    """This stop's visit, as its round tells it."""
-    code = _part(stop, "checkpoint").get("code")
+    """The visit that was recorded, as its round tells it."""
     for each in _part(stop, "round").get("stops") or ():
-        if isinstance(each, Mapping) and each.get("checkpoint") == code:
-            return _part(each, "visit")
+        visit = _part(each, "visit") if isinstance(each, Mapping) else {}
+        if visit and visit.get("visit") == stop.get("visit"):
+            return visit
     return {}
 
 

@@ -35,7 +35,7 @@ WORDS = {
     "left": Text("还剩 {} 处", "{} stops left"),
     "proof": Text("证明等级", "Proof level"),
     "remarks": Text("提示", "Remarks"),
-    "bad_told": Text("{} 项异常已上报", "{} items reported as not OK"),
+    "bad_told": Text("异常 {} 项，已上报", "Not OK, and reported: {}"),
     "missing": Text(
         "还没有答完：请补上标出的项目", "Not complete: answer the items that are marked"
     ),

@@ -155,9 +155,9 @@ async def test_two_phones_racing_one_count_have_one_winner():
 async def test_a_copied_link_of_a_plain_tag_stays_the_lowest_proof_however_often():
     house = PatrolHouse()
     for _ in range(3):
-        stop = await opened(house, "eps-token", "from=chat&x=1")
+        stop = await opened(house, "kitchen-token", "from=chat&x=1")
         assert stop["proof"] == 1
-        assert (await sent(house, stop["seal"], "eps-token", "from=chat&x=1", **ANNA))["ok"]
+        assert (await sent(house, stop["seal"], "kitchen-token", "from=chat&x=1", **ANNA))["ok"]
     assert {visit["proof"] for visit in house.visits} == {1}
     assert all("counter" not in visit for visit in house.visits)
 
@@ -182,6 +182,24 @@ async def test_a_forged_link_is_refused_and_says_what_to_do(query, code):
     assert (said["ok"], said["code"], house.visits) == (False, code, [])
 
 
+async def test_the_address_of_a_tag_that_signs_is_nothing_without_its_signature():
+    house = PatrolHouse()
+    assert (await opened(house, "eps-token"))["code"] == "sun_missing"
+    said = await sent(house, "1.abc.def", "eps-token", **ANNA)
+    assert (said["ok"], said["code"], house.visits) == (False, "sun_missing", [])
+    house.phones.verify = None
+    assert (await opened(house, "eps-token", sun_query(61)))["code"] == "sun_no_keys"
+
+
+async def test_two_people_of_one_name_are_told_apart_by_their_pins():
+    house = PatrolHouse()
+    house.people.append({"code": "s10", "name": "张敏", "is_valid": True, "pin": "2222"})
+    for pin, code in ((PIN, "s07"), ("2222", "s10")):
+        seal = (await opened(house))["seal"]
+        said = await sent(house, seal, name="张敏", pin=pin)
+        assert (said["ok"], house.visits[-1]["by"]) == (True, code)
+
+
 async def test_the_signature_of_one_tag_is_no_good_at_another():
     house = PatrolHouse()
     stop = await opened(house, "kitchen-token", sun_query(61))
@@ -199,7 +217,7 @@ async def test_unknown_and_retired_tags_are_told_apart():
     assert (await opened(house, "nothing"))["code"] == "unknown_tag"
     assert (await opened(house, "../../etc"))["code"] == "unknown_tag"
     house.tag = {**house.tag, "is_retired": True}
-    assert (await opened(house, "eps-token"))["code"] == "tag_retired"
+    assert (await opened(house, "eps-token", sun_query(1)))["code"] == "tag_retired"
 
 
 async def test_a_seal_says_when_the_page_was_opened_and_cannot_be_made_up():

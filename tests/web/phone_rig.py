@@ -124,23 +124,24 @@ class PatrolHouse:
     def at(self, request: Mapping[str, Any]) -> dict[str, Any]:
         by_token = {hashed(token): code for code, token in TOKENS.items()}
         code = request.get("checkpoint") or by_token.get(request.get("token", ""))
-        is_signing = request.get("uid") == UID or code == "2F-EPS"
         code = "2F-EPS" if request.get("uid") == UID else code
         if code not in PLACES:
             return {"checkpoint": None}
-        visited = [visit["checkpoint"] for visit in self.visits]
+        tag = self.tag if code == "2F-EPS" else {"uid": "04AA", "kind": "ntag21x", "counter": None}
+        visited = {visit["checkpoint"]: n for n, visit in reversed([*enumerate(self.visits, 1)])}
         left = [each for each in PLACES if each not in visited]
         stops = [
             {"checkpoint": each, "name": name,
              "state": "done" if each in visited else "next" if left[0] == each else "missing",
-             "visit": {"at": 1_790_000_041_000, "by": "s07", "proof": 1, "flags": [], "bad": []}
-             if each in visited else None}
+             "visit": {"visit": f"e-B-{visited[each]}", "at": 1_790_000_041_000, "proof": 1,
+                       "flags": [{"flag": "too_fast", "say": {"zh": "过快", "en": "Too fast"}}],
+                       "bad": ["exit"]} if each in visited else None}
             for each, name in PLACES.items()
         ]  # fmt: skip
         following = next((each for each in left if each != code), None)
         return {
             "checkpoint": {"code": code, "name": PLACES[code], "place": PLACES[code], "near": []},
-            "tag": self.tag if is_signing else None,
+            "tag": tag,
             "items": self.items,
             "round": {"id": "night/2026-11-22/0200", "name": "二楼夜巡",
                       "opens_at": 1_790_000_000_000, "closes_at": 1_790_007_200_000,

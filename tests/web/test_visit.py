@@ -46,7 +46,8 @@ async def test_a_post_records_and_shows_where_to_go_next():
     house = PatrolHouse()
     page = await fill(a_phone(house))
     assert page.status == 200
-    for words in ("Recorded", "张敏", "Next stop", "2F 东配电间", "about 1 min", "2 stops left"):
+    for words in ("Recorded", "张敏", "Next stop", "2F 东配电间", "about 1 min", "2 stops left",
+                  "Remarks: Too fast", "Not OK, and reported: 1"):  # fmt: skip
         assert words in page.body, words
     visit = house.visits[0]
     assert visit["answers"] == [
@@ -60,11 +61,11 @@ async def test_a_whole_round_needs_the_pin_once():
     house = PatrolHouse()
     phone = a_phone(house)
     await fill(phone)
-    for token in ("eps-token", "stair-token"):
-        page = await phone.get(f"/t/{token}")
+    for target in (f"/t/eps-token?{sun_query(5)}", "/t/stair-token"):
+        page = await phone.get(target)
         assert "Patrolled by <b>张敏</b>" in page.body
         assert 'name="pin"' not in page.body
-        page = await phone.post(f"/t/{token}", {**page.form, **FINE})
+        page = await phone.post(target, {**page.form, **FINE})
         assert "Recorded" in page.body
     assert "This round is complete" in page.body
     assert [visit["by"] for visit in house.visits] == ["s07"] * 3
@@ -75,11 +76,11 @@ async def test_not_me_forgets_the_phone():
     house = PatrolHouse()
     phone = a_phone(house)
     await fill(phone)
-    page = await phone.get("/t/eps-token")
-    gone = await phone.post("/t/eps-token", {"form": page.form["form"], "act": "leave"})
-    assert (gone.status, gone.header("location")) == (303, "/t/eps-token")
+    page = await phone.get("/t/stair-token")
+    gone = await phone.post("/t/stair-token", {"form": page.form["form"], "act": "leave"})
+    assert (gone.status, gone.header("location")) == (303, "/t/stair-token")
     assert house.enrolled == {}
-    assert 'name="pin"' in (await phone.get("/t/eps-token")).body
+    assert 'name="pin"' in (await phone.get("/t/stair-token")).body
 
 
 async def test_what_is_not_answered_is_marked_and_the_rest_stays():
@@ -189,6 +190,7 @@ async def test_without_the_daemon_a_tap_says_what_to_do():
         ("/t/eps-token?e=1FCBE61B3E4CAD980CBFDD333E7A4AC4A579569BAFD22C5F&c=4231608BA7B02BA9",
          403, "AES mode only"),
         ("/t/eps-token?e=EF96", 403, "incomplete"),
+        ("/t/eps-token", 403, "tap the tag, do not copy the link"),
     ],
 )  # fmt: skip
 async def test_a_link_that_proves_nothing_is_one_clear_message(target, status, words):
