@@ -50,7 +50,7 @@ class Target(Protocol):
     sak: int
 
     def select(self) -> bytes:
-        """Begin anew and return the UID."""
+        """Begin anew and return the UID, nothing when it has left."""
 
     def answer(self, command: bytes) -> bytes | None:
         """Return the reply without CRC (one byte: ACK or NAK), None for silence."""
@@ -87,13 +87,15 @@ class Ntag:
 
     def select(self) -> bytes:
         """Configuration is read when the tag is selected, as the data sheet has it (8.5.7)."""
+        if self._has_left():
+            return b""
         self._is_awake, self._is_open = True, False
         config = 4 * self.kind.config
         self._auth0, self._access = self.memory[config + 3], self.memory[config + 4]
         return self.uid
 
     def answer(self, command: bytes) -> bytes | None:
-        if self.leaves_after is not None and len(self.commands) >= self.leaves_after:
+        if self._has_left():
             return None
         self.commands.append(command)
         if not self._is_awake or not command:
@@ -103,6 +105,9 @@ class Ntag:
         if reply is None or reply in (NAK, NAK_LIMIT):
             self._is_awake = False
         return reply
+
+    def _has_left(self) -> bool:
+        return self.leaves_after is not None and len(self.commands) >= self.leaves_after
 
     def page(self, number: int) -> bytes:
         return bytes(self.memory[4 * number : 4 * number + 4])

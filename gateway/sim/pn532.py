@@ -151,13 +151,13 @@ class Chip:
         if len(data) < 2:
             return None
         self._listed = None
-        self.registers[FIFO_DATA] = SENS_REQ if self.tag is None else 0
+        self.registers[FIFO_DATA] = SENS_REQ  # as after a request that nothing answered
         if self.tag is None or data[1] != 0:
             return b"\x00"
         uid = self.tag.select()
-        if data[2:] and data[2:] not in (uid, b"\x88" + uid):  # asks for one tag, this is another
-            self.registers[FIFO_DATA] = SENS_REQ
+        if not uid or (data[2:] and data[2:] not in (uid, b"\x88" + uid)):  # asked for another
             return b"\x00"
+        self.registers[FIFO_DATA] = 0
         self._listed = self.tag
         self.registers[RX_MODE] = self.registers.get(RX_MODE, 0) | 0x80
         found = self.tag.atqa + bytes([self.tag.sak, len(uid)]) + uid

@@ -74,7 +74,7 @@ def test_a_staff_card_that_cannot_be_read_still_has_its_uid(board):
 
 
 def test_a_tag_that_leaves_while_it_is_read_still_has_its_uid(board):
-    for after in range(6):
+    for after in range(1, 7):
         board.put(Ntag(UID, leaves_after=after))
         with opened(board) as reader:
             target = sense(reader)
