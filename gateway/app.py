@@ -59,6 +59,9 @@ from gateway.core.tally import BusTally
 from gateway.core.view import alarms_view, buses_view, devices_view, points_view, practice_view
 from gateway.domain.errors import SiteRefused
 from gateway.domain.events import (
+    Event,
+    FaultCleared,
+    FaultRaised,
     LampTest,
     NightPlanned,
     Restarted,
@@ -68,13 +71,23 @@ from gateway.domain.events import (
     Stopping,
 )
 from gateway.domain.families import LineSetting
+from gateway.domain.links import SignedRead
 from gateway.domain.moments import Now
 from gateway.domain.outcome import Outcome
 from gateway.domain.points import Table
 from gateway.domain.records import Batch, Lane, Range, Record
 from gateway.domain.signals import Levels
-from gateway.domain.site import Broker, Bus, FixedReader, PostChecks, SerialLine, Site, Uplink
-from gateway.drivers import mqtt, systemd
+from gateway.domain.site import (
+    Broker,
+    Bus,
+    FixedReader,
+    PostChecks,
+    SerialLine,
+    Site,
+    TagKeyFiles,
+    Uplink,
+)
+from gateway.drivers import mqtt, pins, sun, systemd
 from gateway.drivers.clock import Clock, wall, zone
 from gateway.drivers.host import host_figures
 from gateway.drivers.modbus import BusCounts, BusDoor, open_bus
@@ -90,6 +103,8 @@ from gateway.tasks.keep_time import keep_time
 from gateway.tasks.lines import Line, Lines, end_tasks
 from gateway.tasks.measure_self import measure_self
 from gateway.tasks.patrol_commands import MAKERS, patrol_queries
+from gateway.tasks.phones import VERBS as PHONE_VERBS
+from gateway.tasks.phones import Phones
 from gateway.tasks.plan_nights import plan_nights
 from gateway.tasks.poll import poll_bus, tell_fault
 from gateway.tasks.reload import Asked, reload_site
@@ -107,7 +122,7 @@ VERSION = importlib.metadata.version("care-gateway")
 CLOSED_SHOWN, CLOSED_MOST = 10, 100  # of the cases that were closed
 DECIDE_WITHIN_S = 30.0  # a house; the watchdog looks after a decider that hangs
 STOP_WITHIN_S = 5.0  # for the decider, for the disk and for the link, each
-MAX_CONSOLES = 4  # one is usual; a fifth is told that it is busy
+MAX_CONSOLES = 8  # one is usual, with three connections; a ninth is told that it is busy
 MAX_READERS = 4
 READER_USER = "care-gateway-reader"
 PLAN_AFTER_S = 5.0  # the arithmetic takes a start's time on a small board, the watch has a minute
@@ -262,6 +277,13 @@ async def run(
             MAKERS,
         )  # fmt: skip
 
+        phones = Phones(
+            desk.handle,
+            _verifier(site.tag_keys, inbox.put_first),
+            pins.is_pin,
+            clock.mono,
+        )
+
         def submit(outcome: Outcome) -> None:
             if outcome.rehearsal is not None:
                 trace.follow(outcome.rehearsal.key)
@@ -406,6 +428,7 @@ async def run(
                     error = refused.detail or refused.why
                     return {"ok": False, "code": "refused", "error": error}
                 running.site = new
+                phones.verify = _verifier(new.tag_keys, inbox.put_first)
                 await end_tasks(running.planning)
                 begin_planning()
                 await read_taps()
@@ -454,7 +477,7 @@ async def run(
             ]
             if options.console is not None:
                 producers.append(
-                    start(group, "watched", partial(_be_watched, options.console, watch))
+                    start(group, "console", partial(_be_watched, options.console, watch, phones))
                 )
             helpers = [
                 start(group, "time", partial(keep_time, clock.save, sleep=asyncio.sleep)),
@@ -631,17 +654,38 @@ async def _answer(socket: Path, desk: Desk) -> None:
         await asyncio.Event().wait()
 
 
-async def _be_watched(socket: Path, watch: Watch) -> None:
-    """Answer the console, whose user is a stranger: it may look, and not often."""
+async def _be_watched(socket: Path, watch: Watch, phones: Phones) -> None:
+    """Answer the console, whose user is a stranger: it may look, and pass on what phones say."""
 
     async def handle(request: Request, _peer: Peer) -> Answer:
-        if request.get("verb") != "watch":
-            return {"ok": False, "code": "not_allowed", "error": "here one can only watch"}
-        return {"ok": True, **await watch(request)}
+        match request.get("verb"):
+            case "watch":
+                return {"ok": True, **await watch(request)}
+            case verb if verb in PHONE_VERBS:
+                return await phones.handle(request)
+            case _:
+                return {"ok": False, "code": "not_allowed", "error": "the console may not do that"}
 
-    # Open to every user of this machine: it shows what the page shows to everyone in the house.
+    # Open to every user of this machine: it shows what the page shows to everyone in the house,
+    # and a visit needs a phone that is remembered, or a PIN.
     async with serve(socket, handle, mode=0o666, max_peers=MAX_CONSOLES):
         await asyncio.Event().wait()
+
+
+def _verifier(
+    files: TagKeyFiles | None, post: Callable[[Event], None]
+) -> Callable[[str], SignedRead | None] | None:
+    """How links of signing tags are looked at; None without keys, or when they cannot be read."""
+    keys = None
+    try:
+        if files is not None:
+            keys = sun.read_keys(files.meta_read, files.file_read, is_per_tag=files.is_per_tag)
+    except (OSError, ValueError) as error:
+        log.warning("tag keys unread why=%s", error)
+        post(FaultRaised("tag_keys_unread", "tags", str(error)))
+    else:
+        post(FaultCleared("tag_keys_unread", "tags"))
+    return None if keys is None else partial(sun.verify, keys=keys)
 
 
 async def _take_taps(socket: Path, taps: Taps) -> None:

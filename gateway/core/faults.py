@@ -233,6 +233,16 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
             Text("通知运维", "Call the technician"),
         ),
     ),
+    "tag_keys_unread": (
+        Text(
+            "读不到标签密钥，加密标签的巡查不能记录",
+            "The keys of signing tags cannot be read: visits at these tags are not taken",
+        ),
+        (
+            Text("核对密钥文件的路径、权限和内容", "Check the key files: path, permissions, text"),
+            Text("通知运维", "Call the technician"),
+        ),
+    ),
     "reader_gone": (
         Text("读卡器程序没有响应，不能贴卡", "The reader's process is silent: taps are not taken"),
         (

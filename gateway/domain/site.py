@@ -200,6 +200,18 @@ class PostChecks:
 
 
 @dataclass(frozen=True, slots=True)
+class TagKeyFiles:
+    """Where the keys of NTAG 424 DNA tags lie, 32 hex digits each.
+
+    `is_per_tag`: `file_read` is a master, and each tag has its own key derived from it.
+    """
+
+    meta_read: Path
+    file_read: Path
+    is_per_tag: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class FixedReader:
     """The NFC reader at the duty desk. `device`: a serial port, or `usb:VID:PID[:SERIAL]`."""
 
@@ -235,6 +247,7 @@ class Site:
     patrol: Patrol = field(default_factory=Patrol)
     people: Mapping[str, Person] = field(default_factory=dict)  # by code, from people.yaml
     reader: FixedReader | None = None
+    tag_keys: TagKeyFiles | None = None
 
     @property
     def points(self) -> dict[str, Point]:
