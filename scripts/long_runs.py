@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import os
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +22,7 @@ from gateway.sim.bus import open_tcp
 from gateway.sim.devices import SimDevice, by_unit, lx47le
 from gateway.sim.week import Week, live_week, polled_slower
 from tests.core.life import House
+from tests.core.test_delivery import Delivering
 from tests.daemon.chaos import kill_all_round
 from tests.daemon.history import check as compare
 from tests.daemon.rig import (
@@ -241,10 +244,55 @@ async def life(options: argparse.Namespace, folder: Path) -> list[str]:
     return []
 
 
+def by_tests(path: str, variable: str, count: int, name: str) -> list[str]:
+    """Run tests that take their count from the environment; what they say when one fails."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", path, "-k", name]
+    environment = {**os.environ, variable: str(count)}
+    began = time.monotonic()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    say(f"{path}, {variable.lower()}", f"{count:,} in {time.monotonic() - began:.0f} s")
+    lines = done.stdout.strip().splitlines()
+    say("pytest says", lines[-1] if lines else done.stderr[-300:])
+    return [] if done.returncode == 0 else ["\n".join(lines[-15:])]
+
+
+async def power(options: argparse.Namespace, folder: Path) -> list[str]:
+    """The power goes at any write or sync, under each schema; the test checks itself as well."""
+    del folder
+    return by_tests("tests/store/test_power_cut.py", "POWER_CUTS", options.cuts, "test")
+
+
+async def towns(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Seeded towns in simulated time: everything goes wrong, then all must be delivered."""
+    del folder
+    return by_tests("tests/core/test_town.py", "TOWNS", options.towns, "whatever_happens")
+
+
+async def outbox(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Any order of link loss, codes, acks and crashes, 50 steps an example."""
+    del folder
+    number, began = seed_of(options), time.monotonic()
+    try:
+        run_state_machine_as_test(
+            seed(number)(Delivering),
+            settings=settings(
+                max_examples=options.examples, stateful_step_count=50, deadline=None,
+                database=None, suppress_health_check=list(HealthCheck),
+            ),
+        )  # fmt: skip
+    except AssertionError as error:
+        return [str(error)]
+    say("examples of 50 steps", f"{options.examples:,} in {time.monotonic() - began:.0f} s")
+    return []
+
+
 RUNS: dict[str, Callable[[argparse.Namespace, Path], Awaitable[list[str]]]] = {
     "writer": writer,
     "kills": kills,
     "moments": moments,
+    "power": power,
+    "towns": towns,
+    "outbox": outbox,
     "life": life,
     "week": week,
 }
@@ -259,8 +307,10 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--kills", default=300, type=int, help="how many of all three (300)")
     parser.add_argument("--moments", default=100, type=int, help="how many of the daemon (100)")
+    parser.add_argument("--cuts", default=100_000, type=int, help="of the power (100000)")
+    parser.add_argument("--towns", default=10_000, type=int, help="how many seeds (10000)")
     parser.add_argument("--weeks", default=10, type=int, help="how many simulated weeks (10)")
-    parser.add_argument("--examples", default=10_000, type=int, help="of life (10000)")
+    parser.add_argument("--examples", default=10_000, type=int, help="of life and outbox (10000)")
     parser.add_argument("--seed", type=int, help="without it one is drawn and printed")
     arguments = parser.parse_args()
     if unknown := set(arguments.runs) - set(RUNS):

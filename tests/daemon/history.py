@@ -154,7 +154,7 @@ def _altered(history: History, committed: Mapping[Key, Body]) -> Iterable[str]:
 
 def _unfinished(history: History) -> Iterable[str]:
     if history.is_over:
-        for key in sorted(key for key in history.waiting if key[1] != "R"):
+        for key in sorted(k for k in history.waiting - history.parked if k[1] != "R"):
             yield f"unfinished: {name_of(key)} still waits for its acknowledgement"
 
 
