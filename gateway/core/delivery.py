@@ -51,7 +51,8 @@ IN_A_ROW = 9  # messages before one of the next lane
 HELD_BACK_MS = 60_000
 PARKED_REMEMBERED = 4_096
 
-_SHARE = {Lane.A: 1.0, Lane.B: 0.875, Lane.R: 0.75}  # of what is held: alarms always find room
+# Of what is held. Alarms find room before the others, who always find it for one record.
+_SHARE = {Lane.A: 0.95, Lane.B: 0.875, Lane.R: 0.75}
 _ACK_MS = {Lane.A: (10_000, 60_000), Lane.B: (30_000, 60_000), Lane.R: (60_000, 600_000)}
 _RETRY_MS = {Lane.A: (1_000, 60_000), Lane.B: (2_000, 60_000), Lane.R: (5_000, 600_000)}
 _DENIED = frozenset({0x87, 0x90, 0x99})  # not authorized, topic name invalid, payload invalid
@@ -172,7 +173,8 @@ class Outbox:
         self._held_bytes = 0
         self._held = dict.fromkeys(Lane, 0)
         self._on_link = [0, 0]  # messages, bytes
-        self._alarm_bytes = 0  # of them
+        self._alarms_on_link = 0  # of them
+        self._alarm_bytes = 0
         self._answered: dict[Key, int] = {}  # by the platform while their PUBACK is still to come
         self._holding: set[Key] = set()  # A records that hold R back
         self._refused: set[Lane] = set()
@@ -247,7 +249,7 @@ class Outbox:
 
     def has_room(self, lane: Lane, size: int = 0, count: int = 1) -> bool:
         """True when `count` more records of `size` bytes in all may be held."""
-        share = _SHARE[lane]
+        share = _SHARE[lane] if self._held[lane] else 1.0
         return (
             len(self._entries) + count <= HELD_MESSAGES * share
             and self._held_bytes + size <= HELD_BYTES * share
@@ -320,7 +322,8 @@ class Outbox:
                     self._note_cut(entry)
                 if entry.key in self._entries:
                     self._to_new(entry)
-        self._on_link, self._alarm_bytes, self._goes_alone = [0, 0], 0, False
+        self._on_link, self._goes_alone = [0, 0], False
+        self._alarms_on_link = self._alarm_bytes = 0
         live = self._ready[Lane.R, True]
         for item in live:
             heappush(self._ready[Lane.R, False], item)
@@ -348,9 +351,11 @@ class Outbox:
         is_probe = not self.is_open
         if is_probe and (now_ms < self._next_probe_ms or self._on_link[0]):
             return None
-        entry = self._due_by_turn(now_ms, lanes) or self._first_of(now_ms, lanes)
-        if entry is None or not self._fits(entry):
-            return None
+        entry = self._due_by_turn(now_ms, lanes)
+        if entry is None:
+            entry = self._first_of(now_ms, lanes)
+            if entry is None or not self._fits(entry):
+                return None
         if is_probe:
             self._next_probe_ms = now_ms + self._probe_ms
         self._count_turn(entry)
@@ -367,8 +372,9 @@ class Outbox:
                     times.append(since_ms + self._probe_ms)
                 elif lane not in self._unanswered:
                     times.append(since_ms + UNANSWERED_MS)
-            if self._held_back_since_ms is not None and self._first_ready(Lane.R) is not None:
-                times.append(self._held_back_since_ms + HELD_BACK_MS)
+            since_ms = self._held_back_since_ms
+            if since_ms is not None and now_ms < since_ms + HELD_BACK_MS:
+                times.append(since_ms + HELD_BACK_MS)
         if self.is_link_up and not self.is_open:
             if self._has_ready(now_ms) and not self.on_link[0]:
                 times.append(self._next_probe_ms)
@@ -410,6 +416,8 @@ class Outbox:
             self._deny(entry, code)
         if entry.key in self._entries:
             entry.found_nobody = code == 0x10
+            if entry.found_nobody and self._delivery is Delivery.ACK:
+                self._waits_since_ms.setdefault(lane, now_ms)
             self._back_off(entry, now_ms)
         return None
 
@@ -524,7 +532,7 @@ class Outbox:
         entry = self._first_ready(Lane.B) if is_turn_of_b and Lane.B in lanes else None
         if entry is None and Lane.R in lanes and self._is_turn_of_readings(now_ms):
             entry = self._first_ready(Lane.R)
-        return entry if entry is not None and self._fits(entry) else None
+        return entry if entry is not None and self._fits(entry, is_turn=True) else None
 
     def _is_turn_of_readings(self, now_ms: int) -> bool:
         if self._may_send_readings(now_ms):
@@ -583,7 +591,7 @@ class Outbox:
             if lane is not Lane.R or self._may_send_readings(now_ms)
         )
 
-    def _fits(self, entry: _Entry) -> bool:
+    def _fits(self, entry: _Entry, *, is_turn: bool = False) -> bool:
         lane, size = entry.key[0], len(entry.body)
         count, used = self._on_link
         if count == 0:
@@ -595,6 +603,9 @@ class Outbox:
                 used + size <= self._window_bytes or self._alarm_bytes + size <= KEPT_FOR_A_BYTES
             )
         places = max(1, self._window - KEPT_FOR_A_MESSAGES)
+        if is_turn:  # alarms fill the link, also the places that are not kept for them
+            others = count - self._alarms_on_link
+            return count < self._window and others < places and used + size <= self._window_bytes
         return count < places and used + size <= self._window_bytes - KEPT_FOR_A_BYTES
 
     def _measure(self, entry: _Entry, now_ms: int) -> None:
@@ -651,6 +662,7 @@ class Outbox:
         self._on_link[0] += count
         self._on_link[1] += size
         if lane is Lane.A:
+            self._alarms_on_link += count
             self._alarm_bytes += size
 
     def _drop(self, entry: _Entry) -> None:

@@ -506,7 +506,9 @@ def _offer_again(run: _Run, records: Sequence[Record], wanted: Range) -> Range |
 
 
 def _has_room(run: _Run, lane: Lane) -> bool:
-    """Worth a trip to the disk: there is room for more than a few."""
+    """Worth a trip to the disk: there is room for more than a few, or none of its lane is here."""
+    if run.outbox.count(lane) == 0:
+        return run.outbox.has_room(lane)
     return run.outbox.has_room(lane, LOAD_BYTES // 4, LOAD_RECORDS // 2)
 
 
