@@ -253,7 +253,14 @@ class Phones:
         """The same place after the visit."""
         code = link.place["checkpoint"]["code"]
         place = await self._at({"checkpoint": code}, person)
-        return link if place is None else Link(link.token, link.read, place)
+        if place is None:
+            return link
+        before, after = link.place.get("round") or {}, place.get("round") or {}
+        if before and before.get("id") != after.get("id"):  # this was its last stop
+            rounds = (await self.ask({"verb": "patrol_today"})).get("rounds") or ()
+            ended = next((each for each in rounds if each["id"] == before["id"]), None)
+            place = {**place, "round": ended or place.get("round"), "next": None}
+        return Link(link.token, link.read, place)
 
     async def _at(
         self, where: Mapping[str, str], person: Mapping[str, Any] | None

@@ -67,7 +67,7 @@ def done_content(stop: Part, *, zone: object, lang: Lang) -> dict[str, Any]:
     round_ = _part(stop, "round")
     done, of = round_.get("done"), round_.get("of")
     left = of - done if isinstance(done, int) and isinstance(of, int) else None
-    proof = stop.get("proof")
+    proof = visit.get("proof", stop.get("proof"))
     return {
         **_place(stop, zone, lang),
         "person": str(_part(stop, "person").get("name") or ""),
