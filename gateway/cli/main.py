@@ -15,6 +15,7 @@ import typer
 from gateway.cli.alarm_verbs import add_alarm_verbs
 from gateway.cli.language import language
 from gateway.domain.records import Lane
+from gateway.cli.nfc_verbs import add_nfc_verbs
 from gateway.domain.text import Lang, Text
 
 SITE = Path("/etc/care-gateway/site.yaml")
@@ -36,6 +37,7 @@ _HELP = {
         "Serve the duty page: what is wrong, where, what to do (read-only).",
     ),
     "check": Text(
+    "reader": Text("运行 NFC 读卡器进程。", "Run the NFC reader's process."),
         "检查站点文件，一次列出全部问题及其位置。",
         "Check a site file and show every problem at once, each under its line.",
     ),
@@ -214,6 +216,12 @@ def build(lang: Lang) -> typer.Typer:
 
         raise typer.Exit(check_site(path, lang=lang, as_json=as_json))
 
+    @app.command(help=words("reader"), **passed_on)
+    def reader(context: typer.Context) -> None:
+        from gateway.cli.reader import main as read_taps
+
+        raise typer.Exit(read_taps(list(context.args)))
+
     @app.command(help=words("plan"))
     def plan(
         path: Annotated[Path, site_argument] = SITE,
@@ -346,6 +354,8 @@ def _add_platform_check(platform: typer.Typer, words: Callable[[str], str], lang
         as_json: Annotated[bool, option("--json", "json")] = False,
         lang: Annotated[Lang, option("--lang", "lang")] = lang,
     ) -> None:
+    add_nfc_verbs(app, lang, SOCKET)
+    add_bus_verbs(app, lang, SOCKET, SITE)
         from gateway.cli.platform import check as check_platform
 
         raise typer.Exit(

@@ -79,6 +79,12 @@ def kind_of(target: Any) -> str:
     return "classic" if sak & IS_CLASSIC else "type2"
 
 
+def key_of(target: Any) -> str:
+    """What stays the same while it lies there: a phone shows another UID each time it is asked."""
+    kind = kind_of(target)
+    return kind if kind == "phone" else uid_of(target)
+
+
 def activate(reader: Frontend, target: Any) -> Any | None:
     """Return the tag object of nfcpy; None when it went away. ReaderFailed."""
     return guarded(lambda: nfc.tag.activate(reader.clf, target))

@@ -9,7 +9,7 @@ from gateway.reader.frontend import Frontend, ReaderFailed, guarded, is_there, o
 from gateway.reader.lending import asked, hand_over, is_back
 from gateway.reader.presence import Presence, take
 from gateway.reader.reports import Condition, Reports
-from gateway.reader.tags import kind_of, look, sense, uid_of
+from gateway.reader.tags import key_of, look, sense
 
 SENSE_EVERY_S = 0.2
 IDLE_S = 1.0
@@ -82,8 +82,7 @@ def _sense(
     while reports.device == device and wait(SENSE_EVERY_S):
         target = sense(reader)
         watched.failures = 0
-        # a phone shows another UID each time it is asked: it stays one phone
-        key = None if target is None else _key(uid_of(target), kind_of(target))
+        key = None if target is None else key_of(target)
         presence, is_new = take(watched.presence, key, mono())
         if is_new:
             reports.tap(look(reader, target), mono())
@@ -93,10 +92,6 @@ def _sense(
         if borrower is not None:
             return borrower
     return None
-
-
-def _key(uid: str, kind: str) -> str:
-    return kind if kind == "phone" else uid
 
 
 def _lend(borrower: socket.socket, reports: Reports, wait: Wait) -> None:
