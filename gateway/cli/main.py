@@ -355,7 +355,6 @@ def _add_platform_check(platform: typer.Typer, words: Callable[[str], str], lang
         lang: Annotated[Lang, option("--lang", "lang")] = lang,
     ) -> None:
     add_nfc_verbs(app, lang, SOCKET)
-    add_bus_verbs(app, lang, SOCKET, SITE)
         from gateway.cli.platform import check as check_platform
 
         raise typer.Exit(
