@@ -2,9 +2,10 @@
 
     python -m scripts.benchmarks.devices --buses 5 --units 10 --registers 40
 
-Says its ports in its first line, then answers lines on stdin: `contact 0|1` sets the detector's
-contact and answers with the moment (CLOCK_BOOTTIME, ms) at which the first reply that tells it was
-handed to the socket, all its bytes at once; `count` answers how many registers were handed out.
+Says its ports in its first line, then answers lines on stdin: `contact 0|1` closes the next
+detector's contact or opens it, and answers with the moment (CLOCK_BOOTTIME, ms) at which the first
+reply that tells it was handed to the socket, all its bytes at once; `count` answers how many
+registers were handed out.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
@@ -20,7 +21,7 @@ from typing import Any
 
 from gateway.sim.bus import Piece, TcpBus, open_tcp
 from gateway.sim.devices import SimDevice, Tables, Truth, by_unit
-from scripts.benchmarks.house import CONTACTS
+from scripts.benchmarks.house import DETECTORS
 
 
 def say(**message: Any) -> None:
@@ -41,42 +42,36 @@ class Bank:
 
 
 @dataclass(slots=True)
-class Detector:
-    """Contacts that close in turn; says once when a change was first told.
-
-    Register 0 says whether any is closed, the others are the contacts.
-    """
+class Detectors:
+    """Units of one contact each, which close in turn; says once when a change was first told."""
 
     contact: int = 0
-    closed: int = 0  # how often one has closed
+    unit: int = 0  # whose contact was closed last
     told: int = 0
 
     def set(self, level: int) -> None:
         self.contact = level
-        self.closed += level
+        self.unit = self.unit % DETECTORS + 1 if level else self.unit
 
-    def fill(self, _truth: Truth, _noise: Random) -> Tables:
-        cells = dict.fromkeys(range(CONTACTS + 1), 0)
-        if self.contact:
-            cells[0] = cells[(self.closed - 1) % CONTACTS + 1] = 1
-        return {"input": cells}
+    def fill(self, unit: int) -> Callable[[Truth, Random], Tables]:
+        def fill(_truth: Truth, _noise: Random) -> Tables:
+            return {"input": {0: self.contact if unit == self.unit else 0}}
 
-    def manner(self, _request: bytes, reply: bytes) -> Iterator[Piece]:
-        """Say the reply at once, and when.
+        return fill
 
-        The moment is from before the write: behind it, who reads the reply may have been quicker.
-        """
-        contact, at = self.contact, time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e6
+    def manner(self, request: bytes, reply: bytes) -> Iterator[Piece]:
+        """Say the reply at once; the code behind the yield runs when it was written."""
+        contact, is_deciding = self.contact, request[0] == self.unit
         yield 0.0, reply
-        if contact != self.told:
+        if is_deciding and contact != self.told:
             self.told = contact
-            say(told=contact, at=at)
+            say(told=contact, at=time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e6)
 
 
 async def serve(buses: int, units: int, registers: int) -> None:
     """Serve until stdin ends."""
     banks = [[Bank(registers) for _ in range(units)] for _ in range(buses)]
-    detector = Detector()
+    detectors = Detectors()
     async with AsyncExitStack() as stack:
 
         async def bus(fills: list[Any]) -> TcpBus:
@@ -84,8 +79,8 @@ async def serve(buses: int, units: int, registers: int) -> None:
             return await stack.enter_async_context(open_tcp(by_unit(devices), turnaround_s=0))
 
         ports = [(await bus([bank.fill for bank in row])).port for row in banks]
-        alarm = await bus([detector.fill])
-        alarm.manner = detector.manner  # type: ignore[assignment]
+        alarm = await bus([detectors.fill(n) for n in range(1, DETECTORS + 1)])
+        alarm.manner = detectors.manner  # type: ignore[assignment]
         say(ports=ports, alarm_port=alarm.port)
         lines = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(
@@ -94,7 +89,7 @@ async def serve(buses: int, units: int, registers: int) -> None:
         while line := (await lines.readline()).decode().split():
             match line:
                 case ["contact", level]:
-                    detector.set(int(level))
+                    detectors.set(int(level))
                 case ["count"]:
                     say(registers=sum(bank.reads for row in banks for bank in row) * registers)
                 case _:

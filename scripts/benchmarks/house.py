@@ -1,8 +1,9 @@
 """The house that is measured: devices of one profile behind TCP bridges, as site.yaml and profile.
 
 Every point changes by more than its deadband at every poll, so that each polled point is also
-stored and sent. Eight of forty points have two default rules each, which never find a reason. The
-detector has many contacts, each with a rule: one that closed three times a minute would chatter.
+stored and sent. Eight of forty points have two default rules each, which never find a reason; of a
+board (a residual current and eight cable temperatures) all have. Detectors are many devices of one
+judged contact, which close in turn: one that closed three times a minute would chatter.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 JUDGED_OF = 5  # one point of five is a residual current with its default rules
-CONTACTS = 120
+DETECTORS = 40
 
 PROFILE = """\
 profile: bank
@@ -24,17 +25,16 @@ points:
 DETECTOR = """\
 profile: detector
 maker: bench
-model: contacts, and whether any of them is closed
+model: a contact
 confidence: A
 source: made for measuring
 all: {{table: input, type: uint16, unit: "", period: {period_ms}ms}}
 points:
-  any: {{at: 0, label: any}}
+  contact: {{at: 0, label: contact}}
 """
-CONTACT = "  c{n}: {{at: {n}, label: contact {n}}}\n"
 ALARM = """\
   contact-{n}:
-    point: detector.c{n}
+    point: detector-{n}.contact
     is: [1]
     severity: alarm
     for: 0s
@@ -48,7 +48,7 @@ ALARM = """\
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """`ports`: one bridge each, with `units` devices; `alarm_port`: the device that raises."""
+    """`ports`: one bridge each, with `units` devices; `alarm_port`: the bridge of the detectors."""
 
     ports: Sequence[int]
     units: int
@@ -57,7 +57,8 @@ class House:
     broker: str
     gateway: str = "bench"
     alarm_port: int | None = None
-    alarm_period_ms: int = 50
+    alarm_period_ms: int = 500
+    are_boards: bool = False  # the devices: their first point a residual current, then temperatures
 
     @property
     def points(self) -> int:
@@ -68,19 +69,22 @@ def write_house(folder: Path, house: House) -> Path:
     """Write the site and its profiles into `folder`; return the site file."""
     profiles = folder / "profiles"
     profiles.mkdir(parents=True)
-    rows = [_point(n) for n in range(house.registers)]
+    rows = [_point(n, house) for n in range(house.registers)]
     bank = PROFILE.format(period_ms=house.period_ms) + "".join(rows)
     (profiles / "bank.yaml").write_text(bank, encoding="utf-8")
     detector = DETECTOR.format(period_ms=house.alarm_period_ms)
-    detector += "".join(CONTACT.format(n=n) for n in range(1, CONTACTS + 1))
     (profiles / "detector.yaml").write_text(detector, encoding="utf-8")
     site = folder / "site.yaml"
     site.write_text(_site(house), encoding="utf-8")
     return site
 
 
-def _point(number: int) -> str:
-    what = "kind: residual_current, unit: mA" if number % JUDGED_OF == 0 else 'unit: ""'
+def _point(number: int, house: House) -> str:
+    what = 'unit: ""'
+    if house.are_boards and number:
+        what = "kind: cable_temperature, unit: °C"
+    elif number % JUDGED_OF == 0:
+        what = "kind: residual_current, unit: mA"
     return f"  n{number}: {{at: {number}, {what}, label: point {number}}}\n"
 
 
@@ -97,11 +101,13 @@ def _site(house: House) -> str:
         for n in range(len(house.ports))
         for unit in range(1, house.units + 1)
     ]
-    if alarm:
-        lines.append(f"  detector: {{profile: detector, bus: alarm, unit: 1, {rest}}}")
+    detectors = range(1, DETECTORS + 1) if alarm else ()
+    lines += [
+        f"  detector-{n}: {{profile: detector, bus: alarm, unit: {n}, {rest}}}" for n in detectors
+    ]
     lines.append("panel: {red: 17, amber: 27, yellow: 22, green: 23, buzzer: 24}")
     link = f'gateway: {house.gateway}, brokers: ["{house.broker}"], reconnect: local'
     lines.append(f"uplink: {{{link}}}")
     if alarm:
-        lines += ["rules:", *(ALARM.format(n=n) for n in range(1, CONTACTS + 1))]
+        lines += ["rules:", *(ALARM.format(n=n) for n in detectors)]
     return "\n".join(lines) + "\n"

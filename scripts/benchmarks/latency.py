@@ -35,6 +35,7 @@ class Plan:
     registers: int = 40
     period_ms: int = 1_000
     is_busy_only: bool = False
+    are_boards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +45,26 @@ class Delays:
 
 
 async def measure(folder: Path, plan: Plan) -> list[Figure]:
-    """Idle: nothing but the detector. Busy: the whole house beside it in the same process."""
+    """Idle: nothing but the detectors. Busy: the whole house beside it in the same process."""
     figures = []
     async with open_world(
         folder, buses=plan.buses, units=plan.units, registers=plan.registers
     ) as world:
         idle = House((), 0, plan.registers, plan.period_ms, world.broker, "idle",
                      world.field.alarm_port)  # fmt: skip
-        busy = replace(idle, ports=world.field.ports, units=plan.units, gateway="busy")
+        busy = replace(
+            idle,
+            ports=world.field.ports,
+            units=plan.units,
+            gateway="busy",
+            are_boards=plan.are_boards,
+        )
         rate = busy.points * 1000 // plan.period_ms
         if not plan.is_busy_only:
             bare = await _bare_delays(world, plan)
             figures += _figures(await _delays(world, idle, plan), bare, "idle")
-        beside = f"beside {busy.points} points every {plan.period_ms} ms"
+        devices = f"{plan.buses * plan.units} devices × {plan.registers} points"
+        beside = f"beside {devices} every {plan.period_ms} ms ({rate:,} points/s)"
         what = beside if plan.is_busy_only else f"beside {rate:,} points/s"
         figures += _figures(await _delays(world, busy, plan), (), what)
     return figures

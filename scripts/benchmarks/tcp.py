@@ -10,20 +10,24 @@ from scripts.benchmarks.figures import Figure
 SHAPES = ((1, 50, "one bridge with 50 units"), (50, 1, "50 devices of their own"))
 STARTING_S = 8.0
 LOAD = peak.Plan(warm_s=5.0, window_s=10.0)
-DELAY = latency.Plan(alarms=100, period_ms=100, is_busy_only=True)
+# fifty boards, and fifty meters of which every register is wanted ten times a second
+BOARDS = latency.Plan(alarms=100, registers=9, period_ms=100, is_busy_only=True, are_boards=True)
+METERS = latency.Plan(alarms=100, registers=40, period_ms=100, is_busy_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     repeats: int = 3
     load: peak.Plan = LOAD
-    delay: latency.Plan = DELAY
+    delays: tuple[latency.Plan, ...] = (BOARDS, METERS)
     shapes: tuple[tuple[int, int, str], ...] = SHAPES
 
     @property
     def takes_s(self) -> float:
         one = 2 * (STARTING_S + self.load.warm_s + self.load.window_s)
-        return len(self.shapes) * self.repeats * one + STARTING_S + self.delay.alarms
+        return len(self.shapes) * self.repeats * one + sum(
+            STARTING_S + delay.alarms for delay in self.delays
+        )
 
 
 async def measure(folder: Path, plan: Plan) -> list[Figure]:
@@ -43,4 +47,6 @@ async def measure(folder: Path, plan: Plan) -> list[Figure]:
                    tuple(1000 / rate.per_cpu_s for rate in ours),
                    tuple(1000 / rate.per_cpu_s for rate in bares)),
         ]  # fmt: skip
-    return figures + await latency.measure(folder / "delay", plan.delay)
+    for delay in plan.delays:
+        figures += await latency.measure(folder / f"delay-{delay.registers}", delay)
+    return figures
