@@ -14,8 +14,8 @@ import typer
 
 from gateway.cli.alarm_verbs import add_alarm_verbs
 from gateway.cli.language import language
-from gateway.domain.records import Lane
 from gateway.cli.nfc_verbs import add_nfc_verbs
+from gateway.domain.records import Lane
 from gateway.domain.text import Lang, Text
 
 SITE = Path("/etc/care-gateway/site.yaml")
@@ -36,8 +36,8 @@ _HELP = {
         "运行值班台网页：报警、位置、怎么办（只读）。",
         "Serve the duty page: what is wrong, where, what to do (read-only).",
     ),
-    "check": Text(
     "reader": Text("运行 NFC 读卡器进程。", "Run the NFC reader's process."),
+    "check": Text(
         "检查站点文件，一次列出全部问题及其位置。",
         "Check a site file and show every problem at once, each under its line.",
     ),
@@ -206,6 +206,12 @@ def build(lang: Lang) -> typer.Typer:
 
         raise typer.Exit(serve_console(list(context.args)))
 
+    @app.command(help=words("reader"), **passed_on)
+    def reader(context: typer.Context) -> None:
+        from gateway.cli.reader import main as read_taps
+
+        raise typer.Exit(read_taps(list(context.args)))
+
     @app.command(help=words("check"))
     def check(
         path: Annotated[Path, site_argument] = SITE,
@@ -215,12 +221,6 @@ def build(lang: Lang) -> typer.Typer:
         from gateway.cli.check import check as check_site
 
         raise typer.Exit(check_site(path, lang=lang, as_json=as_json))
-
-    @app.command(help=words("reader"), **passed_on)
-    def reader(context: typer.Context) -> None:
-        from gateway.cli.reader import main as read_taps
-
-        raise typer.Exit(read_taps(list(context.args)))
 
     @app.command(help=words("plan"))
     def plan(
@@ -322,6 +322,7 @@ def build(lang: Lang) -> typer.Typer:
     _add_record_verbs(app, words, lang)
     _add_db_verbs(app, words, lang)
     add_alarm_verbs(app, lang, SOCKET)
+    add_nfc_verbs(app, lang, SOCKET)
 
     @platform.command("sim", help=words("platform_sim"), **passed_on)
     def platform_sim(context: typer.Context) -> None:
@@ -354,7 +355,6 @@ def _add_platform_check(platform: typer.Typer, words: Callable[[str], str], lang
         as_json: Annotated[bool, option("--json", "json")] = False,
         lang: Annotated[Lang, option("--lang", "lang")] = lang,
     ) -> None:
-    add_nfc_verbs(app, lang, SOCKET)
         from gateway.cli.platform import check as check_platform
 
         raise typer.Exit(
