@@ -158,6 +158,13 @@ def test_the_fields_of_a_line_are_its_key_value_pairs(
     assert systemd.fields_of(record) == fields
 
 
+def test_lines_of_one_kind_have_one_message_id_whatever_they_are_about() -> None:
+    first = systemd.message_id("fault raised fault=%s device=%s")
+    assert first == systemd.message_id("fault raised fault=%s bus=%s why=%s")
+    assert first != systemd.message_id("fault cleared fault=%s device=%s")
+    assert first == "6fba6c180915bb7eb8c712371003c4af"  # people search by it: it stays what it is
+
+
 NAMESPACE = """
 set -e
 mount -t tmpfs tmpfs /run
@@ -199,6 +206,7 @@ def test_a_real_journal_keeps_the_fields(tmp_path: Path) -> None:
     assert (fault["FAULT"], fault["DEVICE"], fault["PLACE"]) == (
         "device_silent", "board", "1F 厨房",
     )  # fmt: skip
+    assert fault["MESSAGE_ID"] == systemd.message_id("fault raised")
     assert (fault["PRIORITY"], fault["LOGGER"]) == ("4", "gateway.test")
     assert (failed["PRIORITY"], failed["TASK"]) == ("3", "poll hall")
     assert "ZeroDivisionError" in failed["EXCEPTION_TEXT"]
