@@ -11,6 +11,9 @@ from gateway.config.devices import PlacedDevice, check_owner, read_devices
 from gateway.config.duty import read_escalation, read_post_checks
 from gateway.config.kinds import Kinds
 from gateway.config.panel import read_panel
+from gateway.config.patrol import Known, read_patrol
+from gateway.config.people import NAME as PEOPLE
+from gateway.config.people import read_people
 from gateway.config.plans import report_plan
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import Shelf
@@ -69,6 +72,9 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
     uplink = _uplink(tree, path.parent, found)
     escalation = read_escalation(tree, file, found)
     reader = read_reader(tree, buses, found)
+    people = read_people(path.parent, found, file=str(path.with_name(PEOPLE)))
+    points = {p.id: p for placed in devices.values() for p in placed.device.points}
+    patrol = read_patrol(tree, Known(points, people), found)
     if file.site is not None:
         _check_house(tree, file, found)
     problems = _in_reading_order(found, tree.file)
@@ -98,6 +104,8 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
         post_checks=read_post_checks(file),
         self_test_minute=file.self_test,
         reader=reader,
+        patrol=patrol,
+        people=people or {},
     )
     report_plan(site, tree, found, is_timed=is_timed)
     problems = _in_reading_order(found, tree.file)

@@ -384,6 +384,42 @@ def minute(value: Any) -> int | None:
     return 60 * int(match[1]) + int(match[2])
 
 
+def hours(value: Any) -> QuietHours:
+    """`08:00-18:00` -> from when to when, local time; of any length under a day."""
+    match = re.fullmatch(HOURS, value.strip()) if isinstance(value, str) else None
+    if match is None:
+        fact = Text(f"`{shown(value)}` 不是时段", f"`{shown(value)}` is not a span of hours")
+        raise Unreadable("not_hours", fact, Text("如 22:00-06:00", "such as 22:00-06:00"))
+    begin, end = (60 * int(match[n]) + int(match[n + 1]) for n in (1, 3))
+    if begin == end:
+        fact = Text(f"`{shown(value)}` 从头到尾是同一刻", f"`{shown(value)}` begins when it ends")
+        raise Unreadable("not_hours", fact, Text("如 22:00-06:00", "such as 22:00-06:00"))
+    return QuietHours(begin, end)
+
+
+def moment(value: Any) -> int:
+    """`06:30` -> minute of the local day."""
+    match = re.fullmatch(CLOCK, value.strip()) if isinstance(value, str) else None
+    if match is None:
+        fact = Text(f"`{shown(value)}` 不是时刻", f"`{shown(value)}` is not a time of day")
+        advice = Text('如 "06:30"，加引号', 'such as "06:30", in quotes')
+        raise Unreadable("not_a_time", fact, advice)
+    return 60 * int(match[1]) + int(match[2])
+
+
+def uid(value: Any) -> str:
+    """`04 5e 1f 2a` -> `045E1F2A`: the UID of a card or tag."""
+    text = re.sub(r"[\s:-]", "", str(value)).upper() if isinstance(value, str | int) else ""
+    if not re.fullmatch(r"(?:[0-9A-F]{2}){4,10}", text):
+        fact = Text(f"`{shown(value)}` 不是卡号", f"`{shown(value)}` is not the UID of a card")
+        advice = Text(
+            '刷卡后照抄 16 进制卡号，加引号，如 "04 5E 1F 2A 6B 80 81"',
+            'copy its hex digits, in quotes, such as "04 5E 1F 2A 6B 80 81"',
+        )
+        raise Unreadable("not_a_uid", fact, advice)
+    return text
+
+
 def shown(value: Any) -> str:
     """A value as people would have typed it, cut to a readable length."""
     names = {"None": "null", "True": "true", "False": "false"}

@@ -26,6 +26,8 @@ from gateway.config import quantities
 from gateway.config.quantities import Unreadable
 from gateway.core.patterns import BEATS, MOST_BEATS
 from gateway.domain.cases import Audience, ReceiptLevel
+from gateway.domain.patrol import ItemType, Order, TagKind
+from gateway.domain.people import Role
 from gateway.domain.points import Table, WordOrder, WordType
 from gateway.domain.readings import Quality
 from gateway.domain.rules import Severity, Sound
@@ -74,17 +76,22 @@ def _word(value: Any) -> Any:
 class Entries:
     """For the JSON Schema: a mapping whose entries are checked one by one against `model`.
 
-    With `is_one` the mapping itself is such a `model`.
+    With `is_one` the mapping itself is such a `model`, with `is_set` each entry is a mapping of
+    such.
     """
 
     model: type[BaseModel]
     is_one: bool = False
+    is_set: bool = False
 
     def __get_pydantic_json_schema__(
         self, core: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         inner = handler(self.model.__pydantic_core_schema__)
-        return inner if self.is_one else {"type": "object", "additionalProperties": inner}
+        if self.is_one:
+            return inner
+        entries = {"type": "object", "additionalProperties": inner}
+        return {"type": "object", "additionalProperties": entries} if self.is_set else entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +189,11 @@ Bits = Annotated[
     BeforeValidator(quantities.bits),
     WithJsonSchema(_typed(r"([0-9]+)\s*\.\.\s*([0-9]+)", "0..3")),
 ]
+Clock = Annotated[
+    Any, BeforeValidator(quantities.moment), WithJsonSchema(_typed(quantities.CLOCK, "06:30"))
+]
+_UID: JsonSchemaValue = {"type": "string", "examples": ["04 5E 1F 2A 6B 80 81"]}
+Uid = Annotated[Any, BeforeValidator(quantities.uid), WithJsonSchema(_UID)]
 Wire = Annotated[StrictInt, Field(ge=0, le=65535)]
 Pin = Annotated[StrictInt, Field(ge=0, le=27)]
 Baud = Annotated[
@@ -391,6 +403,103 @@ class ReaderPart(Part):
     again: Annotated[Ms, Field(ge=500, le=60_000)] = 3_000
 
 
+class ChoicePart(Part):
+    say: Phrase
+    bad: StrictBool = False
+
+
+class ItemPart(Part):
+    say: Phrase
+    type: ItemType = ItemType.OK_BAD
+    unit: StrictStr | None = None
+    range: Span = None
+    choices: Annotated[dict[Any, Any], Entries(ChoicePart)] = {}
+    point: Name | None = None
+    tolerance: Annotated[StrictInt, Field(ge=1, le=100)] = 10
+    drawn: StrictBool = False
+
+
+class TagPart(Part):
+    uid: Uid
+    kind: TagKind = TagKind.NTAG21X
+    token: Annotated[StrictStr | None, Field(pattern=r"^[0-9a-f]{64}$")] = None
+    key_ref: Ident | None = None
+
+
+class CheckpointPart(Part):
+    name: Name
+    place: Name
+    items: Name | None = None
+    near: list[Name] = []
+    tags: Annotated[dict[Any, Any], Entries(TagPart)] = {}
+
+
+class LegPart(Part):
+    leg_min: Ms | None = None
+    leg_max: Ms | None = None
+    dwell: Ms | None = None
+
+
+class RoutePart(LegPart):
+    name: Name
+    order: Order = Order.ANY
+    stops: Annotated[list[Name], Field(min_length=1, max_length=100)]
+    legs: Annotated[dict[Any, Any], Entries(LegPart)] = {}
+
+
+class RoundPart(Part):
+    route: Name
+    preset: Literal["daily", "night"] | None = None
+    every: Annotated[Ms | None, Field(ge=600_000, le=86_400_000)] = None
+    between: Annotated[
+        Any, BeforeValidator(quantities.hours), WithJsonSchema(_typed(quantities.HOURS))
+    ] = None
+    at: Annotated[list[Clock] | None, Field(min_length=1, max_length=48)] = None
+    before: Annotated[Ms, Field(le=43_200_000)] = 1_800_000
+    after: Annotated[Ms, Field(ge=60_000, le=43_200_000)] = 1_800_000
+    grace: Annotated[Ms, Field(le=14_400_000)] = 900_000
+    days: Annotated[
+        list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] | None, Field(min_length=1)
+    ] = None
+    owner: Word | None = None
+    draws: Annotated[StrictInt, Field(ge=0, le=5)] = 1
+    basis: Word | None = None
+
+
+class PatrolReaderPart(Part):
+    place: Name
+    near: list[Name] = []
+    checkpoint: Name | None = None
+
+
+class PatrolPart(Part):
+    items: Annotated[dict[Any, Any], Entries(ItemPart, is_set=True)] = {}
+    checkpoints: Annotated[dict[Any, Any], Entries(CheckpointPart)]
+    routes: Annotated[dict[Any, Any], Entries(RoutePart)]
+    rounds: Annotated[dict[Any, Any], Entries(RoundPart)]
+    readers: Annotated[dict[Any, Any], Entries(PatrolReaderPart)] = {}
+    compensate_every: Annotated[Ms, Field(ge=900_000, le=86_400_000)] = 7_200_000
+
+
+class CardPart(Part):
+    uid: Uid
+    until: Day = None
+    label: Word = ""
+
+
+class PersonPart(Part):
+    name: Name
+    role: Role
+    until: Day = None
+    pin: Word | None = None
+    pin_until: Day = None
+    cards: Annotated[list[Any], Listed(CardPart)] = []
+
+
+class PeopleFile(Part):
+    people: Annotated[dict[Any, Any], Entries(PersonPart)]
+
+
 class GatewayPart(Part):
     owner: Name = ""
     rules: Annotated[dict[Any, Any], Entries(RulePart)] = {}
@@ -503,6 +612,7 @@ class SiteFile(Part):
         WithJsonSchema(_CLOCK),
         Field(validate_default=True),
     ] = "03:30"
+    patrol: Annotated[dict[Any, Any] | None, Entries(PatrolPart, is_one=True)] = None
     gateway: GatewayPart | None = None
     warning_cases: StrictBool = True
     offline_after_misses: Annotated[StrictInt, Field(ge=1, le=100)] = 3

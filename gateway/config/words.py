@@ -90,6 +90,7 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "escalation": Text("还没人管时再叫谁、等多久", "who is called next, and after how long"),
         "post_check": Text("查岗", "post checks: is somebody at the duty desk?"),
         "reader": Text("值班台的 NFC 读卡器", "the NFC reader at the duty desk"),
+        "patrol": Text("巡查：巡查点、路线、轮次", "patrol: checkpoints, routes, rounds"),
         "self_test": Text("每晚自检的时刻，如 03:30", "time of the nightly self-test: 03:30"),
         "gateway": Text("网关自身的监测：温度、电压、内存", "what the gateway says of its own health"),
         "warning_cases": Text("预警也开处置单", "a warning opens a case as well"),
@@ -125,6 +126,106 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "device": Text("串口路径，或 usb:VID:PID", "its serial port, or usb:VID:PID"),
         "id": Text("记录里的代号", "its id in the records"),
         "again": Text("这么快再刷算同一次", "the same card so soon again is one tap"),
+    },
+    "PatrolPart": {
+        "items": Text("巡查项目：每套一个名字", "what is looked at: sets of items by name"),
+        "checkpoints": Text("巡查点", "the checkpoints"),
+        "routes": Text("路线", "the routes"),
+        "rounds": Text("什么时候巡哪条路线", "which route is walked when"),
+        "readers": Text("固定读卡器在哪里", "where the fixed readers hang"),
+        "compensate_every": Text(
+            "测点停用时多久补巡一次", "how often a place is patrolled while its point is off"
+        ),
+    },
+    "ItemPart": {
+        "say": Text("问什么，一句话", "the question, in one phrase"),
+        "type": Text(
+            "ok_bad 正常/异常、number 数值、choice 选择、photo 拍照",
+            "ok_bad, number, choice or photo",
+        ),
+        "unit": Text("数值的单位", "unit of the number"),
+        "range": Text("正常范围，如 0.1..0.8；之外算异常", "what is normal: 0.1..0.8; else bad"),
+        "choices": Text("可选的答案", "the answers to choose from"),
+        "point": Text("与哪个测点核对：设备.测点", "the point it is compared with: device.point"),
+        "tolerance": Text("与测点允许差百分之几", "how far it may differ from the point, in %"),
+        "drawn": Text("true：只在抽查到时问", "true: asked only by the random challenge"),
+    },
+    "ChoicePart": {
+        "say": Text("答案", "the answer"),
+        "bad": Text("true：算异常", "true: it is a bad one"),
+    },
+    "CheckpointPart": {
+        "name": Text("巡查点名称", "its name"),
+        "place": Text("在哪里", "where it is"),
+        "items": Text("用哪套巡查项目；不写就是标准七项", "its items; else the standard seven"),
+        "near": Text("旁边的测点：贴卡算到场", "points beside it: a tap is an arrival"),
+        "tags": Text("贴在这里的标签", "the tags that hang there"),
+    },
+    "TagPart": {
+        "uid": Text("标签的 UID", "the tag's UID"),
+        "kind": Text("ntag21x、ntag424 或 qr", "ntag21x, ntag424 or qr"),
+        "token": Text("链接令牌的 SHA-256", "SHA-256 of the token in its link"),
+        "key_ref": Text("用哪把主密钥", "which master key it belongs to"),
+    },
+    "LegPart": {
+        "leg_min": Text("从上一点走来至少多久", "the walk from the stop before takes at least"),
+        "leg_max": Text("从上一点走来最多多久", "and at most"),
+        "dwell": Text("在这里至少停多久", "how long one stays, at least"),
+    },
+    "RoutePart": {
+        "name": Text("路线名称", "its name"),
+        "order": Text(
+            "any 任意、strict 按顺序、start_end 首末固定",
+            "any, strict (as listed) or start_end (first and last fixed)",
+        ),
+        "stops": Text("经过哪些巡查点", "the checkpoints on it"),
+        "legs": Text("个别站点不同的时间", "times of single stops that differ"),
+        "leg_min": Text("两点之间至少走多久", "the least time between two stops"),
+        "leg_max": Text("两点之间最多走多久", "the most time between two stops"),
+        "dwell": Text("每点至少停多久", "how long one stays at each, at least"),
+    },
+    "RoundPart": {
+        "route": Text("巡哪条路线", "the route that is walked"),
+        "preset": Text(
+            "daily 每日一次、night 夜间每两小时", "daily: once by day; night: every two hours"
+        ),
+        "every": Text("多久一次", "how often"),
+        "between": Text("在哪段时间，可跨零点", "between which hours; may span midnight"),
+        "at": Text("在哪些时刻", "at which times of day"),
+        "before": Text("可提前多久", "how long before that time it may begin"),
+        "after": Text("可推后多久", "how long after it it may end"),
+        "grace": Text("超时后宽限多久才算漏巡", "overdue so long, it is missed"),
+        "days": Text("星期几；不写就是每天", "on which days; else every day"),
+        "owner": Text("谁来巡（人员代号）；不写就是谁先开始", "who walks it: a staff code"),
+        "draws": Text("每轮随机抽查几点，0 到 5", "random challenges a round, 0 to 5"),
+        "basis": Text("依据", "the standard, or who decided, when"),
+    },
+    "PatrolReaderPart": {
+        "place": Text("在哪里", "where it hangs"),
+        "near": Text("旁边的测点：刷卡算到场", "points beside it: a card is an arrival"),
+        "checkpoint": Text("在哪个巡查点", "the checkpoint it hangs at"),
+    },
+    "PeopleFile": {
+        "people": Text("人员：代号和各人的内容", "the people, each under a staff code"),
+    },
+    "PersonPart": {
+        "name": Text("姓名（不出本机构）", "the name, which never leaves the house"),
+        "role": Text(
+            "角色：duty 值班员、leader 值班长、manager 消防安全管理人、technician 运维",
+            "role: duty, leader, manager (fire safety) or technician",
+        ),
+        "until": Text("有效到哪天", "the last good day"),
+        "pin": Text(
+            "PIN 的 argon2id，用 care-gateway people pin 生成",
+            "argon2id of the PIN, made by care-gateway people pin",
+        ),
+        "pin_until": Text("PIN 有效到哪天", "the PIN's last good day"),
+        "cards": Text("工卡", "the cards"),
+    },
+    "CardPart": {
+        "uid": Text("卡号", "the card's UID"),
+        "until": Text("有效到哪天", "the last good day"),
+        "label": Text("卡上的标记", "what is written on it"),
     },
     "GatewayPart": {
         "owner": Text("网关由谁负责", "who answers for the gateway"),

@@ -77,6 +77,7 @@ def test_with_every_optional_line_in_use_it_still_loads(full):
         "scale_unverified",
         "file_missing",
         "detects_late",
+        "people_missing",
     }
     plain = load_site(EXAMPLE).site
     assert plain is not None
