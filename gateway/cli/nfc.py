@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,7 @@ def look(desk: Desk, proc: Path = PROC) -> Iterator[Finding]:
     if find_spec("nfc") is None:
         yield Finding("library", is_well=False, do=OTHERS["missing"])
         return
-    import nfc
-
-    yield Finding("library", is_well=True, fact=f"nfcpy {nfc.__version__}")
+    yield Finding("library", is_well=True, fact=f"nfcpy {version('nfcpy')}")
     device = yield from _configured(desk)
     if device is None:
         return
