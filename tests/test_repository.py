@@ -169,7 +169,7 @@ PLANTED = {
     "tasks/inbox.py": "import gateway.drivers.clock",
     "store/rows.py": "import gateway.drivers.clock\nimport pydantic\nimport systemd",
     "drivers/clock.py": "import gpiozero\nimport sqlite_utils\nimport nfc\nimport paho.mqtt.client",
-    "config/schema.py": "import typer\nimport pymodbus",
+    "config/schema.py": "import argon2\nimport typer\nimport pymodbus",
     "app.py": "import amqtt\nimport uvicorn",
     "web/feed.py": "import gateway.store.store",
     "cli/run.py": "import gateway.sim.bus",
