@@ -31,14 +31,8 @@ WAITING_LINES = 1_000
 LAST_WORDS_S = 1.0
 STDERR = 2
 PLACE = re.compile(r"%%|(?:(?P<key>[a-z][a-z0-9_]*)=)?%[-#0+]*[\d.]*[a-z]")  # of an argument, or %%
-TAKEN = {
-    "MESSAGE",
-    "MESSAGE_ID",
-    "PRIORITY",
-    "UNIT",
-    "CODE",
-    "LOGGER",
-}  # what the journal reads in its own way
+# what the journal reads in its own way
+TAKEN = {"MESSAGE", "MESSAGE_ID", "PRIORITY", "UNIT", "CODE", "LOGGER"}
 
 
 def notify(state: str) -> bool:
