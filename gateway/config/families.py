@@ -31,6 +31,14 @@ def read_families(site_dir: Path) -> tuple[tuple[Family, ...], tuple[Problem, ..
     return tuple(families), tuple(problem for problem in found if problem.is_error)
 
 
+def read_family(site_dir: Path, name: str) -> Family | None:
+    """One family by its profile's name; None when there is none that could be used."""
+    found: list[Problem] = []
+    shelf = Shelf(site_dir, shipped_dir(), Kinds(shipped_dir() / "rules", found))
+    profile = find_profile(name, Place(name, 0, 0, "", 0), shelf, found)
+    return None if profile is None or not profile.is_sound else _family(profile, shelf.kinds)
+
+
 def _is_base(name: str, shelf: Shelf) -> bool:
     """True for a file without points and without a base of its own."""
     own = shelf.site_dir / "profiles" / f"{name}.yaml"
