@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from gateway.cli.alarm_verbs import add_alarm_verbs
+from gateway.cli.bus_verbs import add_bus_verbs
 from gateway.cli.language import language
 from gateway.cli.nfc_verbs import add_nfc_verbs
 from gateway.domain.records import Lane
@@ -322,6 +323,7 @@ def build(lang: Lang) -> typer.Typer:
     _add_record_verbs(app, words, lang)
     _add_db_verbs(app, words, lang)
     add_alarm_verbs(app, lang, SOCKET)
+    add_bus_verbs(app, lang, SOCKET, SITE)
     add_nfc_verbs(app, lang, SOCKET)
 
     @platform.command("sim", help=words("platform_sim"), **passed_on)
