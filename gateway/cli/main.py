@@ -58,6 +58,15 @@ _HELP = {
         "询问运行中的守护进程：报警、测点、总线、上行。",
         "Ask the running daemon for alarms, points, buses and uplink.",
     ),
+    "doctor": Text(
+        "检查串口、权限、GPIO、读卡器、平台、时钟、磁盘和服务；每一处都说怎么办。",
+        "Look at ports, rights, GPIO, reader, broker, clock, disk, units; with the cure for each.",
+    ),
+    "report": Text(
+        "打包给支持人员的资料：不含密钥，不含人员。",
+        "Pack what a helper needs into one file: no secrets, no people.",
+    ),
+    "folder": Text("放在哪个目录。", "The folder to write it to."),
     "demo": Text(
         "用模拟设备、模拟平台和真实的守护进程演示一段完整的故事。",
         "Show the whole way with simulated devices, a simulated platform and the real daemon.",
@@ -260,6 +269,28 @@ def build(lang: Lang) -> typer.Typer:
 
         raise typer.Exit(show_status(socket, as_json=as_json, lang=lang))
 
+    @app.command(help=words("doctor"))
+    def doctor(
+        path: Annotated[Path, site_argument] = SITE,
+        socket: Annotated[Path, socket_option] = SOCKET,
+        as_json: Annotated[bool, json_option] = False,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.doctor import doctor as look
+
+        raise typer.Exit(look(path, socket, as_json=as_json, lang=lang))
+
+    @app.command(help=words("report"))
+    def report(
+        path: Annotated[Path, site_argument] = SITE,
+        socket: Annotated[Path, socket_option] = SOCKET,
+        into: Annotated[Path, typer.Option("--into", help=words("folder"))] = Path(),
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.report import report as write_report
+
+        raise typer.Exit(write_report(path, socket, into, lang=lang))
+
     @app.command(help=words("demo"))
     def demo(
         seconds: Annotated[
@@ -323,8 +354,8 @@ def build(lang: Lang) -> typer.Typer:
     _add_record_verbs(app, words, lang)
     _add_db_verbs(app, words, lang)
     add_alarm_verbs(app, lang, SOCKET)
-    add_bus_verbs(app, lang, SOCKET, SITE)
     add_nfc_verbs(app, lang, SOCKET)
+    add_bus_verbs(app, lang, SOCKET, SITE)
 
     @platform.command("sim", help=words("platform_sim"), **passed_on)
     def platform_sim(context: typer.Context) -> None:
