@@ -18,7 +18,7 @@ from gateway.config.schema import (
     TagPart,
 )
 from gateway.config.tree import Tree, Where
-from gateway.config.validate import did_you_mean, error, validate, warning
+from gateway.config.validate import did_you_mean, error, is_given, validate, warning
 from gateway.domain.patrol import (
     Checkpoint,
     Choice,
@@ -273,17 +273,18 @@ def _stop(code: str, route: RoutePart, own: LegPart | None) -> Stop:
 
 
 def _check_legs(tree: Tree, where: Where, stops: tuple[Stop, ...], found: list[Problem]) -> None:
+    """From tap to tap: the stay at the stop before is part of a leg."""
     for stop in stops:
-        least, most = stop.leg_min_ms + stop.dwell_ms, stop.leg_max_ms
+        least, most = max(stop.leg_min_ms, stop.dwell_ms), stop.leg_max_ms
         if most is None or most >= max(least, 1):
             continue
         fact = Text(
             f"到 {stop.checkpoint} 最多 {duration(most)}，却至少要 {duration(least)}",
             f"{stop.checkpoint} is reached within {duration(most)},"
-            f" yet walk and stay take {duration(least)}",
+            f" yet stay and walk take {duration(least)}",
         )
         advice = Text(
-            "leg_max 要不小于 leg_min 加 dwell", "make leg_max no less than leg_min and dwell"
+            "leg_max 要不小于 leg_min 和 dwell", "make leg_max no less than leg_min and dwell"
         )
         own = (*where, "legs", stop.checkpoint)
         spot = own if tree.at(own) is not None else (*where, "leg_max")
@@ -341,6 +342,9 @@ def _windows(tree: Tree, where: Where, part: RoundPart, found: list[Problem]) ->
     if part.at:
         before, after = part.before // 60_000, part.after // 60_000
         return tuple(Window(minute - before, minute + after) for minute in part.at)
+    is_wrong = is_given(tree, where, "at") or is_given(tree, where, "between")
+    if is_wrong and part.between is None:
+        return ()  # it is there but wrong, which is reported
     hours = part.between or {"night": NIGHT, "daily": DAYTIME}.get(part.preset or "")
     if hours is None:
         fact = Text("没有写什么时候巡", "it does not say when")
@@ -387,8 +391,7 @@ def _check_length(
     """Whether a route can be walked within its shortest window."""
     if not windows:
         return
-    needs_ms = sum(stop.leg_min_ms for stop in route.stops[1:])
-    needs_ms += sum(stop.dwell_ms for stop in route.stops)
+    needs_ms = sum(max(stop.leg_min_ms, stop.dwell_ms) for stop in route.stops[1:])
     has_ms = min(window.end_min - window.start_min for window in windows) * 60_000
     if needs_ms > has_ms:
         fact = Text(

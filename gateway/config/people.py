@@ -7,6 +7,7 @@ and no bundle, and nobody but root and the daemon's group may read it.
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.config.problems import Place, Problem
@@ -19,15 +20,22 @@ from gateway.domain.text import Text
 NAME = "people.yaml"
 CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 PIN = re.compile(r"\$argon2id\$v=\d+\$[A-Za-z0-9$,=+/]{20,200}")
+TYPED_PIN = re.compile(r"(\bpin\s*[:：]\s*)([^\s,}]+)")
 RANDOM = re.compile(r"08[0-9A-F]{6}")  # what a phone in card mode shows, anew each time
 
 
 def read_people(folder: Path, found: list[Problem], *, file: str = "") -> dict[str, Person] | None:
     """Everybody by code; None where there is no such file. `file` is its name in messages."""
-    path = folder / NAME
+    path, said = folder / NAME, list[Problem]()
     if not path.exists():
         return None
-    tree = read_tree(path, file or str(path), found)
+    people = _people(path, file or str(path), said)
+    found.extend(map(_masked, said))
+    return people
+
+
+def _people(path: Path, file: str, found: list[Problem]) -> dict[str, Person]:
+    tree = read_tree(path, file, found)
     if tree is None:
         return {}
     _check_mode(path, tree, found)
@@ -72,15 +80,20 @@ def _person(tree: Tree, code: str, cards: dict[str, Place], found: list[Problem]
                 "用 care-gateway people pin 生成，写它给出的 $argon2id$…",
                 "make it with care-gateway people pin, and write the $argon2id$... it prints",
             )
-            found.append(error(_hidden(tree.place((*where, "pin"))), "pin_in_clear", fact, advice))
+            found.append(error(tree.place((*where, "pin")), "pin_in_clear", fact, advice))
     until = None if part.until is None else part.until.isoformat()
     return Person(code, part.name or code, part.role, until, tuple(credentials))
 
 
-def _hidden(place: Place) -> Place:
-    """The place without what is typed there: messages are shown to others."""
-    text = place.text[: place.column - 1] + "*" * place.length
-    return Place(place.file, place.line, place.column, text, place.length)
+def _masked(problem: Problem) -> Problem:
+    """The problem without PINs, which may stand on its lines: messages are shown to others."""
+    also = tuple(map(_masked_at, problem.also))
+    return replace(problem, place=_masked_at(problem.place), also=also)
+
+
+def _masked_at(place: Place) -> Place:
+    text = TYPED_PIN.sub(lambda typed: typed[1] + "*" * len(typed[2]), place.text)
+    return replace(place, text=text)
 
 
 def _cards(
