@@ -29,7 +29,9 @@ from gateway.core.schedule import (
     PROBE_DELAYS_MS,
     PROBE_SHARE,
     SILENT_AFTER,
+    short_probe_ms,
 )
+from gateway.core.timing import PROBE_FLOOR_MS
 from gateway.domain.rules import AllOf, AnyOf, Rule, Silent, members_of
 from gateway.domain.site import Bus, SerialLine, Site
 from gateway.domain.text import Text
@@ -182,12 +184,15 @@ def silent_within_ms(plan: BusPlan, silent: int, misses: int = SILENT_AFTER + 1)
 def back_within_ms(plan: BusPlan, silent: int) -> int:
     """How long until a device that answers again is read, at worst; it is one of `silent`.
 
-    Its answer comes just too late for a probe: then all of them are probed first, each of them in
+    Its answer comes just too late for a probe: then all of them are probed first, one of them in
     full as one in eight is, and each within its tenth of the bus.
     """
-    probe = plan.bus.timeout_ms + request_ms(plan.bus)
+    asked = request_ms(plan.bus)
+    full = plan.bus.timeout_ms + asked
+    short = min(full, max(short_probe_ms(full, silent), asked + PROBE_FLOOR_MS))
+    probes = full + (silent - 1) * short
     turn = max((cost.read_ms for cost in plan.costs), default=0.0)
-    return ceil(max(PROBE_DELAYS_MS[1] + probe, silent * probe / PROBE_SHARE) + 2 * turn)
+    return ceil(max(PROBE_DELAYS_MS[1] + full, probes / PROBE_SHARE) + 2 * turn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,11 @@ Words = Sequence[int]
 Plan = Callable[[str, float], Sequence[ReadBlock]]  # device, turnaround in ms -> its blocks
 
 
+def short_probe_ms(full_ms: float, silent: int) -> float:
+    """How long a probe may take, so that all silent devices have one in a round, one in full."""
+    return (PROBE_ROUND_MS * PROBE_SHARE - full_ms) / (silent - 1) if silent > 1 else full_ms
+
+
 def no_hold(_block: ReadBlock) -> int:
     return 0
 
@@ -69,6 +74,7 @@ class Health:
     has_answered: bool = False
     probe_at_ms: int = 0
     probe_delay_ms: int = 0
+    short_probes: int = 0  # since one that waited in full
     turnaround: Turnaround = field(default_factory=Turnaround)
     is_planned: bool = False  # by its own turnaround
 
@@ -146,6 +152,7 @@ class Schedule:
         self._jobs = self._jobs_of(blocks, now_ms)
         self._wholes: list[Whole] = []
         self._probe_free_ms = now_ms
+        self._since_full = 0  # probes, since one that waited in full
         self._alarm_run = 0  # alarm-class reads since the last plain one
         self._down: BusDown | None = None
         self._retry_at_ms = 0
@@ -161,13 +168,20 @@ class Schedule:
         patience = patience_ms(health.turnaround, self._bus.timeout_ms, health.timeouts)
         if not health.is_silent or self._is_dead():
             return ceil(patience + wire_ms(block, self._bus))
-        full = ceil(patience + request_ms(self._bus))
-        silent = [each for each in self._health.values() if each.is_silent]
-        if (health.timeouts + silent.index(health)) % FULL_EVERY == 0:
-            return full
-        share = PROBE_ROUND_MS * PROBE_SHARE / len(silent)
         asked = request_ms(self._bus)
+        full = ceil(patience + asked)
+        if self._is_full_probe(health):
+            return full
+        share = short_probe_ms(full, len(self._silent()))
         return min(full, ceil(max(share, asked + least_patience_ms(health.turnaround))))
+
+    def _silent(self) -> list[Health]:
+        return [health for health in self._health.values() if health.is_silent]
+
+    def _is_full_probe(self, health: Health) -> bool:
+        """One in eight of a device's, and no two before each silent device had another one."""
+        is_turn = health.short_probes >= FULL_EVERY - 1
+        return is_turn and self._since_full >= len(self._silent()) - 1
 
     def hasten(self, points: Collection[str], now_ms: int) -> None:
         """Make the blocks of these points due a second after their last read."""
@@ -221,6 +235,9 @@ class Schedule:
         self.tally.load.add(started_ms, now_ms)
         if job.health.is_silent or job.is_lame:
             self._probe_free_ms = started_ms + round(took / PROBE_SHARE)
+            is_full = job.is_lame or self._is_dead() or self._is_full_probe(job.health)
+            job.health.short_probes = 0 if is_full else job.health.short_probes + 1
+            self._since_full = 0 if is_full else self._since_full + 1
         job.ran(started_ms)
         if self._down is not None:
             self._came_back(job, now_ms)
