@@ -29,6 +29,7 @@ from gateway.config.schema import (
     UplinkPart,
 )
 from gateway.config.shipped import shipped_dir
+from gateway.config.tag_keys import read_tag_keys
 from gateway.config.tree import Tree, read_tree
 from gateway.config.validate import error, meant_by, settings, validate, warning
 from gateway.config.words import MEANINGS
@@ -72,6 +73,7 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
     uplink = _uplink(tree, path.parent, found)
     escalation = read_escalation(tree, file, found)
     reader = read_reader(tree, buses, found)
+    tag_keys = read_tag_keys(tree, path.parent, found)
     people = read_people(path.parent, found, file=str(path.with_name(PEOPLE)))
     points = {p.id: p for placed in devices.values() for p in placed.device.points}
     patrol = read_patrol(tree, Known(points, people), found)
@@ -104,6 +106,7 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
         post_checks=read_post_checks(file),
         self_test_minute=file.self_test,
         reader=reader,
+        tag_keys=tag_keys,
         patrol=patrol,
         people=people or {},
     )

@@ -500,6 +500,12 @@ class PeopleFile(Part):
     people: Annotated[dict[Any, Any], Entries(PersonPart)]
 
 
+class TagKeysPart(Part):
+    meta_read_file: Name
+    file_read_file: Name
+    per_tag: StrictBool = True
+
+
 class GatewayPart(Part):
     owner: Name = ""
     rules: Annotated[dict[Any, Any], Entries(RulePart)] = {}
@@ -606,6 +612,7 @@ class SiteFile(Part):
     escalation: EscalationPart | None = None
     post_check: PostCheckPart | None = None
     reader: Annotated[dict[Any, Any] | None, Entries(ReaderPart, is_one=True)] = None
+    tag_keys: Annotated[dict[Any, Any] | None, Entries(TagKeysPart, is_one=True)] = None
     self_test: Annotated[
         Any,
         BeforeValidator(quantities.minute),

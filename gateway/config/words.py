@@ -90,6 +90,7 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "escalation": Text("还没人管时再叫谁、等多久", "who is called next, and after how long"),
         "post_check": Text("查岗", "post checks: is somebody at the duty desk?"),
         "reader": Text("值班台的 NFC 读卡器", "the NFC reader at the duty desk"),
+        "tag_keys": Text("NTAG 424 DNA 标签的密钥文件", "key files of NTAG 424 DNA tags"),
         "patrol": Text("巡查：巡查点、路线、轮次", "patrol: checkpoints, routes, rounds"),
         "self_test": Text("每晚自检的时刻，如 03:30", "time of the nightly self-test: 03:30"),
         "gateway": Text("网关自身的监测：温度、电压、内存", "what the gateway says of its own health"),
@@ -121,6 +122,15 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "per_night": Text("每晚自动查岗最多几次，0 到 3", "most checks in a night, 0 to 3"),
         "answer_within": Text("多久之内应答", "how long there is to answer"),
         "between": Text("在哪段时间查，如 22:00-06:00", "between which hours: 22:00-06:00"),
+    },
+    "TagKeysPart": {
+        "meta_read_file": Text(
+            "SDMMetaReadKey 的文件，32 位十六进制", "file of SDMMetaReadKey, 32 hex digits"
+        ),
+        "file_read_file": Text(
+            "SDMFileReadKey 或其主密钥的文件", "file of SDMFileReadKey, or of its master key"
+        ),
+        "per_tag": Text("每个标签的密钥由主密钥派生", "each tag has a key derived from it"),
     },
     "ReaderPart": {
         "device": Text("串口路径，或 usb:VID:PID", "its serial port, or usb:VID:PID"),
