@@ -22,6 +22,7 @@ from gateway.domain.text import Lang, Text
 from gateway.drivers.adapters import find_port
 from gateway.drivers.modbus import open_bus
 from gateway.drivers.sockets import NoAnswer, NoDaemon, ask, connected
+from gateway.tasks.bus_tools import MOST_MS
 from gateway.tasks.scan_bus import Read
 
 LATE_MS = 300  # a tool asks a device again sooner than the daemon would
@@ -188,7 +189,7 @@ def _through_daemon(target: Target) -> Opener:
                     question = {
                         "verb": "bus_ask", "bus": target.name, "unit": unit,
                         "table": table.value, "start": start, "count": count,
-                        "timeout_ms": timeout_ms, "line": _said(setting),
+                        "timeout_ms": min(timeout_ms, MOST_MS), "line": _said(setting),
                     }  # fmt: skip
                     return _words(unit, await conversation(question))
 

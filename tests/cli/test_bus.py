@@ -219,7 +219,7 @@ def test_a_scan_of_a_line_finds_two_settings_and_writes_a_file_that_check_takes(
         LineSetting(38400, stop_bits=2): by_unit([lx47le("board", 2)]),
     }
     port, out = tmp_path / "port", tmp_path / "site.yaml"
-    with serving(lambda: open_mixed(port, devices)):
+    with serving(lambda: open_mixed(port, devices, turnaround_s=0.005)):
         code = main(["bus", "scan", str(port), "--ids", "1-2", "--baud", "9600", "--baud", "38400",
                      "--stop-bits", "1", "--stop-bits", "2", "--timeout", "400", "--out", str(out),
                      "--lang", "en", *NOWHERE])  # fmt: skip
