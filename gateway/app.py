@@ -24,6 +24,7 @@ from typing import Any
 from gateway.core.blocks import ReadBlock, plan_blocks
 from gateway.core.case_views import case_view, cases_view, closed_view
 from gateway.core.cases import counts
+from gateway.core.coverage import coverage_view
 from gateway.core.detect import read_within_ms
 from gateway.core.duty import duty_view
 from gateway.core.health import Figures as HealthFigures
@@ -99,7 +100,7 @@ from gateway.tasks.commands import Answer, Desk, Request
 from gateway.tasks.decide import decide
 from gateway.tasks.forward import Incoming, Link, broker_name, forward
 from gateway.tasks.inbox import Inbox
-from gateway.tasks.keep_time import keep_time
+from gateway.tasks.keep_time import keep_time, tell_steps
 from gateway.tasks.lines import Line, Lines, end_tasks
 from gateway.tasks.measure_self import measure_self
 from gateway.tasks.patrol_commands import MAKERS, patrol_queries
@@ -481,6 +482,7 @@ async def run(
                 )
             helpers = [
                 start(group, "time", partial(keep_time, clock.save, sleep=asyncio.sleep)),
+                start(group, "clock", partial(_tell_steps, clock, inbox)),
                 *_watched(group, start, beats, panel, clock),
             ]
             begin_planning()
@@ -731,6 +733,10 @@ def _host(store: Store, starts: int, clock: Clock) -> HealthFigures:
     }
 
 
+async def _tell_steps(clock: Clock, inbox: Inbox) -> None:
+    await tell_steps(clock.take_steps, put=inbox.put_first, sleep=asyncio.sleep)
+
+
 def _now(decided: Decided, clock: Clock) -> bytes:
     """The `now` message: every point and every open alarm as of this moment."""
     now, state = clock.now(), decided.state
@@ -813,6 +819,7 @@ async def _status(
         "alarms": alarms_view(state, now),
         "cases": counts(state.cases),
         **limits_view(state, now),
+        "coverage": coverage_view(state.house.site),
         "flood": flood_view(state),
         "noisy": noisy_view(state, now),
         "practice": practice_view(state, now),

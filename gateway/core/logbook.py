@@ -28,6 +28,7 @@ TRANSITIONS = {  # `tr` of a record: the verb, and whether somebody should look
 }
 FACTS = {  # the kinds of facts that are news on this machine
     "anchor": ("clock synchronised", False),
+    "clock_step": ("wall clock jumped", True),
     "counter_reset": ("counter went back", True),
     "panel_test": ("lamp test", False),
     "escalation": ("nobody acts: escalated", True),

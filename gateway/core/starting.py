@@ -32,6 +32,13 @@ def note_clock(turn: Turn) -> None:
         _anchor(turn)
 
 
+def note_step(turn: Turn, by_ms: int, at_ms: int) -> None:
+    """The wall clock jumped; where that was a synchronisation, what is known now is anchored."""
+    turn.record_fact("clock_step", {"by_ms": by_ms, "mono": at_ms})
+    if turn.now.clk is Clk.SYNC:
+        _anchor(turn)
+
+
 def _anchor(turn: Turn) -> None:
     now = turn.now
     turn.record_fact("anchor", {"utc": now.utc_ms, "err": now.err_ms, "mono": now.mono_ms})

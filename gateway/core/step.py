@@ -42,7 +42,7 @@ from gateway.core.shelving import (
     unshelve,
 )
 from gateway.core.shown import signal_of
-from gateway.core.starting import note_clock, restart
+from gateway.core.starting import note_clock, note_step, restart
 from gateway.core.state import State
 from gateway.core.turn import Turn, begin, end
 from gateway.core.watch import watch_now_and_then
@@ -111,6 +111,8 @@ def step(
             | events.FiguresSeen()
         ):
             aside(turn, "patrol", take_patrol, turn, event)
+        case events.ClockStepped(by_ms, at_ms):
+            note_step(turn, by_ms, at_ms)
         case events.GapPlanned(gone, why):
             record_gap(turn, gone, why)
         case events.DrillStarted():

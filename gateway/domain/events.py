@@ -427,6 +427,14 @@ PatrolEvent = (
 
 
 @dataclass(frozen=True, slots=True)
+class ClockStepped:
+    """The wall clock jumped by so many ms, at monotonic `at_ms`."""
+
+    by_ms: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class GapPlanned:
     """The store makes room: these records are thinned or dropped once that is on record.
 
@@ -463,7 +471,7 @@ class Stopping:
 Event = (
     BlockRead | Silence | Acknowledge | Reset | LampTest | SiteChanged | FaultRaised | FaultCleared | LinkChanged
     | Shelve | Unshelve | TakeOutOfService | PutInService
-    | PlatformChanged | Receipt | GapPlanned | Restarted | Ticked | Stopping
+    | PlatformChanged | Receipt | GapPlanned | ClockStepped | Restarted | Ticked | Stopping
     | DrillStarted | DrillEnded | PointTestStarted | PointTestEnded | PostCheckAsked
     | PostCheckAnswered | NightPlanned | SelfTestAsked | StageReached | Arrive | Handle | Close
     | MissedEntered | PatrolEvent

@@ -10,19 +10,19 @@ import os
 import time
 import zoneinfo
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import tzinfo
 from functools import cache
 from pathlib import Path
 
-from gateway.domain.moments import Clk, Now
+from gateway.core.timekeeping import Known, floor_of, look, moment
+from gateway.domain.moments import Now
 
 FLOOR_MS = 1_767_225_600_000  # 2026-01-01: no copy of this program ran before it
 SYNC_FLAG = Path("/run/systemd/timesync/synchronized")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 LOOK_EVERY_MS = 1_000
-FRESH_MS = 2 * 3_600_000  # timesyncd asks at least every 2048 s; missed three times it is holding
-SYNC_ERR_MS = 100  # SNTP over an internet line
-DRIFT_PPM = 50  # a Pi's crystal over its temperatures
+STEPS_KEPT = 100  # that nobody asked about
 
 
 def mono() -> int:
@@ -65,42 +65,49 @@ class Clock:
         self._wall = wall
         self._flag = flag
         self._saved = saved
-        self._floor_ms = max(floor_ms, _mtime_ms(saved) or 0)
-        self._start_ms = mono()
-        self._synced_ms: int | None = None  # wall time of the last synchronisation
-        self._look_at_ms = self._start_ms
+        self._least_ms = floor_ms
+        floor_ms = max(floor_ms, _mtime_ms(saved) or 0)
+        self._known = Known(self.boot, floor_ms, mono())
+        self._look_at_ms = self._known.since_ms
+        self._stepped: list[tuple[Now, int]] = []
 
     def now(self) -> Now:
         """Return this moment.
 
         `sync`: synchronised in the last two hours; `hold`: earlier in this boot, the error grows
-        by the drift; `est`: plausible, error unknown; `none`: the wall clock stands before a time
-        that is known to be past, so UTC is counted from that time on: at least this late.
+        by the drift; `est`: plausible, error unknown or large; `none`: the wall clock stands
+        before a time that is known to be past, so UTC is counted from that time on.
         """
-        mono_ms, utc_ms = self.mono(), self._wall()
+        mono_ms, wall_ms = self.mono(), self._wall()
         if mono_ms >= self._look_at_ms:
-            self._synced_ms = _mtime_ms(self._flag)
             self._look_at_ms = mono_ms + LOOK_EVERY_MS
-        if utc_ms < self._floor_ms:
-            utc_ms = self._floor_ms + (mono_ms - self._start_ms)
-            return Now(mono_ms, utc_ms, Clk.NONE, None, self.boot)
-        if self._synced_ms is None:
-            return Now(mono_ms, utc_ms, Clk.EST, None, self.boot)
-        age_ms = max(0, utc_ms - self._synced_ms)
-        clk = Clk.SYNC if age_ms <= FRESH_MS else Clk.HOLD
-        err_ms = SYNC_ERR_MS + age_ms * DRIFT_PPM // 1_000_000
-        return Now(mono_ms, utc_ms, clk, err_ms, self.boot)
+            self._look(mono_ms, wall_ms)
+        return moment(self._known, mono_ms, wall_ms)
+
+    def take_steps(self) -> list[tuple[Now, int]]:
+        """When the wall clock jumped since this was last asked, and by how many ms."""
+        steps, self._stepped = self._stepped, []
+        return steps
 
     def save(self) -> None:
-        """Remember the wall clock as a floor for the next start, unless it is known to be wrong.
+        """Remember a time that is surely past as a floor for the next start.
 
         Raises OSError when the file cannot be written.
         """
-        now = self.now()
-        if self._saved is None or now.clk is Clk.NONE or now.utc_ms is None:
+        if self._saved is None:
             return
+        floor_ms = floor_of(self._known, self.now())
         self._saved.touch()
-        os.utime(self._saved, ns=(now.utc_ms * 1_000_000, now.utc_ms * 1_000_000))
+        os.utime(self._saved, ns=(floor_ms * 1_000_000, floor_ms * 1_000_000))
+
+    def _look(self, mono_ms: int, wall_ms: int) -> None:
+        known, by_ms = look(self._known, mono_ms, wall_ms, _mtime_ms(self._flag))
+        if known.anchor != self._known.anchor and wall_ms >= self._least_ms:
+            # synchronised: whatever was saved as a floor knows less
+            known = replace(known, floor_ms=self._least_ms)
+        self._known = known
+        if by_ms is not None and len(self._stepped) < STEPS_KEPT:
+            self._stepped.append((moment(known, mono_ms, wall_ms), by_ms))
 
     async def sleep_until(self, mono_ms: int) -> None:
         """Return at `mono_ms` or, when that is past, after one turn of the loop."""

@@ -1,8 +1,12 @@
-"""Remembers the wall clock as a floor, for a Pi that starts without a clock battery."""
+"""Remembers the wall clock as a floor for a Pi without a clock battery, and tells its jumps."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+
+from gateway.domain.events import ClockStepped
+from gateway.domain.moments import Now
 
 EVERY_S = 600.0
+STEPS_EVERY_S = 2.0
 
 
 async def keep_time(
@@ -12,3 +16,16 @@ async def keep_time(
     while True:
         await sleep(every_s)
         save()
+
+
+async def tell_steps(
+    take_steps: Callable[[], Iterable[tuple[Now, int]]],
+    *,
+    put: Callable[[ClockStepped], object],
+    sleep: Callable[[float], Awaitable[None]],
+) -> None:
+    """Put each jump of the wall clock into the inbox until cancelled."""
+    while True:
+        await sleep(STEPS_EVERY_S)
+        for now, by_ms in take_steps():
+            put(ClockStepped(by_ms, now.mono_ms))

@@ -440,6 +440,17 @@ def test_a_clock_that_becomes_synchronised_leaves_an_anchor(tmp_path):
     assert outcome.records == ()
 
 
+def test_a_jump_of_the_wall_clock_is_a_record_and_anchored_anew_when_it_was_a_synchronisation(
+    tmp_path,
+):
+    for clk, kinds in ((Clk.EST, ["clock_step"]), (Clk.SYNC, ["clock_step", "anchor"])):
+        state = state_of(house(tmp_path), (), now(0, clk))
+        _, outcome = step(state, events.ClockStepped(-3_600_000, 5), now(10, clk))
+        assert [record.kind for record in outcome.records] == kinds
+        data = json.loads(outcome.records[0].body)["data"]
+        assert data == {"by_ms": -3_600_000, "mono": 5}
+
+
 def test_a_command_about_an_unknown_alarm_is_answered_as_such(play):
     outcome = play.feed(0, events.Acknowledge("s01", "no/such", reply_to=3))
     assert (outcome.replies[0].ok, outcome.replies[0].code) == (False, "unknown_alarm")

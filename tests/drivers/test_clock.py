@@ -4,9 +4,12 @@ import asyncio
 import os
 from pathlib import Path
 
+import pytest
+
+from gateway.core.timekeeping import FRESH_MS, SYNC_ERR_MS
 from gateway.domain.moments import Clk
 from gateway.drivers import clock
-from gateway.drivers.clock import FRESH_MS, SYNC_ERR_MS, Clock
+from gateway.drivers.clock import Clock
 
 T = 1_800_000_000_000
 
@@ -63,15 +66,42 @@ def test_a_clock_before_the_floor_is_none_and_counts_from_the_floor(tmp_path: Pa
 
 def test_the_saved_time_is_a_floor_after_a_restart(tmp_path: Path) -> None:
     saved = tmp_path / "clock"
-    Clock(saved, flag=tmp_path / "flag", mono=lambda: 5, wall=lambda: T).save()
-    now = Clock(saved, flag=tmp_path / "flag", mono=lambda: 5, wall=lambda: T - 86_400_000).now()
+    flag = touch(tmp_path / "flag", T)
+    Clock(saved, flag=flag, mono=lambda: 5, wall=lambda: T).save()
+    now = Clock(saved, flag=tmp_path / "absent", mono=lambda: 5, wall=lambda: T - 86_400_000).now()
     assert (now.clk, now.utc_ms) == (Clk.NONE, T)
 
 
-def test_a_wrong_clock_is_not_saved(tmp_path: Path) -> None:
-    saved = tmp_path / "clock"
-    Clock(saved, flag=tmp_path / "flag", mono=lambda: 5, wall=lambda: 1_000).save()
-    assert not saved.exists()
+@pytest.mark.parametrize("wrong", [1_000, T + 3 * 365 * 86_400_000])
+def test_a_wrong_clock_is_not_saved_but_the_time_that_passed_is(tmp_path, wrong) -> None:
+    saved, time = touch(tmp_path / "clock", T), [5]
+    clock = Clock(saved, flag=tmp_path / "absent", mono=lambda: time[0], wall=lambda: wrong)
+    time[0] = 60_005
+    clock.save()
+    assert saved.stat().st_mtime_ns == (T + 60_000) * 1_000_000
+
+
+def test_a_floor_that_was_saved_by_a_wrong_clock_ends_with_the_next_synchronisation(tmp_path):
+    saved, time = touch(tmp_path / "clock", T + 10**11), [0]
+    clock = Clock(saved, flag=tmp_path / "flag", mono=lambda: time[0], wall=lambda: T + time[0])
+    assert clock.now().clk is Clk.NONE
+    touch(tmp_path / "flag", T)
+    time[0] = 1_000
+    assert (clock.now().clk, clock.now().utc_ms) == (Clk.SYNC, T + 1_000)
+    clock.save()
+    assert saved.stat().st_mtime_ns == (T + 1_000) * 1_000_000
+
+
+def test_a_jump_of_the_wall_clock_is_told_once_with_its_size(tmp_path):
+    time, wall = [0], [T]
+    clock = Clock(flag=tmp_path / "absent", mono=lambda: time[0], wall=lambda: wall[0] + time[0])
+    clock.now()
+    wall[0] -= 3_600_000
+    time[0] = 1_000
+    clock.now()
+    ((now, by_ms),) = clock.take_steps()
+    assert (now.mono_ms, by_ms) == (1_000, -3_600_000)
+    assert clock.take_steps() == []
 
 
 async def test_sleep_until_is_never_early() -> None:
