@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.standing import missing_line
 from gateway.config.load import Loaded, load_site
 from gateway.config.problems import Place, Problem, render
+from gateway.core.coverage import coverage_view
 from gateway.domain.site import Site
 from gateway.domain.text import Lang, Text
 
@@ -21,6 +23,8 @@ def check(path: Path, *, lang: Lang, as_json: bool) -> int:
     elif loaded.problems:
         print(render(loaded.problems, lang))
     print(_verdict(loaded.site, path).in_(lang), file=sys.stderr)
+    if loaded.site is not None:
+        print(missing_line(coverage_view(loaded.site), lang), file=sys.stderr)
     return INPUT_WRONG if loaded.site is None else FINE
 
 
@@ -43,12 +47,13 @@ def _document(loaded: Loaded) -> dict[str, Any]:
     `ok`: the daemon would take the file. `sha`: of all files it was made from, null without `ok`.
     `problems`: each with `level` (error, warning), `code` (stable), `file`, `line` and `column`
     (from 1; line 0 is the file as a whole), `fact` and `advice` in zh and en, and `also`, the
-    other places that take part.
+    other places that take part. `coverage`: what is monitored, and what is not.
     """
     return {
         "ok": loaded.site is not None,
         "sha": None if loaded.site is None else loaded.site.sha,
         "problems": [_problem(problem) for problem in loaded.problems],
+        "coverage": None if loaded.site is None else coverage_view(loaded.site),
     }
 
 

@@ -39,6 +39,8 @@ LEAKAGE = Text(
     "Natural leakage {point}: {natural}, margin to the alarm {margin}{learned}",
 )
 LEARNING = Text("（已学 {hours}/168 小时）", " ({hours} of 168 h learned)")
+MISSING = Text("本站点不监测：{}", "Not monitored here: {}")
+ALL_WATCHED = Text("没有已知的监测空白", "nothing that we know of")
 NOISY_FROM, NOISY_SHOWN = 2, 3  # one activation is no noise
 
 
@@ -53,7 +55,16 @@ def standing_lines(answer: Part, lang: Lang) -> list[str]:
         lines.append(SHELVED.in_(lang).format_map(_Said(_left(row, lang))))
     lines += [OUT_OF_SERVICE.in_(lang).format_map(_Said(row))
               for row in rows_of(answer, "out_of_service")]  # fmt: skip
-    return lines + _noisy(answer, lang)
+    lines += _noisy(answer, lang)
+    coverage = part_of(answer, "coverage")
+    return [*lines, missing_line(coverage, lang)] if coverage.get("missing") else lines
+
+
+def missing_line(coverage: Part, lang: Lang) -> str:
+    """What nobody watches in this house, in one line."""
+    missing = [say(each.get("say"), lang) for each in rows_of(coverage, "missing")]
+    between = "、" if lang is Lang.ZH else ", "
+    return MISSING.in_(lang).format(between.join(missing) or ALL_WATCHED.in_(lang))
 
 
 def practice_lines(practice: Part, lang: Lang) -> list[str]:

@@ -38,7 +38,7 @@ def test_json_has_every_problem_with_its_place(capsys):
 def test_json_keeps_the_shape_that_others_rely_on(capsys):
     check(CASES / "unit_0_and_unit_248" / "site.yaml", lang=Lang.EN, as_json=True)
     document = json.loads(capsys.readouterr().out)
-    assert set(document) == {"ok", "sha", "problems"}
+    assert set(document) == {"ok", "sha", "problems", "coverage"}
     assert document["sha"] is None
     for problem in document["problems"]:
         assert set(problem) == {
