@@ -76,8 +76,8 @@ def follow_rounds(turn: Turn) -> None:
         return
     turn.state = replace(turn.state, patrol_due_ms=now.mono_ms + UNSURE_LOOK_MS)  # if this fails
     plan_ahead(turn, zone, now.utc_ms)
-    place_unsure_visits(turn, now.utc_ms)
     note_clock_again(turn, now.utc_ms)
+    place_unsure_visits(turn, now.utc_ms)
     _date_phones(turn, now.utc_ms)
     is_more = advance_rounds(turn, now.utc_ms)
     note_awake(turn, now.utc_ms)

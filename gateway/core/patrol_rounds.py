@@ -119,7 +119,9 @@ def stop_of(turn: Turn, round_: Round, checkpoint: str) -> Stop:
     return next((stop for stop in stops if stop.checkpoint == checkpoint), Stop(checkpoint))
 
 
-def begin_round(turn: Turn, round_: Round, by: str, *, at: str = "") -> Round:
+def begin_round(
+    turn: Turn, round_: Round, by: str, *, at: str = "", has_draws: bool = True
+) -> Round:
     """Somebody sets out, or has come to the checkpoint `at` without: the challenges are drawn."""
     if round_.started is not None:
         return round_
@@ -129,7 +131,7 @@ def begin_round(turn: Turn, round_: Round, by: str, *, at: str = "") -> Round:
         begun,
         owner=round_.owner or by,
         started=turn.now,
-        draws=_drawn(turn, round_, left) if turn.now.is_trusted else (),
+        draws=_drawn(turn, round_, left) if has_draws else (),
     )
 
 
@@ -152,7 +154,8 @@ def attach(turn: Turn, round_: Round, visit: Visit) -> None:
     """A visit becomes part of its round, which it may begin and complete."""
     round_ = replace(round_, visits=(*round_.visits, visit))
     if visit.counts:
-        round_ = begin_round(turn, round_, visit.by, at=visit.checkpoint)
+        has_draws = not is_unsure(visit)  # by then nobody can be asked any more
+        round_ = begin_round(turn, round_, visit.by, at=visit.checkpoint, has_draws=has_draws)
         is_late = visit.arrived_utc is not None and visit.arrived_utc > round_.closes_ms
         if is_late:
             round_ = moved(round_, Happening.WINDOW_ENDS)
