@@ -66,6 +66,13 @@ _HELP = {
         "打包给支持人员的资料：不含密钥，不含人员。",
         "Pack what a helper needs into one file: no secrets, no people.",
     ),
+    "config": Text("站点文件。", "Site files."),
+    "config_diff": Text(
+        "新站点文件会改变什么；哪些改动让保护减弱。",
+        "What a new site file would change, and what of it protects people less.",
+    ),
+    "new": Text("新站点文件。", "The new site file."),
+    "old": Text("现在用的站点文件。", "The site file that is in use."),
     "folder": Text("放在哪个目录。", "The folder to write it to."),
     "demo": Text(
         "用模拟设备、模拟平台和真实的守护进程演示一段完整的故事。",
@@ -191,6 +198,8 @@ def build(lang: Lang) -> typer.Typer:
     app.add_typer(platform, name="platform")
     uplink = typer.Typer(help=words("uplink"), no_args_is_help=True)
     app.add_typer(uplink, name="uplink")
+    config = typer.Typer(help=words("config"), no_args_is_help=True)
+    app.add_typer(config, name="config")
 
     # These verbs read their own arguments: they also stand alone, without this file's libraries.
     passed_on: dict[str, Any] = {
@@ -268,6 +277,17 @@ def build(lang: Lang) -> typer.Typer:
         from gateway.cli.status import status as show_status
 
         raise typer.Exit(show_status(socket, as_json=as_json, lang=lang))
+
+    @config.command("diff", help=words("config_diff"))
+    def config_diff(
+        new: Annotated[Path, typer.Argument(help=words("new"))],
+        old: Annotated[Path, typer.Option("--old", help=words("old"))] = SITE,
+        as_json: Annotated[bool, json_option] = False,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.config import show_diff
+
+        raise typer.Exit(show_diff(new, old, as_json=as_json, lang=lang))
 
     @app.command(help=words("doctor"))
     def doctor(
