@@ -186,8 +186,8 @@ def test_nothing_is_written_for_a_place_or_a_person_that_the_house_does_not_know
     tag = Ntag(UID)
     board.put(tag)
     before = bytes(tag.memory)
-    said = run("tag", "write", "3F-XXX", "--as", "T1", "--url", URL)
-    assert (said.exit_code, "3F-XXX" in said.stderr) == (2, True)
+    said = run("tag", "write", "3F-ATTIC", "--as", "T1", "--url", URL)
+    assert (said.exit_code, "3F-ATTIC" in said.stderr) == (2, True)
     daemon.person = {**TECHNICIAN, "rights": ["patrol"]}
     assert write(run).exit_code == 2
     daemon.person = None
