@@ -21,7 +21,6 @@ from gateway.config.load import load_site
 from gateway.sim.bus import open_tcp
 from gateway.sim.devices import SimDevice, by_unit, lx47le
 from gateway.sim.week import Week, live_week, polled_slower
-from scripts.reader_runs import reader
 from tests.core.life import House
 from tests.core.test_delivery import Delivering
 from tests.daemon.chaos import kill_all_round
@@ -263,6 +262,12 @@ async def power(options: argparse.Namespace, folder: Path) -> list[str]:
     return by_tests("tests/store/test_power_cut.py", "POWER_CUTS", options.cuts, "test")
 
 
+async def io(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Every write below SQLite and every statement above it fails once."""
+    del options, folder
+    return by_tests("tests/store/test_io_errors.py", "IO_STEP", 1, "fail_once")
+
+
 async def towns(options: argparse.Namespace, folder: Path) -> list[str]:
     """Seeded towns in simulated time: everything goes wrong, then all must be delivered."""
     del folder
@@ -292,11 +297,11 @@ RUNS: dict[str, Callable[[argparse.Namespace, Path], Awaitable[list[str]]]] = {
     "kills": kills,
     "moments": moments,
     "power": power,
+    "io": io,
     "towns": towns,
     "outbox": outbox,
     "life": life,
     "week": week,
-    "reader": reader,
 }
 
 
@@ -312,7 +317,6 @@ def main() -> int:
     parser.add_argument("--cuts", default=100_000, type=int, help="of the power (100000)")
     parser.add_argument("--towns", default=10_000, type=int, help="how many seeds (10000)")
     parser.add_argument("--weeks", default=10, type=int, help="how many simulated weeks (10)")
-    parser.add_argument("--replugs", default=50, type=int, help="of the reader (50)")
     parser.add_argument("--examples", default=10_000, type=int, help="of life and outbox (10000)")
     parser.add_argument("--seed", type=int, help="without it one is drawn and printed")
     arguments = parser.parse_args()

@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,15 +12,18 @@ import pytest
 from gateway.app import READER_USER
 from gateway.cli.console import LISTEN
 from gateway.cli.console import SOCKET as CONSOLE_ASKS_AT
+from gateway.cli.main import main
 from gateway.cli.reader import LEND
 from gateway.cli.reader import SOCKET as READER_ASKS_AT
 from gateway.cli.reload import SOCKET as RELOADED_AT
 from gateway.cli.run import CONSOLE_SOCKET, READER_SOCKET, SITE, SOCKET
+from gateway.store.backup import KEPT
 
 UNITS = Path(__file__).parents[1] / "systemd"
 DAEMON = UNITS / "care-gateway.service"
 CONSOLE = UNITS / "care-gateway-console.service"
 READER = UNITS / "care-gateway-reader.service"
+BACKUP = UNITS / "care-gateway-backup.service"
 
 
 def settings(path: Path = DAEMON) -> dict[str, str]:
@@ -131,3 +136,26 @@ def test_systemd_finds_nothing_to_say_about_the_units(tmp_path: Path) -> None:
     if "unrecognized option" in run.stderr:
         pytest.skip("this systemd-analyze cannot judge a folder")
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_every_night_a_copy_is_made_after_everything_else_and_seven_are_kept(
+    tmp_path: Path,
+) -> None:
+    unit, timer = settings(BACKUP), settings(BACKUP.with_suffix(".timer"))
+    hour = int(timer["OnCalendar"].split()[1].split(":")[0])
+    assert 0 <= hour <= 5
+    assert (timer["Persistent"], timer["WantedBy"]) == ("yes", "timers.target")
+    assert (unit["Type"], unit["Nice"], unit["IOSchedulingClass"]) == ("oneshot", "19", "idle")
+    assert unit["User"] == settings()["User"]
+    program, *words = unit["ExecStart"].split()
+    assert program.endswith("/care-gateway")
+    assert words == ["db", "backup", f"/var/lib/{unit['StateDirectory']}"]
+    store, copies = tmp_path / "store", tmp_path / "copies"
+    store.mkdir()
+    copies.mkdir()
+    with closing(sqlite3.connect(store / "core.db")) as db:
+        db.execute("CREATE TABLE t(x)")
+    for night in range(10, 19):
+        (copies / f"core-202611{night}T031000Z.db").touch()
+    assert main([*words[:2], str(copies), "--store", str(store)]) == 0
+    assert len(list(copies.iterdir())) == KEPT == 7
