@@ -32,7 +32,7 @@ WORDS = {
     "minutes": Text("约 {} 分钟", "about {} min"),
     "recorded": Text("已记录", "Recorded"),
     "round_done": Text("本轮已巡完", "This round is complete"),
-    "left": Text("还剩 {} 处", "{} stops left"),
+    "left": Text("还剩 {} 处", "Stops left: {}"),
     "proof": Text("证明等级", "Proof level"),
     "remarks": Text("提示", "Remarks"),
     "bad_told": Text("异常 {} 项，已上报", "Not OK, and reported: {}"),

@@ -133,7 +133,8 @@ class PatrolHouse:
         stops = [
             {"checkpoint": each, "name": name,
              "state": "done" if each in visited else "next" if left[0] == each else "missing",
-             "visit": {"visit": f"e-B-{visited[each]}", "at": 1_790_000_041_000, "proof": 1,
+             "visit": {"visit": f"e-B-{visited[each]}", "at": 1_790_000_041_000,
+                       "proof": self.visits[visited[each] - 1]["proof"],
                        "flags": [{"flag": "too_fast", "say": {"zh": "过快", "en": "Too fast"}}],
                        "bad": ["exit"]} if each in visited else None}
             for each, name in PLACES.items()

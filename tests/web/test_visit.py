@@ -46,7 +46,7 @@ async def test_a_post_records_and_shows_where_to_go_next():
     house = PatrolHouse()
     page = await fill(a_phone(house))
     assert page.status == 200
-    for words in ("Recorded", "张敏", "Next stop", "2F 东配电间", "about 1 min", "2 stops left",
+    for words in ("Recorded", "张敏", "Next stop", "2F 东配电间", "about 1 min", "Stops left: 2",
                   "Remarks: Too fast", "Not OK, and reported: 1"):  # fmt: skip
         assert words in page.body, words
     visit = house.visits[0]
