@@ -61,7 +61,7 @@ def put_case(turn: Turn, case: Case) -> None:
     if is_new:
         turn.keep(case_data.KEPT_EVIDENCE, case.occurrence, case_data.evidence_text(case.evidence))
         _let_go(turn)
-    _plan(turn)
+    _advance(turn, _due_ms(turn, case))
 
 
 def close_case(turn: Turn, case: Case, *, is_lapsed: bool = False) -> None:
@@ -249,16 +249,26 @@ def _minute_over_ms(turn: Turn, case: Case) -> int:
     return case.raised.mono_ms + MINUTE_MS if is_same_boot else turn.state.started_ms
 
 
-def _plan(turn: Turn) -> None:
+def _due_ms(turn: Turn, case: Case) -> int | None:
     """When a case has something to do by itself, next."""
-    due: int | None = None
-    for case in turn.state.cases.values():
-        moments = [awaited_until_ms(turn, case)]
-        if case.evidence.after is None:
-            moments.append(_minute_over_ms(turn, case))
-        for moment in moments:
-            if moment is not None and (due is None or moment < due):
-                due = moment
+    until = awaited_until_ms(turn, case)
+    if case.evidence.after is not None:
+        return until
+    over = _minute_over_ms(turn, case)
+    return over if until is None else min(until, over)
+
+
+def _advance(turn: Turn, due: int | None) -> None:
+    """Look at cases at this moment, if not earlier: then it is found what is due after it."""
+    planned = turn.state.case_due_ms
+    if due is not None and (planned is None or due < planned):
+        turn.state = replace(turn.state, case_due_ms=due)
+
+
+def _plan(turn: Turn) -> None:
+    """When the first of all cases has something to do by itself."""
+    moments = (_due_ms(turn, case) for case in turn.state.cases.values())
+    due = min((moment for moment in moments if moment is not None), default=None)
     if due != turn.state.case_due_ms:
         turn.state = replace(turn.state, case_due_ms=due)
 
