@@ -7,6 +7,7 @@ so `settled` counts since the start of the daemon.
 from collections import deque
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway.core.delivery import Key, Outbox, Stage
 from gateway.core.faults import LINK_FAILURES
@@ -64,8 +65,7 @@ class Failure:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One thing that happened on the way up.
 
     `what`: up, down, sent, broker (its PUBACK), settled, parked, hello. `lo` to `hi` are numbers

@@ -49,7 +49,7 @@ BENCHMARKS: dict[str, tuple[Measure, Any, Any]] = {  # name -> what, whole plan,
     ),
     "bus": (bus.measure, bus.Plan(), bus.QUICK),
     "day": (day.measure, day.Plan(), day.Plan(hours=0.25)),
-    "drain": (drain.measure, drain.Plan(), drain.Plan(repeats=1, shapes=((500, 40),))),
+    "drain": (drain.measure, drain.Plan(), drain.Plan(repeats=1, shapes=((5_000, 40), (1_000, 1_000)))),
     "console": (console.measure, console.Plan(), console.Plan(alarms=15)),
     "disk": (disk.measure, disk.Plan(), disk.Plan(repeats=2, window_s=60)),
 }

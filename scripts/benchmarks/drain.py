@@ -4,6 +4,9 @@ Both publish to a platform that is subscribed and acknowledges 64 records at a t
 after 0.1 s; it keeps nothing, so that neither waits for it. Ours reads the backlog from
 readings.db, settles it there as the platform acknowledges, and is done when nothing is left; paho
 is done with its last PUBACK: it has no disk, no platform to wait for, and a window of 20 messages.
+
+Ours drains in a process of its own, which tells its peak of resident memory: with ten times the
+backlog it may not be more.
 """
 
 import asyncio
@@ -15,7 +18,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +45,7 @@ from scripts.benchmarks.figures import Figure
 from scripts.benchmarks.rig import ROOT, CannotMeasure
 
 PATIENCE_S = 300.0
+SWITCH_S = 0.001  # as `gateway.cli.run`, whose import would be part of the memory
 ACK_MESSAGES, ACK_S = 64, 0.1
 HEAD = re.compile(rb'"ep":"(\w+)","lane":"R","seq":(\d+)')
 GATEWAY = "drain"
@@ -58,7 +62,7 @@ class Plan:
     """`shapes`: batches in the backlog and readings in each."""
 
     repeats: int = 3
-    shapes: tuple[tuple[int, int], ...] = ((5_000, 40), (1_000, 1_000))
+    shapes: tuple[tuple[int, int], ...] = ((25_000, 40), (4_000, 1_000))
 
 
 def mono_ms() -> int:
@@ -72,22 +76,61 @@ def clock() -> Now:
 async def measure(folder: Path, plan: Plan) -> list[Figure]:
     figures = []
     for batches, readings in plan.shapes:
-        ours, bare = [], []
+        ours, bare, peaks, small_peaks, cpu, bare_cpu = [], [], [], [], [], []
+        kept = folder / f"backlog-{readings}"
+        bodies = await make_backlog(kept, batches, readings)
+        small = folder / f"small-{readings}"
+        await make_backlog(small, batches // 10, readings)
         for turn in range(plan.repeats):
             place = folder / f"drain-{readings}-{turn}"
             place.mkdir(parents=True)
-            bodies = await make_backlog(place / "store", batches, readings)
             async with open_broker(place) as broker:
                 async with open_platform(broker):
+                    began = time.process_time()
                     bare.append(batches / await asyncio.to_thread(publish_bare, broker, bodies))
-                async with open_platform(broker):
-                    ours.append(batches / await drain(place / "store", broker, batches))
+                    bare_cpu.append((time.process_time() - began) * 1e6 / batches)
+                _, _, peak = await drain_apart(small, place / "small", broker, batches // 10)
+                small_peaks.append(peak)
+                seconds, cpu_s, peak = await drain_apart(kept, place / "store", broker, batches)
+                ours.append(batches / seconds)
+                cpu.append(cpu_s * 1e6 / batches)
+                peaks.append(peak)
             shutil.rmtree(place)
-        name = f"backlog drain, batches of {readings} readings"
-        figures.append(
-            Figure(name, "batches/s", tuple(ours), tuple(bare), 0.6, is_ratio=True, is_floor=True)
-        )
+        shutil.rmtree(kept)
+        shutil.rmtree(small)
+        many = f"{batches:,} batches of {readings} readings"
+        figures += [
+            Figure(
+                f"backlog drain, {many}", "batches/s", tuple(ours), tuple(bare), 0.6,
+                is_ratio=True, is_floor=True,
+            ),
+            Figure(f"CPU per batch, {many}", "µs", tuple(cpu), tuple(bare_cpu)),
+            Figure(
+                f"peak memory while draining {many}; in the place of bare: a tenth of them", "MiB",
+                tuple(peaks), tuple(small_peaks), 1.1, is_ratio=True,
+            ),
+        ]  # fmt: skip
     return figures
+
+
+async def drain_apart(
+    kept: Path, copy: Path, broker: SimBroker, batches: int
+) -> tuple[float, float, float]:
+    """Drain a copy of the backlog in a new process: seconds, of CPU too, and peak memory in MiB."""
+    await asyncio.to_thread(shutil.copytree, kept, copy)
+    async with open_platform(broker):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "scripts.benchmarks.drain", broker.url, str(copy), str(batches),
+            cwd=ROOT, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            said, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+        finally:
+            await end(process)
+    if process.returncode:
+        raise CannotMeasure("the backlog was not drained")
+    found = json.loads(said)
+    return found["seconds"], found["cpu_s"], found["peak_mib"]
 
 
 @asynccontextmanager
@@ -116,7 +159,7 @@ def acknowledge(url: str) -> None:
         root = message.topic.rsplit("/", 2)[0]
         if message.topic.endswith("/state"):
             client.publish(f"{root}/dn/hello", b'{"v":1,"t":"hello","ack":1}', qos=1)
-        found = HEAD.search(head_of(message.payload)) if message.topic.endswith("/r") else None
+        found = HEAD.search(head_of(bytes(message.payload))) if message.topic.endswith("/r") else None
         if found is not None:
             waiting.setdefault(found[1].decode(), []).append(int(found[2]))
             open_since = time.monotonic() if open_since is None else open_since
@@ -222,10 +265,10 @@ def publish_bare(broker: SimBroker, bodies: list[bytes]) -> float:
         client.loop_stop()
 
 
-async def drain(folder: Path, broker: SimBroker, batches: int) -> float:
+async def drain(folder: Path, url: str, batches: int) -> float:
     """Seconds from the link's first try until the platform has acknowledged everything."""
     incoming, stopping = Incoming(), asyncio.Event()
-    target = Broker("localhost", 0, unix_path=broker.url.removeprefix("mqtt+unix://"))
+    target = Broker("localhost", 0, unix_path=url.removeprefix("mqtt+unix://"))
     uplink = Uplink(GATEWAY, (target,), reconnect=Reconnect.LOCAL, probe_ms=2_000)
     async with open_store(
         StoreSpec(folder), epoch=NEW.epoch, encode=partial(read_body, NEW),
@@ -239,7 +282,8 @@ async def drain(folder: Path, broker: SimBroker, batches: int) -> float:
                 position=store.position,
                 settle=partial(_settle, store, left), bounds=store.bounds, incoming=incoming,
                 post=_nothing, clock=clock, mono=mono_ms, jitter=random.uniform, describe=_describe,
-                points=b'{"v":1,"t":"points"}', now_snapshot=lambda: None, stopping=stopping,
+                points=lambda: b'{"v":1,"t":"points"}', now_snapshot=lambda: None,
+                stopping=stopping,
                 connect=lambda broker, will, hear: mqtt.connect(
                     uplink, broker, client_id=GATEWAY, will=will, on_message=hear
                 ),
@@ -265,7 +309,7 @@ def _nothing(_: Event) -> None:
     return None
 
 
-def _describe(*, on: bool, conn: int, at: Now, lanes: dict[Lane, tuple[int, int]]) -> bytes:
+def _describe(*, on: bool, conn: int, at: Now, lanes: Mapping[Lane, tuple[int, int]]) -> bytes:
     return state_body(NEW, on=on, conn=conn, at=at, lanes=lanes, delivery=Delivery.ACK)
 
 
@@ -277,5 +321,19 @@ async def until(look: Callable[[], bool], what: str) -> None:
         await asyncio.sleep(0.002)
 
 
+def tell_drain(url: str, folder: Path, batches: int) -> None:
+    """Drain as the daemon would, with its interpreter settings; print what it took as JSON."""
+    sys.setswitchinterval(SWITCH_S)
+    began = time.process_time()
+    seconds = asyncio.run(drain(folder, url, batches))
+    cpu_s = time.process_time() - began
+    status = Path("/proc/self/status").read_text().split()
+    peak_mib = int(status[status.index("VmHWM:") + 1]) / 1024
+    print(json.dumps({"seconds": seconds, "cpu_s": cpu_s, "peak_mib": peak_mib}))
+
+
 if __name__ == "__main__":
-    acknowledge(sys.argv[1])
+    if len(sys.argv) > 2:
+        tell_drain(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        acknowledge(sys.argv[1])
