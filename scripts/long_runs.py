@@ -139,7 +139,11 @@ async def kills(options: argparse.Namespace, folder: Path) -> list[str]:
     """Kill gateway, platform and broker in turn while alarms come; then compare the accounts."""
     seed, broken = seed_of(options), list[str]()
     history, drained_s, killed = await kill_all_round(
-        folder, options.kills, random.Random(seed), told_every(50, options.kills)
+        folder,
+        options.kills,
+        random.Random(seed),
+        told_every(50, options.kills),
+        options.most,
     )
     found = compare(history)
     say("kills", ", ".join(f"{count} {victim}" for victim, count in sorted(killed.items())))
@@ -313,6 +317,10 @@ def main() -> int:
         help="how long the disk hangs (120s)",
     )  # fmt: skip
     parser.add_argument("--kills", default=300, type=int, help="how many of all three (300)")
+    parser.add_argument(
+        "--most", default=float("inf"), type=lambda text: float(text.rstrip("s")),
+        help="begin no more kills after so long (900s); what was done is judged",
+    )  # fmt: skip
     parser.add_argument("--moments", default=100, type=int, help="how many of the daemon (100)")
     parser.add_argument("--cuts", default=100_000, type=int, help="of the power (100000)")
     parser.add_argument("--towns", default=10_000, type=int, help="how many seeds (10000)")

@@ -333,11 +333,19 @@ Progress = Callable[[int], None]
 
 
 async def kill_all_round(
-    folder: Path, count: int, dice: random.Random, tell: Progress = lambda _: None
+    folder: Path,
+    count: int,
+    dice: random.Random,
+    tell: Progress = lambda _: None,
+    most_s: float = float("inf"),
 ) -> tuple[History, float, dict[str, int]]:
-    """At least `count` kills, then calm: the history, the seconds it took to deliver, the kills."""
+    """At least `count` kills, then calm: the history, the seconds it took to deliver, the kills.
+
+    After `most_s` no more are begun: a busy machine takes longer for each.
+    """
+    end = time.monotonic() + most_s
     async with open_chaos(folder) as chaos:
-        while sum(chaos.kills.values()) < count:
+        while sum(chaos.kills.values()) < count and time.monotonic() < end:
             await chaos.one_kill(dice)
             tell(sum(chaos.kills.values()))
         drained_s = await chaos.calm()
