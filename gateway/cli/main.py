@@ -71,6 +71,11 @@ _HELP = {
         "新站点文件会改变什么；哪些改动让保护减弱。",
         "What a new site file would change, and what of it protects people less.",
     ),
+    "config_what_if": Text(
+        "用新规则重放存储的测量值：哪些报警会出现或消失。",
+        "Replay stored readings through new rules: which alarms would appear or vanish.",
+    ),
+    "days": Text("最近几天的数据。", "So many days of the stored data, counted from its end."),
     "new": Text("新站点文件。", "The new site file."),
     "old": Text("现在用的站点文件。", "The site file that is in use."),
     "folder": Text("放在哪个目录。", "The folder to write it to."),
@@ -288,6 +293,19 @@ def build(lang: Lang) -> typer.Typer:
         from gateway.cli.config import show_diff
 
         raise typer.Exit(show_diff(new, old, as_json=as_json, lang=lang))
+
+    @config.command("what-if", help=words("config_what_if"))
+    def config_what_if(
+        new: Annotated[Path, typer.Argument(help=words("new"))],
+        old: Annotated[Path, typer.Option("--old", help=words("old"))] = SITE,
+        store: Annotated[Path, typer.Option("--store", help=words("store"))] = STORE,
+        days: Annotated[float, typer.Option("--days", help=words("days"), min=0.01)] = 7.0,
+        as_json: Annotated[bool, json_option] = False,
+        lang: Annotated[Lang, lang_option] = lang,
+    ) -> None:
+        from gateway.cli.config import what_would
+
+        raise typer.Exit(what_would(new, old, store, days=days, as_json=as_json, lang=lang))
 
     @app.command(help=words("doctor"))
     def doctor(

@@ -1,10 +1,22 @@
 """What a new site file would change."""
 
 import json
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from gateway.cli.main import main
+from gateway.config.load import load_site
+from gateway.core.health import with_own_device
+from gateway.core.messages import read_body, sender_of
+from gateway.domain.moments import Clk, Now
+from gateway.domain.outcome import Outcome
+from gateway.domain.readings import Quality, Reading
+from gateway.domain.records import Batch
+from gateway.domain.site import StoreSpec
+from gateway.store.store import open_store
+from tests.store.conftest import QUIET
 
 SITE = """
 site: {id: elm, name: Elm, institution: elder-care, timezone: Asia/Shanghai}
@@ -81,3 +93,80 @@ def test_as_json_each_change_has_before_and_after(compare):
 def test_a_file_with_errors_is_not_compared(compare, capsys):
     code, out = compare(SITE.replace("unit: 2", "unit: 999"))
     assert (code, out) == (2, "")
+
+
+START = Now(1_000_000, 1_790_000_000_000, Clk.SYNC, 40, "b")
+POINT = "board.residual_current"
+
+
+@pytest.fixture
+async def history(tmp_path):
+    """A store with three batches, ten minutes apart: 100, 350 and 100 mA."""
+    path = tmp_path / "old.yaml"
+    path.write_text(SITE, encoding="utf-8")
+    watched = with_own_device(load_site(path).site)
+    sender = sender_of(watched, "e1")
+    folder = tmp_path / "store"
+    async with open_store(
+        StoreSpec(folder),
+        epoch="e1",
+        encode=partial(read_body, sender),
+        on_durable=len,
+        on_fault=print,
+    ) as store:
+        for number, value in enumerate((100.0, 350.0, 100.0), 1):
+            later = number * 600_000
+            at = replace(START, mono_ms=START.mono_ms + later, utc_ms=START.utc_ms + later)
+            reading = Reading(POINT, value, Quality.GOOD, at.mono_ms)
+            store.submit(Outcome(QUIET, batch=Batch("e1", number, at, (reading,))))
+        await store.flush()
+    return folder
+
+
+def replayed(tmp_path, capsys, history, new, *options):
+    (tmp_path / "new.yaml").write_text(new, encoding="utf-8")
+    paths = [str(tmp_path / "new.yaml"), "--old", str(tmp_path / "old.yaml")]
+    code = main(["config", "what-if", *paths, "--store", str(history), "--lang", "en", *options])
+    return code, *capsys.readouterr()
+
+
+def test_what_is_stored_is_replayed_through_the_new_rules(tmp_path, capsys, history):
+    new = SITE.replace("above: 300 mA, clears: 250", "above: 400 mA, clears: 350")
+    code, out, _ = replayed(tmp_path, capsys, history, new)
+    assert code == 0
+    assert "3 readings replayed" in out
+    assert "board.residual_current/residual_alarm: 1 times before, 0 times after" in out
+    assert "would vanish" in out
+    assert "is stored by a deadband of" in out
+
+
+def test_as_json_the_moments_and_the_resolution_are_given(tmp_path, capsys, history):
+    new = SITE.replace("above: 300 mA, clears: 250", "above: 350 mA, clears: 300")
+    found = json.loads(replayed(tmp_path, capsys, history, new, "--json")[1])
+    (rule,) = found["rules"]
+    assert len(rule["undecidable"]) == 1, "350 mA lies on the new limit"
+    assert found["resolution"][POINT]["unit"] == "mA"
+    assert found["batches_not_used"] == 0
+
+
+def test_another_list_of_points_cannot_be_replayed_and_that_is_said(tmp_path, capsys, history):
+    """The old file is not the one by which the readings were written."""
+    old = SITE.replace("  meter:", "  meter2:")
+    (tmp_path / "old.yaml").write_text(old, encoding="utf-8")
+    code, out, _ = replayed(tmp_path, capsys, history, old.replace("300 mA", "310 mA"))
+    assert code == 0
+    assert "no stored reading can be used" in out
+    assert "3 batches not used" in out
+
+
+def test_the_same_rules_need_no_replay(tmp_path, capsys, history):
+    code, out, err = replayed(tmp_path, capsys, history, SITE)
+    assert (code, out) == (0, "")
+    assert "no rule differs" in err
+
+
+def test_a_store_that_is_not_there_is_the_world_s_fault(tmp_path, capsys, history):
+    new = SITE.replace("300 mA", "310 mA")
+    code, out, err = replayed(tmp_path, capsys, tmp_path / "none", new)
+    assert (code, out) == (1, "")
+    assert "cannot be read" in err
