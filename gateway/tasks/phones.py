@@ -208,6 +208,8 @@ class Phones:
             visit["opened_ms"] = opened_ms
         visit["phone"] = digest(_text(request, "cookie", 64))
         said = await self.ask(visit)
+        if said.get("code") == "bad_request":  # in words for programs
+            raise Refused("bad_request")
         if not said.get("ok"):
             return {**said, "person": person}
         after = await self._link_now(link, person)
@@ -299,7 +301,7 @@ class Phones:
             self._trying -= 1
         if person is None:
             self.knocks.fail(keys, self.mono())
-            log.warning("a wrong PIN was given from=%s", _text(request, "from", LONGEST_FROM))
+            log.warning("a wrong PIN was given from=%r", _text(request, "from", LONGEST_FROM))
             raise Refused("wrong_pin")
         self.knocks.succeed(keys)
         if not person.get("is_valid"):

@@ -80,6 +80,7 @@ def content_of(shown: Shown, lang: Lang) -> dict[str, Any]:
         "first": rows[0] if has_first else None,
         "others": rows[has_first:],
         "more": more if isinstance(more := snapshot.get("more"), int) else 0,
+        "patrol": _patrol(_part(snapshot, "patrol"), zone, lang),
         "points": _points(snapshot, lang),
         "has_every_point": _has_every_point(snapshot),
         "uplink": _uplink(_part(snapshot, "link"), lang),
@@ -177,6 +178,22 @@ def _notices(snapshot: Part, lasted_ms: int, lang: Lang) -> list[dict[str, Any]]
         said = WORDS["tests_on"].in_(lang).format(tests)
         found.append({"kind": "practice", "say": said, "left": ""})
     return found
+
+
+def _patrol(patrol: Part, zone: ZoneInfo | None, lang: Lang) -> dict[str, Any] | None:
+    """How far today's rounds are; None in a house without any."""
+    if not patrol:
+        return None
+    done, rounds = _count(patrol.get("done")), _count(patrol.get("rounds"))
+    found = [WORDS["patrol_done"].in_(lang).format(done, rounds)]
+    found.extend(
+        WORDS[f"patrol_{name}"].in_(lang).format(count)
+        for name in ("overdue", "missed")
+        if (count := _count(patrol.get(name))) not in ("0", NOTHING)
+    )
+    if following := time_of_day(patrol.get("next_at"), zone):
+        found.append(WORDS["patrol_next"].in_(lang).format(following))
+    return {"say": " · ".join(found), "is_short": len(found) > 1 + bool(following)}
 
 
 def _lost(shown: Shown, lang: Lang) -> dict[str, Any] | None:

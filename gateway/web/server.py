@@ -23,6 +23,7 @@ IDLE_S = 5
 DEAD_PEER_MS = 15_000  # a phone that left without a word gives its place back
 END_WITHIN_S = 1
 ASKING_AT_ONCE = 2
+UNDECIDED = frozenset({"no_answer", "busy", "failed"})  # the daemon is there and cannot say
 ASK_WITHIN_S = 8.0  # longer than the daemon's own patience with its decider
 
 
@@ -33,9 +34,12 @@ def asking(daemon: Path) -> Ask:
     async def ask(message: Mapping[str, object]) -> Message:
         try:
             async with asyncio.timeout(ASK_WITHIN_S), turns:
-                return await request(daemon, message, ASK_WITHIN_S)
+                answer = await request(daemon, message, ASK_WITHIN_S)
         except TimeoutError as error:
             raise NoAnswer("too many ask at once") from error
+        if answer.get("code") in UNDECIDED:
+            raise NoAnswer(f"{answer['code']}: {answer.get('error')}")
+        return answer
 
     return ask
 

@@ -133,3 +133,21 @@ def test_durations_as_people_say_them():
     assert [stopwatch(ms) for ms in (0, 41_000, 360_000_000)] == [
         "00:00:00", "00:00:41", "100:00:00",
     ]  # fmt: skip
+
+
+def test_the_patrol_says_how_far_today_s_rounds_are_and_what_is_next():
+    none = content(NORMAL)["patrol"]
+    assert none is None
+    counts = {"rounds": 4, "done": 3, "open": 0, "overdue": 0, "missed": 0,
+              "next_at": 1_790_000_041_000}  # fmt: skip
+    said = content(snapshot("normal", patrol=counts), Lang.EN)["patrol"]
+    assert said == {"say": "3 of 4 rounds · next 22:14", "is_short": False}
+    short = {**counts, "overdue": 1, "missed": 2, "next_at": None}
+    said = content(snapshot("normal", patrol=short))["patrol"]
+    assert said == {"say": "3 / 4 轮 · 超时 1 · 漏巡 2", "is_short": True}
+    assert "超时 1" in PAGES.part(Shown(snapshot("normal", patrol=short), 200), Lang.ZH)
+
+
+def test_a_patrol_of_another_version_is_not_guessed_at():
+    for odd in ("many", [1], {"rounds": "x"}, {"done": None, "next_at": "soon"}):
+        content(snapshot("normal", patrol=odd))

@@ -5,9 +5,11 @@ from html import unescape
 
 import pytest
 
+from gateway.drivers.sockets import NoAnswer, serve
 from gateway.web.form import number
 from gateway.web.photos import LARGEST, NotKept, Photos, is_photo
 from gateway.web.rendering import load_assets
+from gateway.web.server import asking
 from gateway.web.visit import network_of
 from gateway.web.visit_words import WORDS
 from tests.web.phone_rig import CHOICE, ITEMS, PHOTO, PIN, PatrolHouse, Phone, app_of, sun_query
@@ -414,3 +416,16 @@ async def test_the_language_can_be_changed_without_breaking_the_signature():
     assert "Send" in english.body
     assert "Recorded" in (await phone.post(link, {**english.form, **FINE, **WHO})).body
     assert house.visits[0]["proof"] == 3
+
+
+async def test_a_daemon_that_cannot_say_is_one_that_is_away(short_path):
+    for code in ("no_answer", "busy", "failed"):
+
+        async def answer(_request, _peer, code=code):
+            return {"ok": False, "code": code, "error": "not now"}
+
+        async with serve(short_path / "s", answer):
+            with pytest.raises(NoAnswer, match=code):
+                await asking(short_path / "s")({"verb": "stop"})
+    with pytest.raises(NoAnswer):
+        await asking(short_path / "s")({"verb": "stop"})
