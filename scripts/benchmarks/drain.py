@@ -159,7 +159,12 @@ def acknowledge(url: str) -> None:
         root = message.topic.rsplit("/", 2)[0]
         if message.topic.endswith("/state"):
             client.publish(f"{root}/dn/hello", b'{"v":1,"t":"hello","ack":1}', qos=1)
-        found = HEAD.search(head_of(bytes(message.payload))) if message.topic.endswith("/r") else None
+        if message.topic.endswith("/a"):
+            alarm = json.loads(message.payload)
+            ack = {"v": 1, "t": "ack", "ep": alarm["ep"], "A": [[alarm["seq"]] * 2]}
+            client.publish(f"{root}/dn/ack", json.dumps(ack).encode(), qos=1)
+        is_batch = message.topic.endswith("/r")
+        found = HEAD.search(head_of(bytes(message.payload))) if is_batch else None
         if found is not None:
             waiting.setdefault(found[1].decode(), []).append(int(found[2]))
             open_since = time.monotonic() if open_since is None else open_since
