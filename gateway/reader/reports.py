@@ -39,13 +39,20 @@ class Reports:
     A daemon that is away for a while costs nothing: taps wait, beats are repeated.
     """
 
-    def __init__(self, ask: Ask, mono: Callable[[], int], feed: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        mono: Callable[[], int],
+        feed: Callable[[], object],
+        beat_ms: int = BEAT_MS,
+    ) -> None:
         self.device: str | None = None
         self._ask = ask
         self._mono = mono
         self._feed = feed
         self._told = Condition("")
-        self._told_ms = -BEAT_MS
+        self._told_ms = -beat_ms
+        self._beat_ms = beat_ms
         self._is_heard = True
         self._taps: deque[tuple[Seen, int]] = deque(maxlen=MOST_TAPS)
 
@@ -53,7 +60,7 @@ class Reports:
         """Say how it is: at once when that changed, else every two seconds."""
         self._send_taps()
         is_changed = condition != self._told
-        if not is_changed and self._mono() - self._told_ms < BEAT_MS:
+        if not is_changed and self._mono() - self._told_ms < self._beat_ms:
             return
         self._feed()
         if (condition.state, condition.why) != (self._told.state, self._told.why):

@@ -55,7 +55,7 @@ class Daemon:
 @contextmanager
 def working(daemon: Daemon, lender: socket.socket | None = None) -> Iterator[None]:
     ending = threading.Event()
-    reports = Reports(daemon.ask, mono, lambda: None)
+    reports = Reports(daemon.ask, mono, lambda: None, beat_ms=100)
     thread = threading.Thread(
         target=work,
         args=(reports,),
