@@ -36,8 +36,9 @@ def _rounds_of(patrol: Patrol, schedule: Schedule, day: date, zone: tzinfo) -> I
     for window in schedule.windows:
         opens_ms = _utc_ms(day, window.start_min, zone)
         clock = window.start_min % 1440
+        eve = "-" if window.start_min < 0 else ""  # it opens the evening before its date
         yield Round(
-            id=f"{schedule.id}/{day.isoformat()}/{clock // 60:02}{clock % 60:02}",
+            id=f"{schedule.id}/{day.isoformat()}/{eve}{clock // 60:02}{clock % 60:02}",
             schedule=schedule.id,
             route=schedule.route,
             shift_date=day.isoformat(),

@@ -521,8 +521,9 @@ def _record_hazards(
             value = {"value": each.answer.value, "unit": each.item.unit, "text": event.note}
             turn.record_fact("hazard", {**common, **said, **value})
     if event.hazard.strip():
-        nothing = {"item": "", "say": None, "value": None, "unit": ""}
-        turn.record_fact("hazard", {**common, **nothing, "text": event.hazard.strip()})
+        text = event.hazard.strip()
+        found = {"item": "", "say": {"zh": text, "en": text}, "value": None, "unit": ""}
+        turn.record_fact("hazard", {**common, **found, "text": text})
 
 
 def _key(event: events.VisitEntered) -> tuple[object, ...] | None:
