@@ -457,9 +457,18 @@ def _probe_at(job: Job) -> int:
 
 def _read(block: ReadBlock, readings: tuple[Reading, ...], words: Words) -> BlockRead:
     return BlockRead(
-        block.bus, block.device, readings, table=block.table, start=block.start, words=words
+        block.bus,
+        block.device,
+        readings,
+        table=block.table,
+        start=block.start,
+        words=words,
+        is_alarm_class=block.is_alarm_class,
     )
 
 
 def _failed(block: ReadBlock, failure: ReadFailure, mono_ms: int) -> BlockRead:
-    return BlockRead(block.bus, block.device, decode_failure(block, failure, mono_ms), failure)
+    readings = decode_failure(block, failure, mono_ms)
+    return BlockRead(
+        block.bus, block.device, readings, failure, is_alarm_class=block.is_alarm_class
+    )

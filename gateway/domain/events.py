@@ -16,6 +16,7 @@ class BlockRead:
     """One block came back decoded, or failed (`failure`; then the readings carry bad quality).
 
     `words` are the raw ones of the reply, from wire address `start` of `table` on: evidence.
+    `is_alarm_class`: rules judge it, and it may overtake what only is shown.
     """
 
     bus: str
@@ -25,6 +26,7 @@ class BlockRead:
     table: Table | None = field(default=None, compare=False)
     start: int = field(default=0, compare=False)
     words: Sequence[int] = field(default=(), compare=False)
+    is_alarm_class: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
-"""The one way into the decider: bounded, what people do goes first, deadlines are kept."""
+"""The one way into the decider: bounded, people first, then what rules judge; exact deadlines."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 
 from gateway.domain.events import (
+    BlockRead,
     Event,
     FaultRaised,
     LinkChanged,
@@ -17,7 +19,10 @@ from gateway.domain.events import (
 CAPACITY = 256  # decoded blocks: at 2,000 points/s in blocks of 40 this is five seconds of polling
 CAPACITY_FIRST = 10_000
 FAIR_EVERY = 16  # events: a decider that finds work without end still lets the loop run
+PLAIN_LATER_MS = 100  # a block that no rule judges stands behind those that come so much later
 DROPPABLE = (Receipt, LinkChanged, PlatformChanged)  # a later one says the same, or it is asked for
+
+Waiting = tuple[int, int, Event]  # its place, the order in which it came
 
 
 class Inbox:
@@ -36,7 +41,9 @@ class Inbox:
         self._mono = mono
         self._first: deque[Event] = deque()
         self._capacity_first = capacity_first
-        self._readings: asyncio.Queue[Event] = asyncio.Queue(capacity)
+        self._readings: asyncio.PriorityQueue[Waiting] = asyncio.PriorityQueue(capacity)
+        self._numbers = count()
+        self._last_of: dict[str, int] = {}  # device -> where its last block stands
         self._reader: asyncio.Future[None] | None = None
         self._is_stopping = False
         self._was_tick = False
@@ -46,9 +53,22 @@ class Inbox:
         return len(self._first) + self._readings.qsize()
 
     async def put(self, event: Event) -> None:
-        """Add behind everything else; wait while the inbox is full. For readings."""
-        await self._readings.put(event)
+        """Add behind everything else; wait while the inbox is full. For readings.
+
+        What rules judge overtakes what came just before and is only shown, never a block of the
+        same device: one may say how far another is to be believed.
+        """
+        await self._readings.put((self._place_of(event), next(self._numbers), event))
         self._wake()
+
+    def _place_of(self, event: Event) -> int:
+        place = self._mono()
+        if isinstance(event, BlockRead):
+            if not event.is_alarm_class:
+                place += PLAIN_LATER_MS
+            place = max(place, self._last_of.get(event.device, 0))
+            self._last_of[event.device] = place
+        return place
 
     def put_first(self, event: Event) -> None:
         """Add before all readings, never waiting. For commands, taps, faults, link and receipts.
@@ -85,7 +105,7 @@ class Inbox:
         if is_due and (not self._was_tick or self._readings.empty()):
             return Ticked()
         if not self._readings.empty():
-            return self._readings.get_nowait()
+            return self._readings.get_nowait()[2]
         return Stopping() if self._is_stopping else None
 
     async def _let_others_run(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.domain.events import (
     BlockRead,
@@ -12,6 +13,7 @@ from gateway.domain.events import (
     Stopping,
     Ticked,
 )
+from gateway.domain.readings import Quality, Reading
 from gateway.drivers.clock import mono
 from gateway.tasks.inbox import Inbox
 
@@ -32,6 +34,32 @@ async def test_a_command_overtakes_the_readings_that_wait() -> None:
     inbox.put_first(Silence("panel"))
     assert await inbox.get() == Silence("panel")
     assert await inbox.get() == block(1)
+
+
+async def test_what_rules_judge_overtakes_what_is_only_shown_but_not_for_long() -> None:
+    now = 1_000
+    inbox = Inbox(lambda: now)
+    shown, judged = block(1), replace(block(2), is_alarm_class=True)
+    await inbox.put(shown)
+    await inbox.put(judged)
+    assert [await inbox.get() for _ in range(2)] == [judged, shown]
+    await inbox.put(shown)
+    now += 150
+    await inbox.put(judged)
+    assert [await inbox.get() for _ in range(2)] == [shown, judged]
+
+
+async def test_blocks_of_one_device_come_out_as_they_went_in() -> None:
+    inbox = Inbox(lambda: 1_000)
+    went_in = [
+        BlockRead(
+            "bus", "head", (Reading("head.n", n, Quality.GOOD, n),), is_alarm_class=n % 2 == 1
+        )
+        for n in range(6)
+    ]
+    for event in went_in:
+        await inbox.put(event)
+    assert [await inbox.get() for _ in went_in] == went_in
 
 
 async def test_a_deadline_that_passed_comes_before_readings_and_after_commands() -> None:
