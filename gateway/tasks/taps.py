@@ -16,6 +16,7 @@ NO_ANSWER = "no_answer"  # of `tasks.commands`: the decider did not get it
 GONE, FAILED = "reader_gone", "reader_failed"
 GONE_MS = 15_000  # beats come every 2 s; opening a reader on a Pi takes up to 5
 FAILURES = 3
+MOST = 200  # characters of what a reader says of itself
 LENT_MS = 600_000  # so long a technician may have it
 LOOK_EVERY_S = 1.0
 STATES = ("ready", "failed", "lent", "idle")
@@ -115,9 +116,8 @@ class Taps:
             self._lent_ms = None
         elif self._lent_ms is None:
             self._lent_ms = self._beat_ms
-        self._state = {
-            key: request.get(key) for key in ("state", "why", "detail", "failures", "name")
-        }
+        said = {key: str(request.get(key) or "")[:MOST] for key in ("why", "detail", "name")}
+        self._state = {**said, "state": state, "failures": request.get("failures")}
         self.look()
         return {"ok": True, "device": self._device}
 

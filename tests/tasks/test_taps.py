@@ -1,6 +1,11 @@
 """The daemon's side of the reader, with a clock of the test's own."""
 
+import asyncio
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.domain.events import FaultCleared, FaultRaised
 from gateway.tasks.taps import FAILURES, GONE_MS, LENT_MS, Taps
@@ -137,6 +142,30 @@ async def test_nothing_is_wrong_with_a_reader_that_the_house_no_longer_has(house
     house.posted.clear()
     house.taps.end()
     assert sorted(house.codes()) == [("Cleared", "reader_failed"), ("Cleared", "reader_gone")]
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["state", "why", "detail", "failures", "name", "uid", "token", "x"]),
+        ANYTHING,
+    ),
+    st.sampled_from(["reader_beat", "tap", "else"]),
+)
+def test_whatever_a_broken_reader_says_it_gets_an_answer(said, verb):
+    house = House()
+    answer = asyncio.run(house.taps.handle({**said, "verb": verb}))
+    assert isinstance(answer["ok"], bool)
+    house.now_ms += 1_000
+    house.taps.look()
+    assert house.taps.view()["id"] == "desk"
+    assert json.dumps(house.taps.view())
 
 
 async def test_a_state_that_nobody_knows_is_refused(house):
