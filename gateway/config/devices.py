@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
+from gateway.config.buildings import Building, building_of, height_of, kind_in, read_buildings
 from gateway.config.buses import PlacedBus, check_id
 from gateway.config.problems import Place, Problem
 from gateway.config.profiles import (
@@ -59,17 +60,19 @@ def read_devices(
     devices = {}
     units: dict[tuple[str, int], list[_Seat]] = {}
     advised: set[tuple[str, str]] = set()
+    buildings = read_buildings(tree, found)
     for name in data if isinstance(data, dict) else ():
         part = validate(DevicePart, tree, ("devices", name), found)
         _check_name(str(name), tree, found)
         _check_bus(part, str(name), tree, buses, units, found)
         check_owner(part.owner, tree, ("devices", name), found)
+        building = building_of(str(name), part, buildings, tree, found)
         if not part.profile:
             continue
         asked = tree.place(("devices", name, "profile"))
         profile = find_profile(part.profile, asked, shelf, found)
         if profile is not None:
-            devices[str(name)] = _device(str(name), part, profile, tree, shelf, found)
+            devices[str(name)] = _device(str(name), part, profile, building, tree, shelf, found)
             if (profile.name, part.bus) not in advised and part.bus in buses:
                 advised.add((profile.name, part.bus))
                 _compare_serial(profile, buses[part.bus], asked, found)
@@ -167,27 +170,34 @@ def _compare_serial(
 
 
 def _device(
-    name: str, part: DevicePart, profile: Profile, tree: Tree, shelf: Shelf, found: list[Problem]
+    name: str,
+    part: DevicePart,
+    profile: Profile,
+    building: Building | None,
+    tree: Tree,
+    shelf: Shelf,
+    found: list[Problem],
 ) -> PlacedDevice:
     changes = _point_changes(name, profile, part, tree, found)
     _check_channel(name, part, profile, tree, found)
     shift = part.channel or 0
     points = {
         point.name: _own_point(
-            name, _at_channel(point, shift), changes.get(point.name, {}), shelf, found
+            name, _at_channel(point, shift), changes.get(point.name, {}), building, shelf, found
         )
         for point in profile.points.values()
     }
     top = tree.place(("devices", name), key=True)
     rated = _rated(name, part, points, tree, found)
-    owned = Owned(name, part.owner or "", points, top, rated)
+    height = height_of(name, part, points, shelf.kinds, tree, found)
+    owned = Owned(name, part.owner or "", points, top, rated, height)
     rules = device_rules(owned, shelf.kinds, _rule_changes(name, part, tree, found), found)
     device = Device(
         id=name,
         profile=profile.name,
         bus=part.bus or "",
         unit=part.unit or 0,
-        place=part.place or "",
+        place=f"{building.name} {part.place}" if building and part.place else part.place or "",
         owner=part.owner or "",
         points=tuple(points.values()),
         name=part.name,
@@ -290,13 +300,20 @@ def _rule_changes(
 
 
 def _own_point(
-    device: str, point: Point, change: Settings, shelf: Shelf, found: list[Problem]
+    device: str,
+    point: Point,
+    change: Settings,
+    building: Building | None,
+    shelf: Shelf,
+    found: list[Problem],
 ) -> Point:
     own = replace(point, id=f"{device}.{point.name}", device=device)
     if "kind" in change:
         kind = check_kind(change["kind"], point.unit, shelf.kinds, found)
         band = deadband(None, kind, point.unit, found)
         own = replace(own, kind=kind.name if kind else None, deadband=band)
+    if own.kind is not None and building is not None:
+        own = replace(own, kind=kind_in(building, shelf.kinds[own.kind], shelf.kinds).name)
     if "deadband" in change:
         own = replace(own, deadband=deadband(change["deadband"], None, point.unit, found))
     if "period" in change:

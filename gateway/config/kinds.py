@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.config.problems import Problem
@@ -20,6 +20,8 @@ class Kind:
     unit: str
     deadband: Quantity | None
     rules: Mapping[str, Settings]
+    is_at_worst_point: bool = False  # its limits hold there, not where the gauge is
+    by_class: Mapping[str, str] = field(default_factory=dict)  # class of building -> kind instead
 
 
 class Kinds(Mapping[str, Kind]):
@@ -66,4 +68,5 @@ def _kind(name: str, tree: Tree, found: list[Problem]) -> Kind:
     for rule in part.rules:
         where = (name, "rules", rule)
         rules[str(rule)] = settings(validate(KindRulePart, tree, where, found), tree, where)
-    return Kind(name, part.unit or "", part.deadband, rules)
+    unit, by_class = part.unit or "", part.by_class or {}
+    return Kind(name, unit, part.deadband, rules, bool(part.at_worst_point), by_class)

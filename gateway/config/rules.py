@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from gateway.config.buildings import at_gauge
 from gateway.config.combined import Resolve, combined_condition
 from gateway.config.conditions import (
     BESIDE,
@@ -68,6 +69,7 @@ class Owned:
     points: Mapping[str, Point]
     top: Place
     rated: Quantity | None = None  # current of its circuit
+    height_m: Decimal = Decimal(0)  # of the worst point above the gauge
 
     @property
     def around(self) -> Around:
@@ -99,6 +101,8 @@ def device_rules(
             given: Settings = default
             for key in keys:
                 given = _changed(given, changes[key], found)
+            if point.kind and kinds[point.kind].is_at_worst_point:
+                given = at_gauge(given, owned.height_m)
             shared = _with_share(given, point, owned)
             if shared is None:
                 continue  # the site does not say what it would be a share of

@@ -308,6 +308,16 @@ class OwnPoint(Part):
     span: Span = None
 
 
+class BuildingPart(Part):
+    """One building of a site with several, or with limits that depend on what it is."""
+
+    name: Name
+    class_: Annotated[
+        Literal["multi-storey", "high-rise-2", "high-rise-1", "over-100m"] | None,
+        Field(alias="class"),
+    ] = None
+
+
 class DevicePart(Part):
     profile: Name
     bus: Name
@@ -316,6 +326,8 @@ class DevicePart(Part):
     place: Name
     owner: Name
     name: Word = ""
+    building: Name | None = None
+    height: Limit = None
     rated_current: Limit = None
     calibration_due: Day = None
     sensor_life_until: Day = None
@@ -528,6 +540,8 @@ class KindPart(Part):
 
     unit: StrictStr
     deadband: Limit = None
+    at_worst_point: StrictBool = False
+    by_class: dict[StrictStr, StrictStr] = {}
     rules: Annotated[dict[Any, Any], Entries(KindRulePart)] = {}
 
 
@@ -602,6 +616,7 @@ class SiteFile(Part):
     site: House
     buses: Annotated[dict[Any, Any], Entries(BusPart)]
     devices: Annotated[dict[Any, Any], Entries(DevicePart)]
+    buildings: Annotated[dict[Any, Any], Entries(BuildingPart)] = {}
     rules: Annotated[dict[Any, Any], Entries(RulePart)] = {}
     panel: Annotated[dict[Any, Any], Entries(PanelPart, is_one=True)] = {}
     uplink: Annotated[dict[Any, Any] | None, Entries(UplinkPart, is_one=True)] = None

@@ -79,6 +79,7 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
     "SiteFile": {
         "site": Text("这个机构", "the house"),
         "buses": Text("总线：每根 RS-485 线或网络地址一条", "one entry a wire or network address"),
+        "buildings": Text("有几栋楼时，每栋一条", "the buildings, where there are several"),
         "devices": Text("设备：每台一条", "one entry a device"),
         "rules": Text("自己的规则，每条看一个监测点", "rules of your own, on one point each"),
         "panel": Text("灯、蜂鸣器、按钮的引脚（BCM 编号）", "pins of lamps, buzzer, button (BCM)"),
@@ -265,6 +266,10 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "delay_before": Text("切到发送后停多久", "pause after switching to sending"),
         "delay_after": Text("发完后停多久才切回", "pause before switching back"),
     },
+    "BuildingPart": {
+        "name": Text("楼名，写在每个位置前面", "its name, put before each place in it"),
+        "class": Text("建筑类别，决定消火栓压力的限值", "its class: limits of hydrants"),
+    },
     "DevicePart": {
         "profile": Text("设备档案的名字，即型号", "its profile: what model it is"),
         "bus": Text("接在哪条总线上", "the bus it is on"),
@@ -273,6 +278,8 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "owner": Text("责任岗位，如 电工班", "the post that answers for it"),
         "channel": Text("第几个通道（探头），从 0 数", "which channel of it, counted from 0"),
         "name": Text("设备的俗名", "what people call it"),
+        "building": Text("在哪栋楼（buildings 里的名字）", "the building it is in"),
+        "height": Text("最不利点比仪表高多少，如 18 m", "worst point above the gauge: 18 m"),
         "rated_current": Text("回路的额定电流，如 32 A", "rated current of the circuit: 32 A"),
         "calibration_due": Text("下次检定的日期", "the day its calibration is due"),
         "sensor_life_until": Text("传感器寿命到哪天", "the last day of its sensor's life"),
@@ -367,6 +374,8 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
     "KindPart": {
         "unit": Text("这一类的单位", "the unit of this kind"),
         "deadband": _DEADBAND,
+        "at_worst_point": Text("限值是最不利点的", "its limits are those of the worst point"),
+        "by_class": Text("建筑类别不同时用哪一类", "the kind instead of it in a class of building"),
         "rules": Text("这一类监测点的默认规则", "the default rules of points of this kind"),
     },
     "GatePart": {
