@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import socket
 
 import pytest
 
@@ -18,7 +19,6 @@ from tests.web.test_browser import is_there, open_browser, open_page
 PIN = "4711"
 WARD_UID = "04DE5F1EACC040"
 KEYS = SunKeys(bytes(16), bytes(range(16)), is_per_tag=True)
-NOWHERE = "mqtt://127.0.0.1:9"  # the discard port: nobody listens
 PATROL = """\
 tag_keys: {{meta_read_file: meta.key, file_read_file: file.key}}
 patrol:
@@ -66,10 +66,17 @@ async def sign(page):
 async def test_visits_are_recorded_with_the_broker_away_and_over_a_crash(short_path):
     board = lx47le("board", 3)
     patrol = furnish(short_path)
+    with socket.socket() as nowhere:  # bound, and nobody listens
+        nowhere.bind(("127.0.0.1", 0))
+        broker = f"mqtt://127.0.0.1:{nowhere.getsockname()[1]}"
+        await _walk_and_crash(short_path, patrol, board, broker)
+
+
+async def _walk_and_crash(short_path, patrol, board, broker):
     async with (
         open_tcp(by_unit([board])) as bus,
         open_daemon(
-            short_path, site_of(bus.port, broker=NOWHERE, gateway="wh-0001-01") + patrol
+            short_path, site_of(bus.port, broker=broker, gateway="wh-0001-01") + patrol
         ) as daemon,
         open_console(short_path, daemon.console) as console,
         open_browser() as browser,
