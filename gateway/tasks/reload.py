@@ -23,10 +23,13 @@ async def reload_site(
 ) -> tuple[Site, Difference]:
     """Return the new site, which the decider and the buses work by now, and what it changed.
 
+    A file that says what it said before changes nothing and is no record.
     `load` and `index` run in a thread; `decide(house)` returns once the decider has the house.
     SiteRefused, by any of them, says why everything is as it was.
     """
     new = await asyncio.to_thread(load)
+    if new == old:
+        return old, Difference()
     change = difference(old, new)
     if change.restart_for:
         keys = ", ".join(change.restart_for)
