@@ -7,12 +7,15 @@ import socket
 import ssl
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from gateway.sim.duties import Limits, Outcome, judge
+from gateway.sim.visitor import Access, NotReached, Wishes, visit
 from tests.partners.broker import free_port, mosquitto_path
 from tests.partners.certificates import Authority
 
@@ -142,3 +145,20 @@ def test_who_has_no_certificate_is_not_let_in(broker, people):
         said = line.recv(100)
     assert said == b"", "not even a CONNACK"
     assert people["wh-a"].say("care/1/wh-a/up/a") == 0, "while others are served"
+
+
+def test_the_visitor_of_a_platform_comes_with_its_certificate_or_not_at_all(broker, tmp_path):
+    ca, port, _ = broker
+    pair, url = ca.issue("wh-c"), f"mqtts://127.0.0.1:{port}"
+    hasty = Limits(hello=300, others=300)
+    access = Access(url, "wh-c", ca.cert, pair.cert, pair.key)
+    judged = {each.duty: each.outcome for each in judge(visit(access, hasty, Wishes()), hasty)}
+    assert judged["hello"] is Outcome.BROKEN, "it was let in, and nobody was there to greet it"
+    stranger = Authority(tmp_path, "another ca")
+    for wrong in (
+        replace(access, ca=stranger.cert),
+        replace(access, cert=None, key=None),
+        replace(access, url=f"mqtt://127.0.0.1:{port}"),
+    ):
+        with pytest.raises(NotReached):
+            visit(wrong, hasty, Wishes())

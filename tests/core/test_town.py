@@ -15,7 +15,7 @@ from gateway.domain.site import Delivery
 from tests.core.town import Town, Ways
 from tests.daemon.history import Finding, check
 
-TOWNS = int(os.environ.get("TOWNS", "25"))
+TOWNS = int(os.environ.get("TOWNS", "15"))
 FOUND_WITHIN = 40  # seeds
 
 

@@ -1,8 +1,8 @@
 """The n-th error of the disk, for every n until none comes: nothing is lost, nothing is doubled.
 
 Below SQLite: each write, sync and truncate of some commits fails once, in its file system. Above
-it: each statement of the whole store (here every seventh) fails once, with every code that a dying
-card gives.
+it: each statement of the whole store (here every thirteenth) fails once, with every code that a
+dying card gives.
 """
 
 import itertools
@@ -22,8 +22,8 @@ from gateway.store import files
 from tests.store.power import Connection, Disk
 from tests.store.test_power_cut import _commit, _look, _lost, _new_disk, _open
 
-COMMITS = 6
-STEP = int(os.environ.get("IO_STEP", "7"))  # `scripts/soak io` takes every one
+COMMITS = 4
+STEP = int(os.environ.get("IO_STEP", "13"))  # `scripts/soak io` takes every one
 ALL = {"limit": 10_000, "max_bytes": 10**9}
 
 
