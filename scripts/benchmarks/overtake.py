@@ -1,4 +1,4 @@
-"""A fresh alarm beside a backlog on a slow line: from its commit to the platform's ack.
+"""A fresh alarm beside a backlog on a slow line: from its raise to the platform's ack.
 
 Between our forwarder and mosquitto stands a relay that passes 4 kB/s upward with 150 ms each way,
 and holds everything up for 0.4 s now and then, as TCP does when a packet is lost. The backlog is
@@ -61,10 +61,10 @@ async def measure(folder: Path, plan: Plan) -> list[Figure]:
         delays, drained = await _overtake(folder / "store", line, plan)
     what = f"beside a backlog at {plan.bytes_per_s // 1000} kB/s"
     return [
-        Figure(f"alarm committed to acknowledged, {what}, {name} of {len(delays)}", "s",
+        Figure(f"alarm raised to acknowledged, {what}, {name} of {len(delays)}", "s",
                (percentile(delays, share),), target=most)
         for name, share, most in (("p50", 0.5, None), ("p99", 0.99, 10.0))
-    ] + [Figure(f"backlog batches that went {what} meanwhile", "", (float(drained),))]  # fmt: skip
+    ] + [Figure("backlog batches that went meanwhile", "", (float(drained),))]  # fmt: skip
 
 
 @asynccontextmanager
