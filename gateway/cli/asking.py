@@ -20,7 +20,7 @@ TYPED = frozenset({  # refusals that typing something else mends; every other on
     "bad_request", "unknown_alarm", "unknown_case", "unknown_subject", "unknown_rule",
     "unknown_point", "unknown_verdict", "unknown_cause", "unknown_action", "needs_person",
     "needs_reason", "needs_order", "too_long", "not_for_alarms", "text_too_short",
-    "answers_missing", "missed_is_entered",
+    "answers_missing", "missed_is_entered", "unknown_round", "unknown_person",
 })  # fmt: skip
 REFUSED = {  # where the daemon gives a code without words
     "drill_running": Text("已经有演练在进行", "a drill runs already"),

@@ -16,6 +16,7 @@ from gateway.cli.alarm_verbs import add_alarm_verbs
 from gateway.cli.bus_verbs import add_bus_verbs
 from gateway.cli.language import language
 from gateway.cli.nfc_verbs import add_nfc_verbs
+from gateway.cli.patrol_verbs import add_patrol_verbs
 from gateway.domain.records import Lane
 from gateway.domain.text import Lang, Text
 
@@ -393,6 +394,7 @@ def build(lang: Lang) -> typer.Typer:
     _add_db_verbs(app, words, lang)
     add_alarm_verbs(app, lang, SOCKET)
     add_nfc_verbs(app, lang, SOCKET)
+    add_patrol_verbs(app, lang, SOCKET, STORE)
     add_bus_verbs(app, lang, SOCKET, SITE)
 
     @platform.command("sim", help=words("platform_sim"), **passed_on)

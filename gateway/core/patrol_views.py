@@ -62,6 +62,7 @@ def today_view(state: State, now: Now) -> View:
     """Every round of this shift day, and those that may be walked within 12 h."""
     turn = begin(state, now)
     return {
+        "timezone": state.house.site.timezone,
         "date": _shift_day(state.house, now),
         "is_clock_sure": now.is_trusted,
         "waiting": len(state.patrol.unsure),  # visits that wait for the clock
@@ -74,7 +75,11 @@ def rounds_view(state: State, now: Now, day: str) -> View:
     """Every round of one shift date that is still remembered; older ones are in the records."""
     turn = begin(state, now)
     found = [each for each in state.patrol.rounds.values() if each.shift_date == day]
-    return {"date": day, "rounds": [round_view(turn, each) for each in found]}
+    return {
+        "timezone": state.house.site.timezone,
+        "date": day,
+        "rounds": [round_view(turn, each) for each in found],
+    }
 
 
 def plan_view(state: State, now: Now, days: int) -> View:
@@ -92,6 +97,7 @@ def plan_view(state: State, now: Now, days: int) -> View:
     live = {each.id: each for each in live_rounds(state.patrol) if each.opens_ms < hi_ms}
     rounds = sorted({**planned, **live}.values(), key=lambda each: each.opens_ms)
     return {
+        "timezone": state.house.site.timezone,
         "is_clock_sure": now.is_trusted,
         "rounds": [round_view(turn, each) for each in rounds],
         "schedules": [

@@ -1,0 +1,204 @@
+"""What people type about the patrol, against the real decider behind a real socket."""
+
+import asyncio
+import io
+import json
+
+import pytest
+
+from gateway.cli.main import main
+from gateway.domain.records import Lane, Record
+from gateway.drivers.pins import is_pin
+from gateway.store.store import open_store
+from gateway.tasks.commands import BadRequest
+from gateway.tasks.patrol_commands import MAKERS, patrol_queries
+from tests.core.patrol_house import MIN, Home, at
+
+ROUND = "day/2026-11-01/0800"
+
+
+def at_once(query):
+    """What a query answers that waits for nothing, within the loop of the socket."""
+    try:
+        query.send(None)
+    except StopIteration as answered:
+        return answered.value
+    raise AssertionError("it waits")
+
+
+class Desk:
+    def __init__(self):
+        self.home = Home()
+        self.queries = patrol_queries(lambda: self.home.state, self.home.now)
+
+    def answer(self, message):
+        try:
+            if message["verb"] in self.queries:
+                return {"ok": True, **at_once(self.queries[message["verb"]](message))}
+            (reply,) = self.home.feed(MAKERS[message["verb"]](message, 7)).replies
+        except BadRequest as problem:
+            return {"ok": False, "code": "bad_request", "error": str(problem)}
+        said = {} if reply.say is None else {"say": {"zh": reply.say.zh, "en": reply.say.en}}
+        return {"ok": reply.ok, "code": reply.code, **said}
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+@pytest.fixture
+def home(desk):
+    return desk.home
+
+
+@pytest.fixture
+def run(desk, answering, capsys):
+    """Type a command; gives the exit code, stdout and stderr."""
+
+    with answering(desk.answer) as socket:
+
+        def typed(line, lang="en"):
+            code = main([*line.split(), "--socket", str(socket), "--lang", lang])
+            out, err = capsys.readouterr()
+            return code, out, err
+
+        yield typed
+
+
+def walked(home, *codes):
+    home.until(at(1, "08:20"))
+    home.walk(*codes, leg=2 * MIN)
+    home.until(at(1, "10:30"))
+
+
+def test_today_says_what_was_walked_and_by_whom(home, run):
+    walked(home, "EPS", "STAIR", "PUMP", "GATE")
+    code, out, err = run("patrol today")
+    assert (code, err) == (0, "")
+    (line,) = [line for line in out.splitlines() if ROUND in line]
+    assert "08:00-10:00" in line
+    assert "Done" in line
+    assert "4/4" in line
+    assert "s01" in line
+    code, out, _ = run("patrol today", lang="zh")
+    assert "已完成" in out
+
+
+def test_a_week_is_planned_and_printed_day_by_day(run):
+    code, out, _ = run("patrol plan --days 7 --json")
+    assert code == 0
+    rounds = json.loads(out)["rounds"]
+    assert len([row for row in rounds if row["schedule"] == "night"]) == 28
+    code, out, _ = run("patrol plan")
+    assert code == 0
+    assert all(f"2026-11-{day:02}" in out for day in range(1, 8))
+    assert "22:00-00:00" in out
+
+
+def test_a_round_is_signed_by_another_person_once(home, run):
+    walked(home, "EPS", "STAIR", "PUMP", "GATE")
+    assert run(f"patrol sign {ROUND}")[0] == 2  # whose signature?
+    code, _, err = run(f"patrol sign {ROUND} --as s01")
+    assert (code, "role" in err) == (1, True)
+    assert run(f"patrol sign {ROUND} --as l01") == (0, f"Signed: {ROUND}\n", "")
+    assert run(f"patrol sign {ROUND} --as m01")[0] == 1
+    assert "signed by l01" in " ".join(run("patrol rounds 2026-11-01")[1].split())
+    assert run("patrol sign no/such/round --as l01")[0] == 2
+
+
+def test_a_missed_round_is_explained_and_the_fault_is_over(home, run):
+    home.until(at(1, "10:30"))
+    assert "gateway/round_missed/day" in home.faults()
+    assert run(f"patrol explain {ROUND} --as s01")[0] == 2
+    assert run(f"patrol explain {ROUND} --as s01 --why 临时抽调")[0] == 0
+    assert "gateway/round_missed/day" not in home.faults()
+    assert "临时抽调" in run("patrol rounds 2026-11-01")[1]
+
+
+def test_figures_are_shown_to_the_patroller_first(home, run):
+    walked(home, "EPS", "STAIR")
+    figures = run("patrol month 2026-11 --as m01 --json")[1]
+    assert json.loads(figures)["people"] == {}
+    assert json.loads(figures)["withheld"] >= 1
+    assert run("patrol month 2026-11 --as s02 --json")[1].count('"visits"') == 0
+    code, out, _ = run("patrol month 2026-11 --as s01")
+    assert (code, "s01" in out) == (0, True)
+    figures = json.loads(run("patrol month 2026-11 --as m01 --json")[1])
+    assert figures["people"]["s01"]["visits"] == 2
+    assert figures["people"]["s01"]["rounds"] == {"partial": 1}
+    assert run("patrol month november --as s01")[0] == 2
+
+
+def test_a_pin_is_made_of_what_is_typed_and_nothing_weak_is_taken(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("4711\n"))
+    assert main(["people", "pin", "--lang", "en"]) == 0
+    line = capsys.readouterr().out.strip()
+    assert is_pin(line.removeprefix("pin: "), "4711")
+    for weak in ("471", "1111", "abcd", ""):
+        monkeypatch.setattr("sys.stdin", io.StringIO(weak + "\n"))
+        assert main(["people", "pin", "--lang", "zh"]) == 2
+        assert capsys.readouterr().out == ""
+
+
+def test_people_are_listed_without_what_proves_them(run):
+    code, out, _ = run("people list --json")
+    assert code == 0
+    assert {row["code"] for row in json.loads(out)} == {"s01", "s02", "l01", "m01", "t01"}
+    assert "argon2" not in out
+    assert "张敏" in run("people list")[1]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_the_records_of_the_patrol_are_exported_beside_the_daemon(home, tmp_path, capsys, form):
+    walked(home, "EPS", "STAIR", "PUMP", "GATE")
+    outcomes = []
+    spec = home.house.site.store.__class__(tmp_path)
+
+    async def keep():
+        async with open_store(
+            spec, epoch="epoch0000001", encode=lambda _: b"", on_durable=lambda _: None,
+            on_fault=lambda _: None,
+        ) as store:  # fmt: skip
+            for body, now in zip(home.records, home.nows, strict=True):
+                kind = body.get("kind", "alarm")
+                said = json.dumps(body).encode()
+                record = Record(Lane(body["lane"]), "epoch0000001", body["seq"], kind, now, said)
+                outcomes.append(record)
+                store.submit(outcome_of(home, record))
+            await store.flush()
+
+    asyncio.run(keep())
+    assert (
+        main(
+            [
+                "patrol",
+                "export",
+                "--store",
+                str(tmp_path),
+                "--format",
+                form,
+                "--from",
+                "2026-11-01",
+                "--to",
+                "2026-11-01",
+            ]
+        )
+        == 0
+    )
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.count(ROUND) >= 5
+    assert "张敏" not in out
+    if form == "jsonl":
+        kinds = [json.loads(line)["kind"] for line in out.splitlines()]
+        assert kinds.count("visit") == 4
+        assert "boot" not in kinds
+    assert main(["patrol", "export", "--store", str(tmp_path), "--from", "1.11."]) == 2
+    assert main(["patrol", "export", "--store", str(tmp_path / "none")]) == 1
+
+
+def outcome_of(home, record):
+    from gateway.domain.outcome import Outcome
+
+    return Outcome(home.state.signal, records=(record,))
