@@ -141,7 +141,8 @@ def test_a_rule_can_be_changed_on_one_point_only(tmp_path):
 
 def test_a_rule_can_be_switched_off_with_a_basis(tmp_path):
     more = "    rules: {co_warning: {off: true, basis: 车库排风 2026-11}}\n"
-    assert set(rules(tmp_path, "jxbs-3001-co", more)) == {"d.co/co_alarm"}
+    found = rules(tmp_path, "jxbs-3001-co", more)
+    assert {name for name in found if name.startswith("d.")} == {"d.co/co_alarm"}
 
 
 def test_a_site_s_own_rule_is_named_after_its_point(tmp_path):
