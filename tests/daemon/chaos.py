@@ -154,6 +154,9 @@ class Chaos:
         rule = f"bank.c{contact}/contact-{contact}"
         self.sounded.append(await until(lambda: sounds_at(self.daemon, since), "the alarm"))
         await self._done("acknowledge", rule, "E07")
+        await self.daemon.status_when(  # until then a kill takes it along, and the cause must stand
+            lambda status: status["store"]["core.db"]["queued"] == 0, "the disk to have it"
+        )
         self.bank.open_contacts.clear()
         self.planted.append(Planted(rule, began, boot_ms()))
         await self._close_the_last(rule)

@@ -21,7 +21,8 @@ ON_ITS_WAY = frozenset({"hist", "durable"})  # marks that a message may get or l
 class Planted:
     """One cause in the house: true from `from_ms` on, and looked after by a person at `until_ms`.
 
-    Both on CLOCK_BOOTTIME; the next cause of the same rule comes later than `until_ms`.
+    Both on CLOCK_BOOTTIME; the next cause of the same rule comes later than `until_ms`. It stands
+    until its raise is committed: what ends before that, and before a kill, is on no disk.
     """
 
     rule: str
