@@ -372,9 +372,9 @@ class Outbox:
                     times.append(since_ms + self._probe_ms)
                 elif lane not in self._unanswered:
                     times.append(since_ms + UNANSWERED_MS)
-            since_ms = self._held_back_since_ms
-            if since_ms is not None and now_ms < since_ms + HELD_BACK_MS:
-                times.append(since_ms + HELD_BACK_MS)
+            held_ms = self._held_back_since_ms
+            if held_ms is not None and now_ms < held_ms + HELD_BACK_MS:
+                times.append(held_ms + HELD_BACK_MS)
         if self.is_link_up and not self.is_open:
             if self._has_ready(now_ms) and not self.on_link[0]:
                 times.append(self._next_probe_ms)
