@@ -8,7 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from gateway.core.health import with_own_device
-from gateway.core.messages import sender_of
+from gateway.core.messages import sender_of, unpack
 from gateway.core.state import house_of, state_of
 from gateway.core.step import step
 from gateway.domain import events
@@ -196,7 +196,7 @@ class Home:
         now = self.now()
         self.state, outcome = step(self.state, event, now)
         for record in outcome.records:
-            self.records.append(json.loads(record.body))
+            self.records.append(json.loads(unpack(record.body, 2**20)))
             self.nows.append(now)
         for alarm in outcome.alarms:
             self.alarms[alarm.rule] = alarm

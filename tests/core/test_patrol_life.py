@@ -8,8 +8,8 @@ from tests.core.patrol_life import Rounds
 
 TestPatrol = Rounds.TestCase
 TestPatrol.settings = settings(
-    max_examples=15,
-    stateful_step_count=25,
+    max_examples=6,
+    stateful_step_count=20,
     deadline=timedelta(minutes=5),
     suppress_health_check=list(HealthCheck),
 )
