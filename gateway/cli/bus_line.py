@@ -267,6 +267,8 @@ def on_line(where: Where, lang: Lang, work: Callable[[Target], T]) -> T | int:
     except NoLine as problem:
         talk(problem.words.in_(lang))
         return TYPED
+    except NoAnswer as error:  # a daemon is there, and says nothing to this user
+        talk(str(error))
     except BusDown as down:
         talk(down.why)
     except DeviceSilent as silent:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -233,3 +234,22 @@ def test_a_scan_of_a_line_finds_two_settings_and_writes_a_file_that_check_takes(
     assert "peacefair-pzem-016-1:" in out.read_text()
     assert "unit 2 speaks 38400 8N2: set it to 9600 8N1 first" in out.read_text()
     assert main(["bus", "scan", str(port), "--out", str(out), *NOWHERE]) == 2
+
+
+def test_a_daemon_that_does_not_answer_properly_is_said_in_one_line(tmp_path, capsys):
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def hang_up():
+            listener.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        code = main(["bus", "read", "b", "--unit", "1", "--socket", str(path), "--site", "/no"])
+        thread.join(30)
+    assert code == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert str(path) in said.err
