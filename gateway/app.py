@@ -41,6 +41,7 @@ from gateway.core.messages import (
     state_body,
 )
 from gateway.core.nights import plan_night
+from gateway.core.patrol_views import patrol_counts
 from gateway.core.patterns import BEATS
 from gateway.core.progress import (
     Progress,
@@ -823,6 +824,7 @@ async def _status(
         "flood": flood_view(state),
         "noisy": noisy_view(state, now),
         "practice": practice_view(state, now),
+        "patrol": patrol_counts(state, now),
         "points": points_view(state, now),
         "devices": devices_view(state, figures.tallies, now.mono_ms),
         "buses": buses_view(figures.tallies, figures.counts(), now.mono_ms),
