@@ -18,6 +18,7 @@ from gateway.domain.text import Lang
 from gateway.reader.tags import digest_of
 from gateway.sim.desk_reader import DeskReader, open_desk_reader
 from gateway.sim.ntag import NTAG213, Card, Ntag, Phone
+from tests.partners.patience import Patience, grant
 
 UID = bytes.fromhex("04a1b2c3d4e580")
 URL = "http://192.168.1.5:8080"
@@ -79,6 +80,11 @@ def daemon(short_path: Path) -> Iterator[Daemon]:
     daemon = Daemon(short_path / "s")
     yield daemon
     daemon.close()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch) -> Patience:
+    return grant(monkeypatch)
 
 
 @pytest.fixture
@@ -281,7 +287,7 @@ def test_the_doctor_finds_nothing_wrong_with_a_good_reader(run, board, daemon):
     assert "→" not in said.stdout
 
 
-def test_the_doctor_names_each_thing_that_is_wrong(board, daemon, tmp_path):
+def test_the_doctor_names_each_thing_that_is_wrong(board, daemon, tmp_path, patience):
     well = examined(daemon, str(board.port), tmp_path)
     assert all(is_well for is_well, _ in well.values())
     assert "site.yaml" in examined(daemon, None, tmp_path)["configured"][1]
@@ -289,7 +295,7 @@ def test_the_doctor_names_each_thing_that_is_wrong(board, daemon, tmp_path):
     assert "systemctl" in examined(daemon, None, tmp_path)["process"][1]
     daemon.reader = {**daemon.reader, "state": "failed", "why": "denied"}
     assert "dialout" in examined(daemon, None, tmp_path)["process"][1]
-    board.chip.is_silent = True
+    board.chip.is_silent, patience.times = True, 1
     assert "HSU" in examined(daemon, str(board.port), tmp_path)["chip"][1]
     board.unplug()
     assert "not plugged in" in examined(daemon, str(board.port), tmp_path)["device"][1]

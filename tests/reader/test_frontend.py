@@ -23,8 +23,14 @@ from gateway.reader.tags import look, sense
 from gateway.sim.desk_reader import DeskReader, open_desk_reader
 from gateway.sim.ntag import NTAG213, NTAG215, NTAG216, Card, Ntag, Phone
 from gateway.sim.pn532 import Chip, Slip
+from tests.partners.patience import Patience, grant
 
 UID = bytes.fromhex("04a1b2c3d4e580")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch) -> Patience:
+    return grant(monkeypatch)
 
 
 @pytest.fixture
@@ -88,7 +94,8 @@ def test_the_chip_stays_slow_so_that_a_kill_does_no_harm(board):
         assert not any(command[0] == 0x10 for command in board.chip.asked)
 
 
-def test_a_chip_that_another_program_left_fast_is_called_back(board):
+def test_a_chip_that_another_program_left_fast_is_called_back(board, patience):
+    patience.times = 10
     for baud in (921_600, 460_800, 230_400):
         board.chip.baud = baud
         with opened(board) as reader:
@@ -105,23 +112,27 @@ def test_the_chip_is_never_sent_to_sleep(board):
 
 
 @pytest.mark.parametrize("slip", [slip for slip in Slip if slip is not Slip.CUT_9])
-def test_a_spoiled_answer_is_one_failure_and_the_next_is_well(board, slip):
+def test_a_spoiled_answer_is_one_failure_and_the_next_is_well(board, slip, patience):
     with opened(board) as reader:
         sense(reader)
         board.chip.slips.append(slip)
+        patience.times = 1
         with pytest.raises(ReaderFailed, match="lost"):
             sense(reader)
+        patience.times = 100
         assert sense(reader) is None
 
 
 @pytest.mark.parametrize("slip", list(Slip))
-def test_no_spoiled_answer_while_opening_leaves_anything_behind(board, slip):
+def test_no_spoiled_answer_while_opening_leaves_anything_behind(board, slip, patience):
     before = open_files()
     for at in (0, 3):
         board.chip.slips.extend([None] * at + [slip] * 3)
+        patience.times = 1
         with suppress(ReaderFailed), opened(board) as reader:  # a retry may have used them up
             sense(reader)
         board.chip.slips.clear()
+        patience.times = 100
         with opened(board) as reader:
             assert sense(reader) is None
     assert open_files() <= before + 1  # the board's own thread may be waiting just now
@@ -161,7 +172,8 @@ def test_a_file_is_no_reader(tmp_path):
     assert failed.value.why == "absent"
 
 
-def test_a_port_on_which_nothing_answers_is_mute(board):
+def test_a_port_on_which_nothing_answers_is_mute(board, patience):
+    patience.times = 1
     board.chip.is_silent = True
     with pytest.raises(ReaderFailed) as failed, opened(board):
         pass

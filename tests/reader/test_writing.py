@@ -17,11 +17,17 @@ from gateway.reader.writing import (
 )
 from gateway.sim.desk_reader import DeskReader, open_desk_reader
 from gateway.sim.ntag import NTAG213, NTAG215, NTAG216, Card, Ntag, Phone
+from tests.partners.patience import Patience, grant
 
 UID = bytes.fromhex("04a1b2c3d4e580")
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 URL = "http://192.168.1.5:8080/t/abcdefgh12345678"
 CONTENT = Content(URL, "2F 配电间")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch) -> Patience:
+    return grant(monkeypatch)
 
 
 @pytest.fixture
