@@ -145,7 +145,6 @@ def house_of(
     read_within_ms: Mapping[str, int] | None = None,
     *,
     zone: tzinfo | None = None,
-    people: Mapping[str, Person] | None = None,
     patrol_seed: str = "",
 ) -> House:
     """Index a site. `read_within_ms` is what `core.detect` planned; without it nobody watches.

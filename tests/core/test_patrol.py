@@ -326,6 +326,20 @@ def test_a_schedule_that_is_changed_calls_off_what_it_no_longer_asks_for():
     assert home.round("day/2026-11-01/0900").state is RoundState.PLANNED
 
 
+def test_a_reload_replans_and_keeps_what_runs_and_the_tags_that_were_registered():
+    home = by_day()
+    home.visit("EPS")
+    home.ask(events.TagRegistered("t01", Tag("0499", "STAIR")))
+    windows = (Window(480, 600), Window(720, 840))
+    later = patrol(schedules=(Schedule("day", "day", windows),))
+    assert home.ask(events.SiteChanged(house(later))).ok
+    assert home.round(DAY_ROUND).state is RoundState.IN_PROGRESS
+    assert home.round("day/2026-11-01/1200").state is RoundState.PLANNED
+    assert home.visit("STAIR", uid="0499").ok
+    assert home.ask(events.SiteChanged(house(ONE_DAY))).ok
+    assert home.ended()["day/2026-11-01/1200"]["reason"] == "schedule_changed"
+
+
 def test_a_manager_calls_a_round_off_and_a_patroller_does_not():
     home = Home(house(ONE_DAY))
     assert home.ask(events.RoundCancelled("s01", DAY_ROUND, "停电")).code == "no_right"
