@@ -36,7 +36,7 @@ from gateway.domain.rules import Severity
 DRILL_MS = 60 * 60_000  # field/patrol-and-alarms 4.4
 TEST_MS = 30 * 60_000
 MAX_SCENES = 200  # of a timeline; later ones are counted by nobody
-NOTHING_FOUND = {"counted": None, "expected": None, "findings": []}  # nobody ended it
+NOTHING_FOUND: Mapping[str, object] = {"counted": None, "expected": None, "findings": []}
 BROKEN_BY = frozenset({Transition.RAISE, Transition.AGAIN})
 
 # -- drills -------------------------------------------------------------------------------------
