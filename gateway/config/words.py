@@ -94,7 +94,7 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "tag_keys": Text("NTAG 424 DNA 标签的密钥文件", "key files of NTAG 424 DNA tags"),
         "patrol": Text("巡查：巡查点、路线、轮次", "patrol: checkpoints, routes, rounds"),
         "self_test": Text("每晚自检的时刻，如 03:30", "time of the nightly self-test: 03:30"),
-        "gateway": Text("网关自身的监测：温度、电压、内存", "what the gateway says of its own health"),
+        "gateway": Text("网关自身的监测：温度、电压、内存", "the gateway's own health"),
         "warning_cases": Text("预警也开处置单", "a warning opens a case as well"),
         "offline_after_misses": Text("连续几次不应答算离线", "missed replies until it is offline"),
     },

@@ -471,8 +471,8 @@ class Stopping:
 
 
 Event = (
-    BlockRead | Silence | Acknowledge | Reset | LampTest | SiteChanged | FaultRaised | FaultCleared | LinkChanged
-    | Shelve | Unshelve | TakeOutOfService | PutInService
+    BlockRead | Silence | Acknowledge | Reset | LampTest | SiteChanged | FaultRaised
+    | FaultCleared | LinkChanged | Shelve | Unshelve | TakeOutOfService | PutInService
     | PlatformChanged | Receipt | GapPlanned | ClockStepped | Restarted | Ticked | Stopping
     | DrillStarted | DrillEnded | PointTestStarted | PointTestEnded | PostCheckAsked
     | PostCheckAnswered | NightPlanned | SelfTestAsked | StageReached | Arrive | Handle | Close
