@@ -3,7 +3,7 @@
 A check plays the failure and asserts what must come of it. It has to pass as things are, and to
 fail when its guard is taken away: a line of the code is changed under the running functions, or a
 line of the configuration is left out. What other parts guard is only pointed to; such a test has
-to exist. Not built yet: F27 (forged patrols, with the patrol).
+to exist.
 """
 
 import importlib
@@ -21,7 +21,7 @@ import pytest
 
 from gateway.config import profiles
 from gateway.config.load import load_site
-from gateway.core import alarms, decode, leakage
+from gateway.core import alarms, decode, leakage, patrol_visits
 from gateway.core.leakage import leakage_view
 from gateway.core.messages import sender_of
 from gateway.core.state import house_of, open_alarms, quality_now, state_of
@@ -33,6 +33,7 @@ from gateway.domain.moments import Clk, Now
 from gateway.domain.points import Gate, Table
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.rules import Above
+from tests.core import patrol_house
 from tests.core.test_step import Play, house, point, rule
 from tests.profiles.bench import Bench
 
@@ -396,6 +397,70 @@ def f26_a_limit_that_was_changed_is_no_longer_the_standard_s(folder):
     assert "basis_missing" in {problem.code for problem in loaded.problems}
 
 
+# --- forged patrols -------------------------------------------------------------------------
+
+
+def on_patrol():
+    """A home in the window of one day's round, with nothing drawn."""
+    schedule = patrol_house.Schedule("day", "day", (patrol_house.Window(480, 600),), draws=0)
+    home = patrol_house.Home(patrol_house.house(patrol_house.patrol(schedules=(schedule,))))
+    home.until(patrol_house.at(1, "08:20"))
+    return home
+
+
+def f27_a_copy_of_a_signed_link_is_refused_and_told(folder):
+    home = on_patrol()
+    assert home.visit("WARD", uid="04CC", counter=7, proof=3).ok
+    reply = home.visit("WARD", "s02", uid="04CC", counter=7, proof=3)
+    assert (reply.ok, reply.code) == (False, "replayed")
+    copied = home.facts("visit")[-1]
+    assert (copied["by"], copied["flags"], copied["proof"]) == ("s02", ["replayed"], 0)
+
+
+def f27_the_address_of_a_tag_that_signs_is_nothing_without_its_signature(folder):
+    assert on_patrol().visit("WARD", uid="04CC", proof=1).code == "unknown_tag"
+
+
+def f27_the_photo_of_a_plain_tag_stays_the_lowest_proof(folder):
+    home = on_patrol()
+    for by in ("s01", "s02"):
+        assert home.visit("EPS", by, token="e" * 64, proof=3).ok
+    assert [visit["proof"] for visit in home.facts("visit")] == [1, 1]
+
+
+def f27_links_that_were_gathered_and_kept_are_told(folder):
+    home = on_patrol()
+    home.visit("WARD", uid="04CC", counter=7, proof=3)
+    home.visit("WARD", "s02", uid="04CC", counter=12, proof=3)
+    assert "harvest" in home.facts("visit")[-1]["flags"]
+
+
+def too_fast(home):
+    (ended,) = home.ended().values()
+    return [visit["checkpoint"] for visit in ended["visits"] if "too_fast" in visit["flags"]]
+
+
+def f27_a_round_tapped_at_the_desk_is_told_stop_by_stop(folder):
+    home = on_patrol()
+    home.walk("EPS", "STAIR", "PUMP", "GATE", leg=12_000)
+    assert too_fast(home) == ["STAIR", "PUMP", "GATE"]
+
+
+def f27_pages_opened_at_the_desk_and_sent_one_by_one_are_told_too(folder):
+    home = on_patrol()
+    opened = home.mono - home.zero
+    for number, code in enumerate(("EPS", "STAIR", "PUMP", "GATE")):
+        home.visit(code, stay=60_000, opened_ms=opened + number * 1_000)
+    assert too_fast(home) == ["STAIR", "PUMP", "GATE"]
+
+
+def f27_a_number_made_up_at_the_desk_is_held_against_its_point(folder):
+    home = on_patrol()
+    home.read("pump.pressure", 0.7)
+    home.visit("PUMP", stay=0)  # says 0.4
+    assert "mismatch" in home.facts("visit")[-1]["flags"]
+
+
 # --- the rules over all of them --------------------------------------------------------------
 
 
@@ -495,6 +560,27 @@ CHECKS = {
     f26_a_limit_that_was_changed_is_no_longer_the_standard_s: by(
         "config.rules", 'kept["basis"] = _without_basis(', "_without_basis("
     ),
+    f27_a_copy_of_a_signed_link_is_refused_and_told: by(
+        "core.patrol_visits", "event.counter <= tag.counter", "False"
+    ),
+    f27_the_address_of_a_tag_that_signs_is_nothing_without_its_signature: by(
+        "core.patrol_visits", "tag.kind is TagKind.NTAG424 and event.counter is None", "False"
+    ),
+    f27_the_photo_of_a_plain_tag_stays_the_lowest_proof: by(
+        "core.patrol_visits", "min(event.proof, best)", "event.proof"
+    ),
+    f27_links_that_were_gathered_and_kept_are_told: by_value(patrol_visits, "HARVEST_GAP", 99),
+    f27_a_round_tapped_at_the_desk_is_told_stop_by_stop: by(
+        "core.patrol_visits", "if took < stop.leg_min_ms:", "if False:"
+    ),
+    f27_pages_opened_at_the_desk_and_sent_one_by_one_are_told_too: by(
+        "core.patrol_visits",
+        "return opened if opened is not None and",
+        "return opened if False and",
+    ),
+    f27_a_number_made_up_at_the_desk_is_held_against_its_point: by(
+        "core.patrol_visits", "if measured is None or", "if True or"
+    ),
     r1_at_boot_nothing_is_normal_before_its_first_good_value: by(
         "core.state",
         'Quality.OFFLINE, mono_ms, "not_read_yet"',
@@ -528,8 +614,8 @@ ELSEWHERE = {
         "tasks/test_watchdog.py",
         "test_one_stuck_loop_stops_the_feed_and_leaves_the_dump_armed",
     ),
+    "f27": ("tasks/test_phones.py", "test_a_forged_link_is_refused_and_says_what_to_do"),
 }
-NOT_BUILT = {"f27"}  # patrol
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -554,5 +640,5 @@ def test_what_other_parts_guard_has_its_test_there(mode):
 
 
 def test_every_mode_from_f1_to_f27_has_its_place_here():
-    named = {check.__name__.split("_")[0] for check in CHECKS} | set(ELSEWHERE) | NOT_BUILT
+    named = {check.__name__.split("_")[0] for check in CHECKS} | set(ELSEWHERE)
     assert {f"f{number}" for number in range(1, 28)} <= named
