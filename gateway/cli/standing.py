@@ -1,7 +1,8 @@
 """What people have to know beside the alarms, from the daemon's answer to lines. Pure.
 
-Open cases, what is shelved or out of service, a drill, tests, post checks, a flood, who makes
-noise, and how much a circuit leaks by nature. No line where there is nothing to say.
+Open cases, the day's patrol, what is shelved or out of service, a drill, tests, post checks, a
+flood, who makes noise, and how much a circuit leaks by nature. No line where there is nothing to
+say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,15 @@ CASES = Text(
     "未结处置单：{open}（待处置 {to_handle}，待销号 {to_close}）",
     "Open cases: {open} ({to_handle} to handle, {to_close} to close)",
 )
+PATROL = Text("今日巡查：{done} / {rounds} 轮", "Patrol today: {done} of {rounds} rounds")
+PATROL_COUNTS = {
+    "open": Text("可巡 {}", "open: {}"),
+    "overdue": Text("超时 {}", "overdue: {}"),
+    "missed": Text("漏巡 {}", "missed: {}"),
+    "waiting": Text("待对时 {}", "waiting for the clock: {}"),
+}
+PATROL_NEXT = Text("{}后下一轮", "next in {}")
+PATROL_UNSURE = Text("时钟不可信，暂不判定", "the clock is not sure: none is judged")
 SHELVED = Text(
     "屏蔽：{rule}（{by}：{why}），还剩 {left}", "Shelved: {rule} ({by}: {why}), {left} left"
 )
@@ -48,6 +58,8 @@ def standing_lines(answer: Part, lang: Lang) -> list[str]:
     """Return everything that stands in the house beside the alarms, a line each."""
     cases = part_of(answer, "cases")
     lines = [CASES.in_(lang).format_map(_Said(cases))] if cases.get("open") else []
+    if patrol := part_of(answer, "patrol"):
+        lines.append(_patrol(patrol, part_of(answer, "clock").get("utc_ms"), lang))
     lines += practice_lines(part_of(answer, "practice"), lang)
     if (flood := part_of(answer, "flood")).get("count"):
         lines.append(FLOOD.in_(lang).format_map(_Said(flood)))
@@ -82,6 +94,20 @@ def practice_lines(practice: Part, lang: Lang) -> list[str]:
         words = MISSED if check.get("is_missed") else CHECK
         lines.append(words.in_(lang).format_map(_Said(_left(check, lang))))
     return lines
+
+
+def _patrol(patrol: Part, utc_ms: object, lang: Lang) -> str:
+    """How far today's rounds are, what is short of them, and when the next one opens."""
+    said = [PATROL.in_(lang).format_map(_Said(patrol))]
+    for name, words in PATROL_COUNTS.items():
+        if (count := patrol.get(name)) and isinstance(count, int):
+            said.append(words.in_(lang).format(count))
+    next_at = patrol.get("next_at")
+    if patrol.get("is_clock_sure") is False:
+        said.append(PATROL_UNSURE.in_(lang))
+    elif isinstance(next_at, int) and isinstance(utc_ms, int):
+        said.append(PATROL_NEXT.in_(lang).format(age(max(0, next_at - utc_ms), lang)))
+    return " · ".join(said)
 
 
 def leakage_lines(points: Sequence[Part], lang: Lang) -> list[str]:

@@ -122,6 +122,19 @@ def test_what_stands_beside_the_alarms_is_said_in_a_line_each() -> None:
         assert said in shown(answer, Lang.ZH), said
 
 
+def test_how_far_today_s_patrol_is_stands_in_a_line_where_there_is_one() -> None:
+    patrol = {"rounds": 6, "done": 2, "open": 1, "overdue": 0, "missed": 1, "waiting": 0,
+              "next_at": 1_795_319_370_000, "is_clock_sure": True}  # fmt: skip
+    answer = {"clock": {"clk": "sync", "utc_ms": 1_795_316_670_000}, "patrol": patrol}
+    text = shown(answer)
+    assert "Patrol today: 2 of 6 rounds · open: 1 · missed: 1 · next in 45 min\n" in text
+    assert "今日巡查：2 / 6 轮 · 可巡 1 · 漏巡 1 · 45 分后下一轮" in shown(answer, Lang.ZH)
+    unsure = shown({**answer, "patrol": {**patrol, "is_clock_sure": False, "waiting": 3}})
+    assert "waiting for the clock: 3 · the clock is not sure: none is judged\n" in unsure
+    assert "next in" not in unsure
+    assert "Patrol" not in shown({**answer, "patrol": None})
+
+
 def test_no_words_of_programs_stand_where_people_read() -> None:
     answer = {
         "link": {"is_up": False, "do": [{"zh": "核对端口", "en": "Check the port"}], "detail": "",
@@ -161,7 +174,7 @@ def test_any_part_may_be_missing(missing: str) -> None:
     assert shown({key: part for key, part in SNAPSHOT.items() if key != missing})
 
 
-BESIDE = ("cases", "shelved", "out_of_service", "flood", "noisy", "practice")
+BESIDE = ("cases", "shelved", "out_of_service", "flood", "noisy", "practice", "patrol")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
