@@ -80,6 +80,16 @@ def test_every_file_that_the_installer_puts_in_place_is_there() -> None:
         assert (ROOT / name).is_file(), name
 
 
+def test_the_examples_and_the_people_go_where_the_daemon_looks_for_them() -> None:
+    install, bundle = INSTALL.read_text("utf-8"), BUNDLE.read_text("utf-8")
+    assert "config/{site,people}.example.yaml" in bundle
+    for name in ("site.yaml", "people.yaml", "site.example.yaml", "people.example.yaml"):
+        assert f'put "$SETTINGS/{name}" 640 root:care-gateway' in install
+    steps = ('check "$site"', "$SETTINGS/people.yaml", "$SETTINGS/site.yaml")
+    put = [install.index(step, install.index("install_settings()")) for step in steps]
+    assert put == sorted(put)
+
+
 def test_the_service_s_user_may_use_ports_and_pins_and_the_reader_s_only_ports() -> None:
     users = (ROOT / "systemd" / "sysusers.conf").read_text("utf-8")
     assert re.findall(r"^m care-gateway (\w+)$", users, re.MULTILINE) == ["dialout", "gpio"]

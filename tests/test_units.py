@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.app import READER_USER
-from gateway.cli.console import LISTEN
+from gateway.cli.console import LISTEN, photo_folder
 from gateway.cli.console import SOCKET as CONSOLE_ASKS_AT
 from gateway.cli.main import main
 from gateway.cli.reader import LEND
@@ -61,6 +61,17 @@ def test_the_console_is_a_stranger_that_the_daemon_does_not_wait_for() -> None:
 def test_the_console_s_user_reaches_its_socket_and_no_other() -> None:
     assert CONSOLE_ASKS_AT == CONSOLE_SOCKET
     assert settings()["RuntimeDirectoryMode"] == "0711"  # rights of the sockets: test_duty_page
+
+
+def test_the_console_keeps_photos_in_a_folder_of_its_own_and_sees_no_record() -> None:
+    unit, text = settings(CONSOLE), CONSOLE.read_text("utf-8")
+    folder = f"/var/lib/{unit['StateDirectory']}"
+    assert photo_folder({"STATE_DIRECTORY": folder}) == Path(folder, "photos")
+    assert unit["StateDirectoryMode"] == "0700"
+    assert f"Environment=TMPDIR={folder}\n" in text  # what a phone sends waits on disk as well
+    hidden = unit["InaccessiblePaths"].split()
+    assert hidden == [f"-/var/lib/{settings()['StateDirectory']}", "-/etc/care-gateway"]
+    assert int(unit["TasksMax"]) >= 32
 
 
 def test_the_reader_is_the_user_whose_taps_the_daemon_takes_and_nobody_waits_for_it() -> None:
