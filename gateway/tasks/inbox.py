@@ -56,18 +56,20 @@ class Inbox:
         """Add behind everything else; wait while the inbox is full. For readings.
 
         What rules judge overtakes what came just before and is only shown, never a block of the
-        same device: one may say how far another is to be believed.
+        same device: one may say how far another is to be believed. What is no block (another
+        site) overtakes none: all that was read before it belongs to the time before it.
         """
         await self._readings.put((self._place_of(event), next(self._numbers), event))
         self._wake()
 
     def _place_of(self, event: Event) -> int:
         place = self._mono()
-        if isinstance(event, BlockRead):
-            if not event.is_alarm_class:
-                place += PLAIN_LATER_MS
-            place = max(place, self._last_of.get(event.device, 0))
-            self._last_of[event.device] = place
+        if not isinstance(event, BlockRead):
+            return max([place + PLAIN_LATER_MS, *self._last_of.values()])
+        if not event.is_alarm_class:
+            place += PLAIN_LATER_MS
+        place = max(place, self._last_of.get(event.device, 0))
+        self._last_of[event.device] = place
         return place
 
     def put_first(self, event: Event) -> None:

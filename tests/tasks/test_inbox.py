@@ -10,6 +10,7 @@ from gateway.domain.events import (
     FaultRaised,
     LinkChanged,
     Silence,
+    SiteChanged,
     Stopping,
     Ticked,
 )
@@ -60,6 +61,15 @@ async def test_blocks_of_one_device_come_out_as_they_went_in() -> None:
     for event in went_in:
         await inbox.put(event)
     assert [await inbox.get() for _ in went_in] == went_in
+
+
+async def test_another_site_comes_behind_every_block_that_was_read_under_the_old_one() -> None:
+    inbox = Inbox(lambda: 1_000)
+    shown, judged = block(1), replace(block(2), is_alarm_class=True)
+    another = SiteChanged(None)
+    for event in (shown, judged, another):
+        await inbox.put(event)
+    assert [await inbox.get() for _ in range(3)] == [judged, shown, another]
 
 
 async def test_a_deadline_that_passed_comes_before_readings_and_after_commands() -> None:
