@@ -92,7 +92,8 @@ def enter_visit(turn: Turn, event: events.VisitEntered) -> None:
     _count_read(turn, event, tag)
     _remember(turn, event)
     _settle(turn, visit, round_)
-    arrive_near(turn, event.by, checkpoint.near, checkpoint.place, visit.proof)
+    if event.via is not Via.MANUAL:  # nobody stands there now
+        arrive_near(turn, event.by, checkpoint.near, checkpoint.place, visit.proof)
     _done(turn, event, "done", visit.id)
 
 

@@ -233,6 +233,13 @@ def test_a_visit_beside_an_alarm_is_an_arrival_as_strong_as_its_tag():
     assert (arrival["by"], arrival["proof"], arrival["place"]) == ("s01", 1, "place of EPS")
 
 
+def test_a_visit_added_later_is_no_arrival_at_an_alarm():
+    home = by_day()
+    home.read("board.leak", 400)
+    assert home.visit("EPS", via=MANUAL, reason="手机没电").ok
+    assert home.facts("arrival") == []
+
+
 @pytest.mark.parametrize(
     ("tap", "code"),
     [
