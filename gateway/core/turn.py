@@ -4,7 +4,7 @@ A turn starts from a state, is written on by the functions of `core.step` and en
 and an outcome. It lives only inside one call of `step`, which is therefore pure from outside.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.core import alarms, messages
@@ -300,22 +300,37 @@ def _look_through(turn: Turn, *, is_heard: bool) -> Looked:
         if rule.severity is Severity.ALARM and alarm.state.is_unacknowledged:
             later.append(sounding_since(state, alarm) + turn.house.escalate_after_ms)
     due.extend(moment for moment in later if moment is not None and moment > mono_ms)
-    first = min((moment for moment in due if moment is not None), default=None)
+    first = _to_come(turn, due)
     until_ms = mono_ms + LOOK_EVERY_MS
     return Looked(until_ms if first is None else min(first, until_ms), first, is_heard)
 
 
 def _next_deadline(turn: Turn, looked: Looked, batch_due_ms: int | None) -> int | None:
     """The next moment at which something happens by itself. It is always still to come."""
-    first, mono_ms = looked.due_ms, turn.now.mono_ms
-    for moment in (
-        batch_due_ms,
-        turn.silence_due_ms,
-        *(wait.due_ms for wait in turn.pending.values()),
-    ):
+    first = looked.due_ms
+    others = (batch_due_ms, turn.silence_due_ms, *(wait.due_ms for wait in turn.pending.values()))
+    for moment in others:
         if moment is not None and (first is None or moment < first):
             first = moment
-    return mono_ms + TRY_AGAIN_MS if first is not None and first <= mono_ms else first
+    if first is None or first > turn.now.mono_ms:
+        return first
+    return _to_come(turn, (looked.due_ms, *others))
+
+
+def _to_come(turn: Turn, moments: Iterable[int | None]) -> int | None:
+    """The first of these that is still to come.
+
+    One that has passed failed, and is tried again soon. It hides none of the others, and events
+    that come meanwhile do not put it off: what raises alarms looks at its delays only then.
+    """
+    mono_ms, before = turn.now.mono_ms, turn.state.next_deadline_ms
+    known = [moment for moment in moments if moment is not None]
+    later = [moment for moment in known if moment > mono_ms]
+    if len(later) < len(known):
+        later.append(mono_ms + TRY_AGAIN_MS)
+        if before is not None and before > mono_ms:
+            later.append(before)
+    return min(later, default=None)
 
 
 def _duties(state: State) -> Iterator[int | None]:

@@ -7,7 +7,7 @@ import gateway.core.step
 from gateway.core.aside import WORKS_AGAIN_MS
 from gateway.domain import events
 from gateway.domain.signals import Pattern
-from tests.core.test_step import Play, house
+from tests.core.test_step import Play, house, rule
 
 
 def fail(*_given):
@@ -65,3 +65,25 @@ def test_what_is_due_and_fails_is_tried_again_and_keeps_nobody_busy(monkeypatch,
         at, woken = due, woken + 1
         play.feed(due, events.Ticked())
     assert woken <= 10 * 120 + 10
+
+
+@pytest.mark.parametrize("name", ["follow_cases", "climb", "let_post_checks_end"])
+def test_what_is_due_and_fails_hides_no_delay_of_an_alarm_in_a_busy_house(
+    monkeypatch, tmp_path, name
+):
+    early = rule("early", at="board.load", min_samples=1)
+    aging = rule(realarm_after_ms=200_000)
+    play = Play(house(tmp_path, rules=(aging, early)))
+    play.feed(0, events.Restarted())
+    play.feed(0, events.PostCheckAsked("q1", "platform", 30_000))
+    for ms in range(1_000, 6_000, 1_000):
+        play.read(ms, 310)
+    play.feed(6_000, events.Acknowledge("E07"))
+    monkeypatch.setattr(gateway.core.step, name, fail)
+    play.feed(190_000, events.Ticked())
+    play.read(201_000, 310, name="load")
+    raised = ("board.load/early", "raise")
+    for ms in range(201_040, 207_000, 40):
+        play.feed(ms, events.BlockRead("line", "board", ()))
+        assert (raised in play.transitions()) == (ms >= 204_000)
+        assert (("board.leak/high", "realarm") in play.transitions()) == (ms >= 206_000)
