@@ -39,13 +39,20 @@ REASONS = {
 
 
 def patrol_counts(state: State, now: Now) -> View | None:
-    """How many rounds of today there are, are open and overdue; None in a house without any."""
+    """How many rounds of today there are, are open and overdue; None in a house without any.
+
+    Whatever is under way counts; those of tomorrow are only what may be next.
+    """
     if not state.house.patrol.schedules and not state.patrol.rounds:
         return None
-    rounds = _rounds_of_today(state, now)
-    states = [round_.state for round_ in rounds]
-    done = (RoundState.DONE, RoundState.DONE_LATE)
+    rounds, day = _rounds_of_today(state, now), _shift_day(state.house, now)
     coming = [each.opens_ms for each in rounds if each.state is RoundState.PLANNED]
+    states = [
+        each.state
+        for each in rounds
+        if each.shift_date == day or each.state is not RoundState.PLANNED
+    ]
+    done = (RoundState.DONE, RoundState.DONE_LATE)
     return {
         "rounds": sum(each is not RoundState.CANCELLED for each in states),
         "done": sum(each in done for each in states),

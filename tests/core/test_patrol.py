@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.core.patrol_views import patrol_counts
 from gateway.domain import events
 from gateway.domain.moments import Clk
 from gateway.domain.patrol import Schedule, Tag, TagKind, Window
@@ -13,6 +14,7 @@ from gateway.domain.signals import Pattern
 from tests.core.patrol_house import (
     BEGIN,
     DAY,
+    FIRST,
     HOUR,
     MANUAL,
     MIN,
@@ -24,6 +26,7 @@ from tests.core.patrol_house import (
     fine,
     house,
     patrol,
+    utc_of,
 )
 
 DAY_ROUND = "day/2026-11-01/0800"
@@ -231,6 +234,16 @@ def test_a_visit_beside_an_alarm_is_an_arrival_as_strong_as_its_tag():
     home.visit("EPS", uid="04AA")
     (arrival,) = home.facts("arrival")
     assert (arrival["by"], arrival["proof"], arrival["place"]) == ("s01", 1, "place of EPS")
+
+
+def test_rounds_of_tomorrow_are_next_and_not_of_today():
+    home = Home()
+    home.until(at(1, "20:30"))
+    counts = patrol_counts(home.state, home.now())
+    assert counts["rounds"] == 7  # one by day, two for gas, four in the night
+    home.until(at(2, "05:00"))  # the night that began yesterday
+    counts = patrol_counts(home.state, home.now())
+    assert (counts["rounds"], counts["next_at"]) == (7, utc_of(FIRST) + DAY + 6 * HOUR)
 
 
 def test_a_visit_added_later_is_no_arrival_at_an_alarm():
