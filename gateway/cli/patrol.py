@@ -19,10 +19,11 @@ from rich import box
 from rich.table import Table
 
 from gateway.cli.asking import NO_PERSON, Answer, question, refuse, tell
-from gateway.cli.saying import NOTHING, console, rows_of, say
+from gateway.cli.saying import NOTHING, console, rows_of, say, worded
 from gateway.core.messages import unpack
 from gateway.core.refusals import REFUSALS
 from gateway.domain.records import Lane
+from gateway.domain.rounds import FLAGS, STATES, RoundState
 from gateway.domain.text import Lang, Text
 from gateway.drivers.pins import hash_pin
 from gateway.store.reader import entries
@@ -74,7 +75,17 @@ DONE = {
     "round_end": Text("已结束：{}", "Ended: {}"),
     "round_start": Text("已开始：{}", "Begun: {}"),
 }
-EXPORTED = ("round", "visit", "hazard", "round_signed", "round_explained", "tap")
+EXPORTED = (
+    "round", "visit", "visit_placed", "hazard", "round_signed", "round_explained", "tap",
+    "patrol_tag", "patrol_phone",
+)  # fmt: skip
+OUTCOMES = {state.value: text for state, text in STATES.items()} | {
+    f"{state.value}_excused": Text(
+        f"{STATES[state].zh}（非人员原因）", f"{STATES[state].en} (excused)"
+    )
+    for state in (RoundState.MISSED, RoundState.PARTIAL)
+}
+MARKS = {flag.value: text for flag, text in FLAGS.items()}
 LEAST_PIN, MOST_PIN = 4, 12
 
 
@@ -175,17 +186,18 @@ def month(socket: Path, name: str | None, by: str | None, *, as_json: bool, lang
 def _print_month(answer: Answer, lang: Lang) -> None:
     to = console()
     to.print(WORDS["month"].in_(lang).format(answer["month"], answer["total"]))
-    to.print("  ".join(f"{state} {count}" for state, count in answer["rounds"].items()))
+    if answer["rounds"]:
+        to.print(_counted(answer["rounds"], OUTCOMES, lang))
     names = ("by", "rounds", "visits", "challenges", "hazards", "flags")
     table = Table(*(WORDS[name].in_(lang) for name in names), box=box.SIMPLE_HEAD)
     for code, mine in answer["people"].items():
         table.add_row(
             code or NOTHING,
-            _counted(mine["rounds"]),
+            _counted(mine["rounds"], OUTCOMES, lang),
             str(mine["visits"]),
             f"{mine['challenges']['met']}/{mine['challenges']['asked']}",
             str(mine["hazards"]),
-            _counted(mine["flags"]),
+            _counted(mine["flags"], MARKS, lang),
         )
     if answer["people"]:
         to.print(table)
@@ -193,8 +205,9 @@ def _print_month(answer: Answer, lang: Lang) -> None:
         to.print(WORDS["withheld"].in_(lang).format(answer["withheld"]))
 
 
-def _counted(counts: Mapping[str, int]) -> str:
-    return " ".join(f"{name} {count}" for name, count in counts.items()) or NOTHING
+def _counted(counts: Mapping[str, int], words: Mapping[str, Text], lang: Lang) -> str:
+    said = (f"{worded(words, name, lang)} {count}" for name, count in counts.items())
+    return " · ".join(said) or NOTHING
 
 
 def export(store: Path, since: str | None, until: str | None, *, form: str, lang: Lang) -> int:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from gateway.cli.main import main
+from gateway.domain.moments import Clk
 from gateway.domain.records import Lane, Record
 from gateway.drivers.pins import is_pin
 from gateway.store.store import open_store
@@ -130,6 +131,18 @@ def test_figures_are_shown_to_the_patroller_first(home, run):
     assert run("patrol month november --as s01")[0] == 2
 
 
+def test_figures_are_in_words_of_people(home, run):
+    walked(home, "EPS", "EPS")
+    home.power_cut(at(3, "12:00"))
+    zh = run("patrol month 2026-11 --as s01", "zh")[1]
+    en = run("patrol month 2026-11 --as s01", "en")[1]
+    for said in ("漏巡 ", "漏巡（非人员原因） ", "部分完成", "重复 1"):
+        assert said in zh, zh
+    for said in ("Missed ", "Missed (excused) ", "Partly done", "Again 1"):
+        assert said in en, en
+    assert "_" not in zh + en
+
+
 def test_a_pin_is_made_of_what_is_typed_and_nothing_weak_is_taken(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("4711\n"))
     assert main(["people", "pin", "--lang", "en"]) == 0
@@ -152,6 +165,9 @@ def test_people_are_listed_without_what_proves_them(run):
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 def test_the_records_of_the_patrol_are_exported_beside_the_daemon(home, tmp_path, capsys, form):
     walked(home, "EPS", "STAIR", "PUMP", "GATE")
+    home.set_clock(Clk.NONE)
+    home.visit("EPS")
+    home.set_clock(Clk.SYNC)
     outcomes = []
     spec = home.house.site.store.__class__(tmp_path)
 
@@ -189,6 +205,7 @@ def test_the_records_of_the_patrol_are_exported_beside_the_daemon(home, tmp_path
     out, err = capsys.readouterr()
     assert err == ""
     assert out.count(ROUND) >= 5
+    assert "visit_placed" in out
     assert "张敏" not in out
     if form == "jsonl":
         kinds = [json.loads(line)["kind"] for line in out.splitlines()]
