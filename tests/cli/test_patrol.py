@@ -209,7 +209,7 @@ def test_the_records_of_the_patrol_are_exported_beside_the_daemon(home, tmp_path
     assert "张敏" not in out
     if form == "jsonl":
         kinds = [json.loads(line)["kind"] for line in out.splitlines()]
-        assert kinds.count("visit") == 4
+        assert kinds.count("visit") == 5
         assert "boot" not in kinds
     assert main(["patrol", "export", "--store", str(tmp_path), "--from", "1.11."]) == 2
     assert main(["patrol", "export", "--store", str(tmp_path / "none")]) == 1
