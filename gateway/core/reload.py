@@ -17,7 +17,7 @@ from gateway.core.faults import fault_rule, rule_of_fault_id
 from gateway.core.own_faults import clear_fault, raise_fault
 from gateway.core.people import answer, refuse
 from gateway.core.practice import end_what_is_gone
-from gateway.core.starting import OF_BUS, OF_DEVICE, drop_alarm
+from gateway.core.starting import OF_BUS, OF_DEVICE, drop_alarm, has_identity
 from gateway.core.state import DeviceState, House, Looked, judged_anew
 from gateway.core.turn import Turn
 from gateway.domain.alarms import Alarm, AlarmState
@@ -250,6 +250,7 @@ def _is_over(house: House, rule_id: str, same_rules: frozenset[str]) -> bool:
     _, code, subject = rule_id.split("/", 2)
     return (
         (code in OF_DEVICE | OF_POINTS and subject not in house.devices)
+        or (code == "wrong_device" and not has_identity(house, subject))
         or (code in OF_BUS | {"foreign_master"} and subject not in house.devices_on)
         or (code in OF_RULE and subject not in same_rules)
         or (code == "residual_ct" and subject not in house.residuals)

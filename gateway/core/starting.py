@@ -81,9 +81,16 @@ def _is_over(house: House, rule_id: str) -> bool:
     return (
         (code in JUDGED_ANEW and not subject.startswith("store "))
         or (code in OF_DEVICE and subject not in house.devices)
+        or (code == "wrong_device" and not has_identity(house, subject))
         or (code in OF_BUS and subject not in house.devices_on)
         or (code in OF_UPLINK and not house.has_uplink)
     )
+
+
+def has_identity(house: House, device: str) -> bool:
+    """Whether it says by any of its points what it is; no other can be found to be wrong."""
+    known = house.devices.get(device)
+    return known is not None and any(point.identity for point in known.points)
 
 
 def _over(turn: Turn, alarm: Alarm) -> tuple[Rule, Alarm, Transition | None]:

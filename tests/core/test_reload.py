@@ -265,6 +265,29 @@ def test_a_fault_about_points_that_are_gone_ends():
     assert fault not in play.state.alarms
 
 
+@pytest.mark.parametrize("is_restart", [False, True])
+def test_another_device_was_not_in_its_place_when_another_profile_asks_nobody(is_restart):
+    name = replace(point("model"), unit="", identity=frozenset({"SDM120"}))
+    asked = site(devices=(replace(BOARD, points=(*BOARD.points, name)), BOX))
+    play = begun(asked)
+    read(play, 1_000, "board.model", "SDM630")
+    read(play, 2_000, "board.model", "SDM120")
+    assert "gateway/wrong_device/board" not in open_faults(play)
+    read(play, 3_000, "board.model", "SDM630")
+    assert "gateway/wrong_device/board" in open_faults(play)
+    mended = site(devices=(replace(BOARD, profile="y"), BOX))
+    if is_restart:
+        play = Play(house(mended), play.state.alarms.values(), at=4_000)
+        play.feed(4_000, events.Restarted())
+    else:
+        reload(play, 4_000, mended)
+    assert "gateway/wrong_device/board" not in open_faults(play)
+
+
+def open_faults(play):
+    return {name for name, alarm in play.state.alarms.items() if alarm.state.is_active}
+
+
 def test_a_device_that_joins_is_not_silent_for_longer_than_it_is_there():
     silent = rule("silent", "box.gas", condition=Silent(60_000), for_ms=0, min_samples=1)
     play = begun(without_gas(site()))
