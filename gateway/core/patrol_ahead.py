@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import tzinfo
 
+from gateway.core.inhibits import bus_subject
 from gateway.core.patrol_plan import compensating_rounds, rounds_between, stops_near
 from gateway.core.patrol_rounds import (
     CLOCK_UNSURE,
@@ -180,13 +181,14 @@ def _compensate(turn: Turn, zone: tzinfo, utc_ms: int) -> None:
 
 
 def _points_of(turn: Turn, subject: str) -> frozenset[str]:
-    """The points of a device, a rule, or the one point itself."""
+    """The points of a bus, a device, a rule, or the one point itself."""
     rule = turn.house.rules.get(subject)
     if rule is not None:
         return frozenset(rule.points)
-    device = turn.house.devices.get(subject)
-    points = device.points if device is not None else ()
-    return frozenset({subject, *(point.id for point in points)})
+    of_bus = {bus_subject(bus): devices for bus, devices in turn.house.devices_on.items()}
+    found = (turn.house.devices.get(name) for name in of_bus.get(subject, (subject,)))
+    points = (point.id for device in found if device is not None for point in device.points)
+    return frozenset({subject, *points})
 
 
 def _call_off(turn: Turn, schedule: str) -> None:

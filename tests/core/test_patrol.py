@@ -283,6 +283,15 @@ def test_a_challenge_is_asked_only_where_it_falls():
     assert home.ended()[DAY_ROUND]["met"] == 3
 
 
+def test_a_bus_out_of_service_is_patrolled_at_all_that_hangs_on_it():
+    home = Home()
+    home.until(at(1, "12:00"))
+    assert home.ask(events.TakeOutOfService("t01", "line", "换线", "WO-8")).ok
+    home.until(at(1, "12:20"))
+    found = [row for row in home.rounds().values() if row.schedule == "comp:bus/line"]
+    assert {row.stops for row in found} == {("EPS", "PUMP")}
+
+
 def test_a_point_out_of_service_is_patrolled_until_it_is_back():
     home = Home()
     home.until(at(1, "12:00"))
