@@ -43,6 +43,7 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAYTIME = QuietHours(8 * 60, 18 * 60)
 NIGHTLY_MS = 7_200_000  # GB/T 40248-2021 7.3: at least every 2 h at night in care homes
 BASIS = "GB/T 40248-2021 7.3"
+LEG_MIN_MS = 15_000  # field/patrol-and-alarms 2.6
 
 # What is to be looked at by GB/T 40248-2021 7.3.6, for checkpoints that name no set of their own.
 STANDARD = tuple(
@@ -269,7 +270,10 @@ def _stop(code: str, route: RoutePart, own: LegPart | None) -> Stop:
         said: int | None = getattr(route, name)
         return said if value is None else value
 
-    return Stop(code, given("leg_min") or 0, given("leg_max"), given("dwell") or 0)
+    leg_min, leg_max = given("leg_min"), given("leg_max")
+    if leg_min is None:  # so that tags tapped at the desk are noticed without a word in the file
+        leg_min = LEG_MIN_MS if leg_max is None else min(LEG_MIN_MS, leg_max)
+    return Stop(code, leg_min, leg_max, given("dwell") or 0)
 
 
 def _check_legs(tree: Tree, where: Where, stops: tuple[Stop, ...], found: list[Problem]) -> None:

@@ -191,7 +191,10 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         ),
         "stops": Text("经过哪些巡查点", "the checkpoints on it"),
         "legs": Text("个别站点不同的时间", "times of single stops that differ"),
-        "leg_min": Text("两点之间至少走多久", "the least time between two stops"),
+        "leg_min": Text(
+            "两点之间至少走多久（不写为 15 秒）",
+            "the least time between two stops, 15 s unless given",
+        ),
         "leg_max": Text("两点之间最多走多久", "the most time between two stops"),
         "dwell": Text("每点至少停多久", "how long one stays at each, at least"),
     },

@@ -82,6 +82,26 @@ def test_items_points_tags_and_legs_are_as_the_file_says(load):
     assert [stop.dwell_ms for stop in patrol.routes["night"].stops] == [5_000, 20_000]
 
 
+@pytest.mark.parametrize(
+    ("legs", "least"),
+    [
+        ("", [15_000, 15_000]),
+        ("leg_min: 40s, ", [40_000, 40_000]),
+        ("leg_min: 0s, ", [0, 0]),
+        ("leg_max: 5s, ", [5_000, 5_000]),
+    ],
+)
+def test_a_walk_takes_a_quarter_of_a_minute_where_the_file_does_not_say(
+    load, tmp_path, legs, least
+):
+    load("    night: {route: night, preset: night}")
+    site = (tmp_path / "site.yaml").read_text(encoding="utf-8")
+    site = site.replace("dwell: 5s, legs: {STAIR: {dwell: 20s}}", f"{legs}dwell: 1s")
+    (tmp_path / "site.yaml").write_text(site, encoding="utf-8")
+    route = load_site(tmp_path / "site.yaml").site.patrol.routes["night"]
+    assert [stop.leg_min_ms for stop in route.stops] == least
+
+
 def test_people_have_roles_cards_and_pins_each_with_its_last_day(load):
     people = load("    night: {route: night, preset: night}").site.people
     card = people["s01"].credentials[0]
