@@ -482,7 +482,11 @@ async def run(
                     start(group, "console", partial(_be_watched, options.console, watch, phones))
                 )
             helpers = [
-                start(group, "time", partial(keep_time, clock.save, sleep=asyncio.sleep)),
+                start(
+                    group,
+                    "time",
+                    partial(keep_time, clock.floor_ms, clock.save, sleep=asyncio.sleep),
+                ),
                 start(group, "clock", partial(_tell_steps, clock, inbox)),
                 *_watched(group, start, beats, panel, clock),
             ]

@@ -89,14 +89,17 @@ class Clock:
         steps, self._stepped = self._stepped, []
         return steps
 
-    def save(self) -> None:
-        """Remember a time that is surely past as a floor for the next start.
+    def floor_ms(self) -> int:
+        """Return a time that is surely past, in ms UTC."""
+        return floor_of(self._known, self.now())
+
+    def save(self, floor_ms: int) -> None:
+        """Remember a time that is surely past for the next start; may be called in a thread.
 
         Raises OSError when the file cannot be written.
         """
         if self._saved is None:
             return
-        floor_ms = floor_of(self._known, self.now())
         self._saved.touch()
         os.utime(self._saved, ns=(floor_ms * 1_000_000, floor_ms * 1_000_000))
 

@@ -1,5 +1,6 @@
 """Remembers the wall clock as a floor for a Pi without a clock battery, and tells its jumps."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 from gateway.domain.events import ClockStepped
@@ -10,12 +11,19 @@ STEPS_EVERY_S = 2.0
 
 
 async def keep_time(
-    save: Callable[[], None], *, sleep: Callable[[float], Awaitable[None]], every_s: float = EVERY_S
+    floor_ms: Callable[[], int],
+    save: Callable[[int], None],
+    *,
+    sleep: Callable[[float], Awaitable[None]],
+    every_s: float = EVERY_S,
 ) -> None:
-    """Save every ten minutes until cancelled; an OSError ends it (and is then a fault)."""
+    """Save every ten minutes until cancelled; an OSError ends it (and is then a fault).
+
+    `save` has a thread of its own: a disk that hangs holds up nobody else.
+    """
     while True:
         await sleep(every_s)
-        save()
+        await asyncio.to_thread(save, floor_ms())
 
 
 async def tell_steps(

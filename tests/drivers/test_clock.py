@@ -67,7 +67,8 @@ def test_a_clock_before_the_floor_is_none_and_counts_from_the_floor(tmp_path: Pa
 def test_the_saved_time_is_a_floor_after_a_restart(tmp_path: Path) -> None:
     saved = tmp_path / "clock"
     flag = touch(tmp_path / "flag", T)
-    Clock(saved, flag=flag, mono=lambda: 5, wall=lambda: T).save()
+    before = Clock(saved, flag=flag, mono=lambda: 5, wall=lambda: T)
+    before.save(before.floor_ms())
     now = Clock(saved, flag=tmp_path / "absent", mono=lambda: 5, wall=lambda: T - 86_400_000).now()
     assert (now.clk, now.utc_ms) == (Clk.NONE, T)
 
@@ -77,7 +78,7 @@ def test_a_wrong_clock_is_not_saved_but_the_time_that_passed_is(tmp_path, wrong)
     saved, time = touch(tmp_path / "clock", T), [5]
     clock = Clock(saved, flag=tmp_path / "absent", mono=lambda: time[0], wall=lambda: wrong)
     time[0] = 60_005
-    clock.save()
+    clock.save(clock.floor_ms())
     assert saved.stat().st_mtime_ns == (T + 60_000) * 1_000_000
 
 
@@ -88,7 +89,7 @@ def test_a_floor_that_was_saved_by_a_wrong_clock_ends_with_the_next_synchronisat
     touch(tmp_path / "flag", T)
     time[0] = 1_000
     assert (clock.now().clk, clock.now().utc_ms) == (Clk.SYNC, T + 1_000)
-    clock.save()
+    clock.save(clock.floor_ms())
     assert saved.stat().st_mtime_ns == (T + 1_000) * 1_000_000
 
 
