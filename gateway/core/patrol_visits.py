@@ -518,13 +518,26 @@ def _record_hazards(
     }
     for each in judged:
         if each.is_bad:
-            said = {"item": each.item.id, "say": {"zh": each.item.say.zh, "en": each.item.say.en}}
+            words = _what_is_bad(each)
+            said = {"item": each.item.id, "say": {"zh": words.zh, "en": words.en}}
             value = {"value": each.answer.value, "unit": each.item.unit, "text": event.note}
             turn.record_fact("hazard", {**common, **said, **value})
     if event.hazard.strip():
         text = event.hazard.strip()
         found = {"item": "", "say": {"zh": text, "en": text}, "value": None, "unit": ""}
         turn.record_fact("hazard", {**common, **found, "text": text})
+
+
+def _what_is_bad(judged: Judged) -> Text:
+    """An item is put as it should be: alone it would read as if all were well."""
+    item, value = judged.item, judged.answer.value
+    if item.type is ItemType.NUMBER:
+        number = f"{value:g} {item.unit}".rstrip()
+        return Text(f"{item.say.zh}：{number}", f"{item.say.en}: {number}")
+    chosen = next((each.say for each in item.choices if each.id == value), None)
+    if chosen is not None:
+        return Text(f"{item.say.zh}：{chosen.zh}", f"{item.say.en}: {chosen.en}")
+    return Text(f"异常：{item.say.zh}", f"Not OK: {item.say.en}")
 
 
 def _key(event: events.VisitEntered) -> tuple[object, ...] | None:

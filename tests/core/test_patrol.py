@@ -84,6 +84,9 @@ def test_a_bad_answer_is_a_hazard_with_a_day_to_mend_it():
     assert [each["item"] for each in hazards] == ["pressure", "tank", ""]
     assert hazards[2]["text"] == "漏水"
     assert all(each["due"] == home.now().utc_ms + 7 * DAY for each in hazards)
+    home.visit("EPS", answers=(Answer("way", "ok"), Answer("smell", "bad")))
+    said = [each["say"]["zh"] for each in home.facts("hazard")]
+    assert said == ["管网压力：0.05 MPa", "水箱：低", "漏水", "异常：无异味"]
 
 
 def test_a_number_that_its_point_contradicts_is_flagged_and_not_refused():
