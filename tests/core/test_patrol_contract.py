@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from gateway.domain import events
 from gateway.domain.moments import Clk
 from gateway.domain.patrol import Tag
-from gateway.domain.rounds import Answer
+from gateway.domain.rounds import Answer, RoundState
 from tests.core.patrol_house import MANUAL, MIN, Home, at, fine
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract"
@@ -81,3 +81,12 @@ def test_the_schema_refuses_a_fact_that_lacks_anything_or_has_it_wrong(kind):
 def test_an_example_has_the_keys_that_the_gateway_sends(kind):
     sent = [data for data in a_full_day().facts(kind) if data.get("source") != "alarm"]
     assert set(example(kind)["data"]) == set(sent[0])
+
+
+def test_the_platform_s_duties_say_what_each_record_means():
+    duties = (CONTRACT / "platform-duties.md").read_text("utf-8")
+    assert [kind for kind in sorted(KINDS) if f"`{kind}`" not in duties] == []
+    _, _, patrol = duties.partition("**Patrol**")
+    assert [
+        state.value for state in RoundState if state.is_over and f"`{state}`" not in patrol
+    ] == []
