@@ -86,7 +86,7 @@ def test_the_page_tells_of_every_benchmark(name):
             tcp.Plan(
                 1,
                 peak.Plan(1, 0.5, 12.0, registers=5, period_ms=100),
-                latency.Plan(2, buses=1, units=2, registers=5, period_ms=100, is_busy_only=True),
+                (latency.Plan(2, buses=1, units=2, registers=5, period_ms=100, is_busy_only=True),),
                 ((1, 3, "one bridge"),),
             ),
             6,

@@ -121,7 +121,7 @@ class Chip:
         pairs = zip(data[::2], data[1::2], strict=False)
         return bytes(self.registers.get(high << 8 | low, 0) for high, low in pairs)
 
-    def write_registers(self, data: bytes) -> bytes:
+    def set_registers(self, data: bytes) -> bytes:
         for at in range(0, len(data) - 2, 3):
             self.registers[data[at] << 8 | data[at + 1]] = data[at + 2]
         return b""
@@ -201,7 +201,7 @@ _COMMANDS: dict[int, Callable[[Chip, bytes], bytes | None]] = {
     0x02: Chip.firmware,
     0x04: Chip.status,
     0x06: Chip.read_registers,
-    0x08: Chip.write_registers,
+    0x08: Chip.set_registers,
     0x10: Chip.set_speed,
     0x12: Chip.set_parameters,
     0x14: Chip.done,
