@@ -21,7 +21,9 @@ from gateway.config.load import load_site
 from gateway.sim.bus import open_tcp
 from gateway.sim.devices import SimDevice, by_unit, lx47le
 from gateway.sim.week import Week, live_week, polled_slower
+from scripts.reader_runs import reader
 from tests.core.life import House
+from tests.core.patrol_life import Rounds
 from tests.core.test_delivery import Delivering
 from tests.daemon.chaos import kill_all_round
 from tests.daemon.history import check as compare
@@ -296,6 +298,24 @@ async def outbox(options: argparse.Namespace, folder: Path) -> list[str]:
     return []
 
 
+async def patrol(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Schedules, taps, restarts and clocks in any order: see `tests.core.patrol_life`."""
+    del folder
+    number, began = seed_of(options), time.monotonic()
+    try:
+        run_state_machine_as_test(
+            seed(number)(Rounds),
+            settings=settings(
+                max_examples=options.patrols, stateful_step_count=30, deadline=None,
+                database=None, suppress_health_check=list(HealthCheck),
+            ),
+        )  # fmt: skip
+    except AssertionError as error:
+        return [str(error)]
+    say("examples of 30 steps", f"{options.patrols:,} in {time.monotonic() - began:.0f} s")
+    return []
+
+
 RUNS: dict[str, Callable[[argparse.Namespace, Path], Awaitable[list[str]]]] = {
     "writer": writer,
     "kills": kills,
@@ -306,6 +326,8 @@ RUNS: dict[str, Callable[[argparse.Namespace, Path], Awaitable[list[str]]]] = {
     "outbox": outbox,
     "life": life,
     "week": week,
+    "patrol": patrol,
+    "reader": reader,
 }
 
 
@@ -325,6 +347,8 @@ def main() -> int:
     parser.add_argument("--cuts", default=100_000, type=int, help="of the power (100000)")
     parser.add_argument("--towns", default=10_000, type=int, help="how many seeds (10000)")
     parser.add_argument("--weeks", default=10, type=int, help="how many simulated weeks (10)")
+    parser.add_argument("--replugs", default=50, type=int, help="of the reader (50)")
+    parser.add_argument("--patrols", default=1_000, type=int, help="examples of patrol (1000)")
     parser.add_argument("--examples", default=10_000, type=int, help="of life and outbox (10000)")
     parser.add_argument("--seed", type=int, help="without it one is drawn and printed")
     arguments = parser.parse_args()
