@@ -17,7 +17,8 @@ def inhibits_of(state: State, alarms: Mapping[str, Alarm], rule: Rule) -> tuple[
     if mode_of(rule.id) is not Mode.REAL:
         return ()
     found = []
-    if rule.id in state.shelved:
+    is_shelved = rule.id in state.shelved  # an alarm never is: the rule was less when that was done
+    if is_shelved and rule.severity is not Severity.ALARM:
         found.append(Inhibit.SHELVED)
     if rule.severity is Severity.FAULT and parent_of(state.house, alarms, rule):
         found.append(Inhibit.SUPPRESSED)

@@ -13,7 +13,7 @@ from gateway.core.state import House
 from gateway.core.turn import Turn
 from gateway.domain.alarms import Alarm, AlarmState, Transition
 from gateway.domain.moments import Clk
-from gateway.domain.rules import Rule
+from gateway.domain.rules import Rule, Severity
 
 JUDGED_ANEW = frozenset({
     "device_refuses", "points_unanswered", "readings_invalid", "rule_failed",
@@ -54,7 +54,8 @@ def restart(turn: Turn) -> None:
     turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)
     aside(turn, "starts", note_start, turn)
     for alarm in list(turn.alarms.values()):
-        turn.change_alarm(alarm)  # what this boot's clock made of its silence is kept
+        # what this boot's clock made of its silence is kept
+        turn.change_alarm(heard_as_alarm(turn, alarm))
         if house.rule(alarm.rule) is None:
             drop_alarm(turn, alarm)
         elif alarm.state.is_active and rule_of_fault_id(alarm.rule) and _is_over(house, alarm.rule):
@@ -62,6 +63,23 @@ def restart(turn: Turn) -> None:
     for shelving in turn.state.shelved.values():
         turn.keep(SHELVED, shelving.rule, to_json(shelving))  # by this boot's clock, as alarms
     _resume(turn)
+
+
+def heard_as_alarm(turn: Turn, alarm: Alarm) -> Alarm:
+    """One that the site file has made an alarm of sounds, however long it was silenced as less."""
+    rule = turn.house.rule(alarm.rule)
+    if rule is None or rule.severity is not Severity.ALARM:
+        return alarm
+    until_ms = turn.now.mono_ms + turn.house.silence_ms
+    if not alarm.is_silenced_until_new and (alarm.silenced_until_ms or 0) <= until_ms:
+        return alarm
+    return replace(
+        alarm,
+        silenced_until_ms=None,
+        silenced_at=None,
+        silenced_by="",
+        is_silenced_until_new=False,
+    )
 
 
 def drop_alarm(turn: Turn, alarm: Alarm) -> None:

@@ -10,16 +10,16 @@ from jsonschema import Draft202012Validator
 from gateway.core.health import with_own_device
 from gateway.core.messages import points_body, read_body, sender_of, unpack
 from gateway.core.reload import Difference, difference
-from gateway.core.state import house_of
+from gateway.core.state import house_of, state_of
 from gateway.domain import events
 from gateway.domain.alarms import AlarmState
 from gateway.domain.errors import DeviceRefused, DeviceSilent
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.records import Lane
-from gateway.domain.rules import Above, Silent
+from gateway.domain.rules import Above, Severity, Silent, Sound
 from gateway.domain.signals import Pattern
 from gateway.domain.site import Bus, Delivery, Device, PanelPins, Site, StoreSpec, TcpLink, Uplink
-from tests.core.test_step import Play, point, rule
+from tests.core.test_step import Play, now, point, rule
 
 LEAK, LOAD, GAS = "board.leak/high", "board.load/high", "box.gas/high"
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract"
@@ -213,6 +213,33 @@ def test_an_open_alarm_under_another_limit_stays_open_and_is_judged_anew():
     read(play, 8_000, "board.leak", 310)
     read(play, 13_000, "board.leak", 310)
     assert play.transitions(LEAK)[-1] == (LEAK, "clear")
+
+
+@pytest.mark.parametrize("is_restart", [False, True])
+@pytest.mark.parametrize("less", [Severity.WARNING, Severity.FAULT])
+@pytest.mark.parametrize("quiet", ["silenced", "shelved"])
+def test_what_was_silenced_or_shelved_as_less_sounds_when_it_is_made_an_alarm(
+    is_restart, less, quiet
+):
+    def with_leak(severity):
+        return site(rules=(rule(severity=severity, sound=Sound.W), *RULES[1:]))
+
+    play = begun(with_leak(less))
+    for ms in range(1_000, 6_000, 1_000):
+        read(play, ms, "board.leak", 310)
+    if quiet == "silenced":
+        play.feed(6_000, events.Silence("panel"))
+    else:
+        play.feed(6_000, events.Shelve("s01", LEAK, 3_600_000, "检修"))
+    kept = [each for outcome in play.outcomes for each in outcome.kept]
+    assert play.state.signal.pattern is Pattern.QUIET
+    if is_restart:
+        made = house(with_leak(Severity.ALARM))
+        play.state = state_of(made, play.state.alarms.values(), now(7_000), kept=kept)
+        play.feed(7_000, events.Restarted())
+    else:
+        reload(play, 7_000, with_leak(Severity.ALARM))
+    assert play.state.signal.pattern is Pattern.A1
 
 
 def test_a_delay_under_another_limit_does_not_go_on():
