@@ -114,6 +114,8 @@ class Visits:
         except NoAnswer as problem:
             log.warning("a visit waits for the daemon why=%s", problem)
             return self._form(visit, stop, fields, Filled(), _AWAY, 503)
+        except NotKept as problem:
+            return self._form(visit, stop, fields, Filled(), WORDS[str(problem)], 503)
         return await self._answer(visit, stop, fields, said)
 
     async def _answer(
@@ -149,9 +151,16 @@ class Visits:
         return stop
 
     async def _send(self, visit: "_Request", fields: Fields, answers: Filled) -> Message:
-        """Put the visit to the daemon; its photos are on disk before it names them."""
+        """Put the visit to the daemon; its photos are on disk before it names them.
+
+        Raises NoAnswer, and NotKept where the disk does not take them.
+        """
         photos = [str(each["value"]) for each in answers.answers if _is_photo(each, fields)]
-        moved = await asyncio.to_thread(self._keep, photos)
+        try:
+            moved = await asyncio.to_thread(self._keep, photos)
+        except OSError as error:
+            log.warning("a photo was not kept why=%s", error)
+            raise NotKept("no_photos") from error
         request = {
             "verb": "visit",
             **visit.who(),

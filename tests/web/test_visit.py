@@ -369,6 +369,19 @@ def test_a_disk_that_takes_no_photo_is_told(tmp_path):
         Photos(tmp_path).take(io.BytesIO(JPEG))
 
 
+async def test_a_disk_that_fails_when_the_form_is_sent_costs_no_answer(tmp_path):
+    house = PatrolHouse(items=[*ITEMS, PHOTO])
+    phone = a_phone(house, tmp_path)
+    page = await phone.get("/t/kitchen-token")
+    (tmp_path / "kept").write_text("a file where a folder should be")
+    again = await phone.upload("/t/kitchen-token", {**page.form, **FINE, **WHO}, {"f.photo": JPEG})
+    assert (again.status, house.visits) == (503, [])
+    assert "cannot keep photos" in again.body
+    (tmp_path / "kept").unlink()
+    page = await phone.post("/t/kitchen-token", {**again.form, **FINE, **WHO})
+    assert "Recorded" in page.body
+
+
 def test_photos_are_known_by_their_first_bytes():
     assert is_photo(JPEG)
     assert is_photo(b"\x89PNG\r\n\x1a\n....")
