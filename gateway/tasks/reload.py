@@ -12,6 +12,8 @@ from gateway.domain.errors import SiteRefused
 from gateway.domain.site import Site
 from gateway.tasks.lines import Lines
 
+REST_WITHIN_S = 30.0  # the slowest read is much quicker; the others ask nothing meanwhile
+
 
 async def reload_site(
     old: Site,
@@ -20,6 +22,7 @@ async def reload_site(
     index: Callable[[Site], object],
     lines: Lines,
     decide: Callable[[object], Awaitable[None]],
+    rest_within_s: float = REST_WITHIN_S,
 ) -> tuple[Site, Difference]:
     """Return the new site, which the decider and the buses work by now, and what it changed.
 
@@ -36,13 +39,21 @@ async def reload_site(
         raise SiteRefused(f"only a restart takes over a change of {keys}")
     house = await asyncio.to_thread(index, new)
     try:
-        await lines.rest(change.resting)
+        await _rest(lines, change, rest_within_s)
         await decide(house)
     except BaseException:
         lines.go_on()
         raise
     await lines.change(new, change)
     return new, change
+
+
+async def _rest(lines: Lines, change: Difference, within_s: float) -> None:
+    try:
+        async with asyncio.timeout(within_s):
+            await lines.rest(change.resting)
+    except TimeoutError as error:
+        raise SiteRefused(f"a bus did not come to rest within {within_s:g} s") from error
 
 
 class Asked:

@@ -117,6 +117,30 @@ async def test_a_decider_that_does_not_take_it_lets_the_old_buses_go_on():
     assert house.diary == ["hall rests", "hall asks box"]
 
 
+async def test_a_bus_that_does_not_come_to_rest_keeps_no_other_from_asking():
+    begun = []
+
+    async def poll(line):
+        begun.append(line)
+        line.is_at_rest.clear()
+        await asyncio.Event().wait()
+
+    async def decide(_house):
+        raise AssertionError("nothing is decided while a bus still asks")
+
+    went = []
+    lines = Lines(lambda line: asyncio.create_task(poll(line)), came=went.append, went=went.append)
+    lines.begin(OLD)
+    await settle()
+    with pytest.raises(SiteRefused, match="rest"):
+        await reload_site(
+            OLD, load=lambda: replace(WITHOUT_BOX, devices=()), index=lambda site: site,
+            lines=lines, decide=decide, rest_within_s=0.01,
+        )  # fmt: skip
+    assert [line.bus.id for line in begun if line.may_ask.is_set()] == ["line", "hall"]
+    await end_tasks(lines.tasks)
+
+
 async def test_signals_that_come_while_one_reload_runs_are_one_more():
     asked, runs, go_on = Asked(), [], asyncio.Event()
 
