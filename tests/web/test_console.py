@@ -85,7 +85,11 @@ async def test_what_is_not_asked_rightly_is_refused_plainly(short_path):
         for host in ("evil.example", "localhost.evil.example:80", ""):
             assert (await get(console.port, "/", f"Host: {host}")).status == 421
         assert (await get(console.port, "/", "Host: localhost")).status == 200
-        assert b" 400 " in (await send(console.port, b"GET / HTTP/1.1\r\nx: " + b"y" * 99_000))
+        endless = await send(console.port, b"GET / HTTP/1.1\r\nx: " + b"y" * 99_000)
+        assert (
+            b" 400 " in endless or not endless
+        )  # closed with bytes unread: the answer may be lost
+        assert (await get(console.port, "/")).status == 200
 
 
 async def test_a_stream_tells_a_change_at_once_and_goes_on_without_one(short_path):
