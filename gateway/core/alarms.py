@@ -287,6 +287,22 @@ def acknowledge(rule: Rule, alarm: Alarm) -> Moved:
     return advance(rule, alarm, ACKED)
 
 
+def begun_anew(alarm: Alarm) -> Alarm | None:
+    """What an occurrence that has just ended leaves: its rule may be over its limit once more.
+
+    Then the on-delay that began with that goes on, as if nobody had acknowledged meanwhile.
+    """
+    if alarm.state is not AlarmState.N or alarm.over_since_ms is None:
+        return None
+    return Alarm(
+        alarm.rule,
+        P,
+        last=alarm.last,
+        over_since_ms=alarm.over_since_ms,
+        over_samples=alarm.over_samples,
+    )
+
+
 def reset(rule: Rule, alarm: Alarm) -> Moved:
     """End a latched alarm. Only an acknowledged one whose value is known to be normal ends."""
     if reset_refusal(alarm) is not None:

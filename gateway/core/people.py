@@ -56,6 +56,9 @@ def _acknowledge_one(turn: Turn, rule: Rule, alarm: Alarm, by: str) -> bool:
         return False
     seen = replace(moved, acked=turn.now, acked_by=by, acked_ms=turn.now.mono_ms)
     turn.record_transition(rule, seen, transition, by)
+    pending = alarms.begun_anew(seen)
+    if pending is not None:
+        turn.put_alarm(pending)
     return True
 
 

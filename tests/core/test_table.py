@@ -206,6 +206,23 @@ def test_after_reset_the_alarm_is_back_within_20_s_when_its_cause_persists(play)
     assert play.alarm.raised.mono_ms <= 60_100 + 20_000
 
 
+def test_an_acknowledgement_of_what_is_over_takes_no_time_from_what_begins_anew(tmp_path):
+    made = replace(LATCHING, latch=False)
+    play = Kept(house(tmp_path, rules=(made,)))
+    bring_to(play, UA)
+    play.read(60_000, 100)
+    play.pass_until(60_000 + made.clear_for_ms)
+    assert play.alarm.state is RU
+    play.read(200_000, 310)
+    play.read(200_200, 310)
+    assert play.ask(200_300, events.Acknowledge("s01", None, 1)) == "done"
+    assert play.alarm.state is AlarmState.P
+    assert play.alarm.occurrence == ""
+    play.pass_until(200_000 + made.for_ms)
+    assert play.alarm.state is UA, "its on-delay ran on without a further reading"
+    assert play.alarm.raised.mono_ms == 200_000 + made.for_ms
+
+
 @pytest.mark.parametrize(
     "event", [events.Acknowledge("panel", None, 1), events.Reset("panel", None, 1)]
 )
