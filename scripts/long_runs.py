@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psutil
 from hypothesis import HealthCheck, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from gateway.config.load import load_site
 from gateway.sim.bus import open_tcp
@@ -234,19 +235,25 @@ def one_week(seed: int) -> Week:
 async def life(options: argparse.Namespace, folder: Path) -> list[str]:
     """Anything in any order, 50 steps an example: see `tests.core.life` for what must be true."""
     del folder
+    return by_examples(House, options.examples, 50, options)
+
+
+def by_examples(
+    machine: type[RuleBasedStateMachine], examples: int, steps: int, options: argparse.Namespace
+) -> list[str]:
+    """Play a machine in so many examples of so many steps; how it broke, with the steps to it."""
     number, began = seed_of(options), time.monotonic()
     try:
         run_state_machine_as_test(
-            seed(number)(House),
+            seed(number)(machine),
             settings=settings(
-                max_examples=options.examples, stateful_step_count=50, deadline=None,
+                max_examples=examples, stateful_step_count=steps, deadline=None,
                 database=None, suppress_health_check=list(HealthCheck),
             ),
         )  # fmt: skip
-    except AssertionError as error:
-        return [str(error)]
-    say("examples of 50 steps", options.examples)
-    say("took", f"{time.monotonic() - began:.0f} s")
+    except (AssertionError, ExceptionGroup) as error:  # a group: it broke in more than one way
+        return ["".join(traceback.format_exception(error))]
+    say(f"examples of {steps} steps", f"{examples:,} in {time.monotonic() - began:.0f} s")
     return []
 
 
@@ -283,37 +290,13 @@ async def towns(options: argparse.Namespace, folder: Path) -> list[str]:
 async def outbox(options: argparse.Namespace, folder: Path) -> list[str]:
     """Any order of link loss, codes, acks and crashes, 50 steps an example."""
     del folder
-    number, began = seed_of(options), time.monotonic()
-    try:
-        run_state_machine_as_test(
-            seed(number)(Delivering),
-            settings=settings(
-                max_examples=options.examples, stateful_step_count=50, deadline=None,
-                database=None, suppress_health_check=list(HealthCheck),
-            ),
-        )  # fmt: skip
-    except AssertionError as error:
-        return [str(error)]
-    say("examples of 50 steps", f"{options.examples:,} in {time.monotonic() - began:.0f} s")
-    return []
+    return by_examples(Delivering, options.examples, 50, options)
 
 
 async def patrol(options: argparse.Namespace, folder: Path) -> list[str]:
     """Schedules, taps, restarts and clocks in any order: see `tests.core.patrol_life`."""
     del folder
-    number, began = seed_of(options), time.monotonic()
-    try:
-        run_state_machine_as_test(
-            seed(number)(Rounds),
-            settings=settings(
-                max_examples=options.patrols, stateful_step_count=30, deadline=None,
-                database=None, suppress_health_check=list(HealthCheck),
-            ),
-        )  # fmt: skip
-    except AssertionError as error:
-        return [str(error)]
-    say("examples of 30 steps", f"{options.patrols:,} in {time.monotonic() - began:.0f} s")
-    return []
+    return by_examples(Rounds, options.patrols, 30, options)
 
 
 RUNS: dict[str, Callable[[argparse.Namespace, Path], Awaitable[list[str]]]] = {
