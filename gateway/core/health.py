@@ -112,19 +112,8 @@ def with_own_device(site: Site) -> Site:
 def host_points() -> tuple[Point, ...]:
     """What the machine says of itself. A figure that it does not have is never read."""
     return tuple(
-        Point(
-            id=f"{OWN_DEVICE}.host.{figure}",
-            device=OWN_DEVICE,
-            name=f"host.{figure}",
-            unit=unit,
-            table=Table.INPUT,
-            at=0,
-            encoding=Encoding(WordType.UINT16),
-            period_ms=MEASURED_EVERY_MS,
-            kind=kind,
-            label=label,
-            deadband=deadband,
-            heartbeat_ms=3_600_000,
+        replace(
+            _own_point(f"host.{figure}", unit, label, deadband), kind=kind, heartbeat_ms=3_600_000
         )
         for figure, (kind, unit, label, deadband) in HOST_FIGURES.items()
     )
@@ -135,23 +124,29 @@ def own_points(buses: list[str], devices: list[str]) -> tuple[Point, ...]:
     wanted = [(f"bus.{bus}", BUS_FIGURES) for bus in buses]
     wanted += [(f"device.{device}", DEVICE_FIGURES) for device in devices]
     figures_of = tuple(
-        Point(
-            id=f"{OWN_DEVICE}.{of}.{figure}",
-            device=OWN_DEVICE,
-            name=f"{of}.{figure}",
-            unit=unit,
-            table=Table.INPUT,
-            at=0,
-            encoding=Encoding(WordType.UINT16),
-            period_ms=MEASURED_EVERY_MS,
-            label=f"{of.partition('.')[2]} {label}",
-            deadband=deadband,
+        replace(
+            _own_point(f"{of}.{figure}", unit, f"{of.partition('.')[2]} {label}", deadband),
             is_counter=is_counter,
         )
         for of, figures in wanted
         for figure, (unit, label, deadband, is_counter) in figures.items()
     )
     return (*figures_of, *host_points(), SELF_TEST_POINT)
+
+
+def _own_point(name: str, unit: str, label: str, deadband: float) -> Point:
+    return Point(
+        id=f"{OWN_DEVICE}.{name}",
+        device=OWN_DEVICE,
+        name=name,
+        unit=unit,
+        table=Table.INPUT,
+        at=0,
+        encoding=Encoding(WordType.UINT16),
+        period_ms=MEASURED_EVERY_MS,
+        label=label,
+        deadband=deadband,
+    )
 
 
 def measure(

@@ -1,6 +1,8 @@
 """What `doctor` sees of a machine, on machines made of files."""
 
 import os
+import pwd
+import re
 import socket
 from pathlib import Path
 
@@ -163,8 +165,6 @@ def test_units_are_missing_down_or_not_enabled(tmp_path):
 def test_every_finding_has_a_section_on_the_troubleshooting_page():
     sources = [checkup.__file__, Path(checkup.__file__).parents[1] / "cli" / "doctor.py"]
     text = "".join(Path(each).read_text("utf-8") for each in sources)
-    import re
-
     told = set(re.findall(r'(?:_bad|_note)\(\s*"(\w+)"', text))
     told |= set(re.findall(r'Finding\(\s*"(\w+)",\s*Grade\.(?:BAD|NOTE)', text))
     told |= {"port_denied", "gpio_denied"}
@@ -174,7 +174,11 @@ def test_every_finding_has_a_section_on_the_troubleshooting_page():
     assert len(told) > 20
 
 
-def test_it_says_who_the_daemon_runs_as():
+def test_the_daemon_runs_as_the_service_s_user_or_as_who_asks_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(checkup, "SERVICE_USER", "nobody")
+    entry = pwd.getpwnam("nobody")
     who = checkup.service_user()
-    assert who.name
-    assert who.uid in (os.getuid(), who.uid)
+    assert (who.name, who.uid) == ("nobody", entry.pw_uid)
+    assert entry.pw_gid in who.gids
+    monkeypatch.setattr(checkup, "SERVICE_USER", "no-such-user")
+    assert checkup.service_user().uid == os.getuid()
