@@ -1,7 +1,7 @@
 """What is asked of the patrol over the daemon's socket: verbs as events, every field bounded."""
 
-import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TypeVar
@@ -264,9 +264,15 @@ def _answer(said: object) -> Answer:
     if not isinstance(said, dict):
         raise BadRequest("an answer must be {item, value, spent_ms?}")
     value = said.get("value")
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     is_text = isinstance(value, str) and len(value) <= MAX_NAME
-    if not is_text and not (is_number and math.isfinite(value)):  # type: ignore[arg-type] # it is a number
+    if not is_text and not _is_finite(value):
         raise BadRequest("the value of an answer must be a text or a number")
     item = _name(said, "item")
     return Answer(item, value, _whole(said, "spent_ms", MAX_MS))  # type: ignore[arg-type] # as checked
+
+
+def _is_finite(value: object) -> bool:
+    """Whether it is a number that a float holds; JSON writes whole ones of any length."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
