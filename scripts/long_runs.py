@@ -22,6 +22,7 @@ from gateway.config.load import load_site
 from gateway.sim.bus import open_tcp
 from gateway.sim.devices import SimDevice, by_unit, lx47le
 from gateway.sim.week import Week, live_week, polled_slower
+from scripts.memory_runs import memory
 from scripts.reader_runs import reader
 from tests.core.life import House
 from tests.core.patrol_life import Rounds
@@ -43,6 +44,8 @@ from tests.daemon.test_kills import one_kill
 from tests.partners.broker import Mosquitto
 
 OVER_MA, NORMAL_MA = 600.0, 20.0
+HUNG_S = 120.0
+UNITS_S = {"s": 1.0, "m": 60.0, "h": 3_600.0}
 ON_DELAY_MS = 500
 SOUNDS_WITHIN_MS = 3_000  # on-delay, two samples and their period, on a busy machine
 KILLS_A_FOLDER = 10
@@ -64,7 +67,7 @@ def check(is_kept: bool, promise: str, broken: list[str]) -> None:
 async def writer(options: argparse.Namespace, folder: Path) -> list[str]:
     """Hang core.db's commits while leakages come and go; then let it go on."""
     board, broken, waits = lx47le("board", 3), list[str](), list[float]()
-    seconds = options.seconds
+    seconds = options.seconds or HUNG_S
     release = folder / "release"
     with Mosquitto() as broker:
         site = site_of(0, broker=broker.url, gateway="soak-01")
@@ -311,15 +314,21 @@ RUNS: dict[str, Callable[[argparse.Namespace, Path], Awaitable[list[str]]]] = {
     "week": week,
     "patrol": patrol,
     "reader": reader,
+    "memory": memory,
 }
+
+
+def duration(text: str) -> float:
+    """Seconds of `120`, `120s`, `15m` or `2h`."""
+    return float(text.rstrip("smh")) * UNITS_S[text[-1] if text[-1] in UNITS_S else "s"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("runs", nargs="*", metavar="run", help=f"of {', '.join(RUNS)}; default all")
     parser.add_argument(
-        "--for", dest="seconds", default="120s", type=lambda text: float(text.rstrip("s")),
-        help="how long the disk hangs (120s)",
+        "--for", dest="seconds", type=duration,
+        help="how long the disk hangs (120s), how long the memory is watched (2h)",
     )  # fmt: skip
     parser.add_argument("--kills", default=300, type=int, help="how many of all three (300)")
     parser.add_argument(
