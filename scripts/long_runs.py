@@ -4,12 +4,14 @@ import argparse
 import asyncio
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -27,7 +29,8 @@ from scripts.reader_runs import reader
 from tests.core.life import House
 from tests.core.patrol_life import Rounds
 from tests.core.test_delivery import Delivering
-from tests.daemon.chaos import kill_all_round
+from tests.core.test_town import lived
+from tests.daemon.chaos import kill_in_houses
 from tests.daemon.history import check as compare
 from tests.daemon.rig import (
     LEAK,
@@ -144,21 +147,24 @@ async def _one_alarm(board: SimDevice, daemon: Daemon, number: int, platform: Pl
 async def kills(options: argparse.Namespace, folder: Path) -> list[str]:
     """Kill gateway, platform and broker in turn while alarms come; then compare the accounts."""
     seed, broken = seed_of(options), list[str]()
-    history, drained_s, killed = await kill_all_round(
-        folder,
-        options.kills,
-        random.Random(seed),
-        told_every(50, options.kills),
-        options.most,
-    )
-    found = compare(history)
+    tell = told_every(50, options.kills)
+    rounds = await kill_in_houses(folder, options.kills, seed, options.houses, tell, options.most)
+    killed = sum((each.kills for each in rounds), Counter[str]())
+    found = [compare(each.history) for each in rounds if each.history is not None]
     say("kills", ", ".join(f"{count} {victim}" for victim, count in sorted(killed.items())))
-    say("alarms planted, all heard", found.planted)
-    say("records committed, applied at the platform", f"{found.committed}, {found.applied}")
-    say("lost, duplicates in effect", f"{found.lost}, {found.duplicates}")
+    say("houses side by side", len(rounds))
+    say("alarms planted", sum(each.planted for each in found))
+    say("  of them over before any disk had them", sum(each.excused for each in found))
+    say("records committed", sum(each.committed for each in found))
+    say("records applied at the platform", sum(each.applied for each in found))
+    say("lost", sum(each.lost for each in found))
+    say("duplicates in effect", sum(each.duplicates for each in found))
+    drained_s = max(each.drained_s for each in rounds)
     say("all delivered after the last kill", f"{drained_s:.1f} s")
     check(drained_s <= DRAINED_WITHIN_S, f"delivered within {DRAINED_WITHIN_S} s of calm", broken)
-    return [*broken, *found.problems]
+    check(not any(each.tracebacks for each in rounds), "no error that nobody expected", broken)
+    broken += [each.broken for each in rounds if each.broken]
+    return [*broken, *(problem for each in found for problem in each.problems)]
 
 
 def seed_of(options: argparse.Namespace) -> int:
@@ -168,16 +174,16 @@ def seed_of(options: argparse.Namespace) -> int:
     return number
 
 
-def told_every(step: int, of: int) -> Callable[[int], None]:
-    """Say how far it is, every so many kills, and how long one takes."""
-    began, said = time.monotonic(), 0
+def told_every(step: int, of: int) -> Callable[[], None]:
+    """Call it once each: it says at every `step` how far it is, and how long one takes."""
+    began, number = time.monotonic(), 0
 
-    def tell(number: int) -> None:
-        nonlocal said
-        if number // step > said:
-            said = number // step
+    def tell() -> None:
+        nonlocal number
+        number += 1
+        if number % step == 0:
             each = (time.monotonic() - began) / number
-            say("kills so far", f"{number} of {of}, {each:.1f} s each")
+            say("kills so far", f"{number} of {of}, {each:.2f} s each")
 
     return tell
 
@@ -185,23 +191,28 @@ def told_every(step: int, of: int) -> Callable[[int], None]:
 async def moments(options: argparse.Namespace, folder: Path) -> list[str]:
     """Kill the daemon around an alarm, at random moments and inside the commit of the raise."""
     seed, count = seed_of(options), options.moments
-    dice, broken, began = random.Random(seed), list[str](), time.monotonic()
-    for first in range(0, count, KILLS_A_FOLDER):
+    began, tell = time.monotonic(), told_every(KILLS_A_FOLDER, count)
+    broken: list[str] = []
+
+    async def one_street(street: int) -> None:
+        dice = random.Random(f"{seed}/{street}")
+        here = folder / f"street{street}"
+        here.mkdir()
         with Mosquitto() as broker:
-            here = folder / f"kills{first}"
-            here.mkdir()
             async with open_platform(here, broker.url) as platform:
-                for number in range(first, min(first + KILLS_A_FOLDER, count)):
+                for number in range(street, count, options.houses):
                     house = here / str(number)
                     house.mkdir()
-                    is_between = number % 4 == 0
+                    is_between = number // options.houses % 4 == 0
                     arguments = (f"soak-{number}", dice.uniform(0.0, 1.5), is_between)
                     try:
                         await one_kill(house, broker.url, platform, *arguments)
                     except AssertionError as error:
                         broken.append(f"kill {number} {arguments}: {error}")
                         say(f"kill {number}", f"NO: {error}")
-        say("kills so far", f"{min(first + KILLS_A_FOLDER, count)} of {count}, {len(broken)} bad")
+                    tell()
+
+    await asyncio.gather(*(one_street(street) for street in range(options.houses)))
     say("took", f"{time.monotonic() - began:.0f} s")
     return broken
 
@@ -244,8 +255,26 @@ async def life(options: argparse.Namespace, folder: Path) -> list[str]:
 def by_examples(
     machine: type[RuleBasedStateMachine], examples: int, steps: int, options: argparse.Namespace
 ) -> list[str]:
-    """Play a machine in so many examples of so many steps; how it broke, with the steps to it."""
-    number, began = seed_of(options), time.monotonic()
+    """Play a machine in so many examples of so many steps; how it broke, with the steps to it.
+
+    Each process has a seed of its own: the one that is said, the next one ...
+    """
+    first, began = seed_of(options), time.monotonic()
+    share = -(-examples // options.processes)
+    with ProcessPoolExecutor(options.processes) as pool:
+        played = [
+            pool.submit(_play, machine, first + number, share, steps)
+            for number in range(options.processes)
+        ]
+        broken = [what for each in played for what in each.result()]
+    taken = f"{share * options.processes:,} in {time.monotonic() - began:.0f} s"
+    say(f"examples of {steps} steps", taken)
+    return broken
+
+
+def _play(
+    machine: type[RuleBasedStateMachine], number: int, examples: int, steps: int
+) -> list[str]:
     try:
         run_state_machine_as_test(
             seed(number)(machine),
@@ -255,14 +284,15 @@ def by_examples(
             ),
         )  # fmt: skip
     except (AssertionError, ExceptionGroup) as error:  # a group: it broke in more than one way
-        return ["".join(traceback.format_exception(error))]
-    say(f"examples of {steps} steps", f"{examples:,} in {time.monotonic() - began:.0f} s")
+        return [f"seed {number}: " + "".join(traceback.format_exception(error))]
     return []
 
 
-def by_tests(path: str, variable: str, count: int, name: str) -> list[str]:
+def by_tests(path: str, name: str, options: argparse.Namespace, **counts: int) -> list[str]:
     """Run tests that take their count from the environment; what they say when one fails."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", path, "-k", name]
+    processes = ["-n", str(options.processes), "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", *processes, path, "-k", name]
+    ((variable, count),) = counts.items()
     environment = {**os.environ, variable: str(count)}
     began = time.monotonic()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -275,19 +305,29 @@ def by_tests(path: str, variable: str, count: int, name: str) -> list[str]:
 async def power(options: argparse.Namespace, folder: Path) -> list[str]:
     """The power goes at any write or sync, under each schema; the test checks itself as well."""
     del folder
-    return by_tests("tests/store/test_power_cut.py", "POWER_CUTS", options.cuts, "test")
+    return by_tests("tests/store/test_power_cut.py", "test", options, POWER_CUTS=options.cuts)
 
 
 async def io(options: argparse.Namespace, folder: Path) -> list[str]:
     """Every write below SQLite and every statement above it fails once."""
-    del options, folder
-    return by_tests("tests/store/test_io_errors.py", "IO_STEP", 1, "fail_once")
+    del folder
+    return by_tests("tests/store/test_io_errors.py", "fail_once", options, IO_STEP=1)
 
 
 async def towns(options: argparse.Namespace, folder: Path) -> list[str]:
     """Seeded towns in simulated time: everything goes wrong, then all must be delivered."""
     del folder
-    return by_tests("tests/core/test_town.py", "TOWNS", options.towns, "whatever_happens")
+    first, began = options.seed or 0, time.monotonic()
+    seeds = range(first, first + options.towns)
+    broken, planted, committed = list[str](), 0, 0
+    with ProcessPoolExecutor(options.processes) as pool:
+        for number, found in enumerate(pool.map(lived, seeds, chunksize=20), first):
+            planted, committed = planted + found.planted, committed + found.committed
+            broken += [f"seed {number}: {problem}" for problem in found.problems]
+    say("towns", f"seeds {first} to {seeds[-1]} in {time.monotonic() - began:.0f} s")
+    say("alarms planted, records committed", f"{planted:,}, {committed:,}")
+    check(planted > 10 * len(seeds) and committed > 100 * len(seeds), "enough happened", broken)
+    return broken
 
 
 async def outbox(options: argparse.Namespace, folder: Path) -> list[str]:
@@ -342,6 +382,11 @@ def main() -> int:
     parser.add_argument("--replugs", default=50, type=int, help="of the reader (50)")
     parser.add_argument("--patrols", default=1_000, type=int, help="examples of patrol (1000)")
     parser.add_argument("--examples", default=10_000, type=int, help="of life and outbox (10000)")
+    parser.add_argument("--houses", default=3, type=int, help="side by side, of kills, moments (3)")
+    parser.add_argument(
+        "--processes", default=os.cpu_count() or 1, type=int,
+        help="of power, io, towns, outbox, life, patrol (one a core)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, help="without it one is drawn and printed")
     arguments = parser.parse_args()
     if unknown := set(arguments.runs) - set(RUNS):
@@ -349,9 +394,13 @@ def main() -> int:
     broken = []
     for name in arguments.runs or RUNS:
         print(f"=== {name}", flush=True)
-        with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-            found = asyncio.run(RUNS[name](arguments, Path(folder)))
-            broken.extend(f"{name}: {what}" for what in found)
+        folder = Path(tempfile.mkdtemp(prefix="soak-"))
+        found = asyncio.run(RUNS[name](arguments, folder))
+        broken.extend(f"{name}: {what}" for what in found)
+        if found and any(folder.iterdir()):
+            say("what the run left behind is kept in", folder)
+        else:
+            shutil.rmtree(folder)
     for each in broken:
         print(f"broken: {each}")
     print(f"=== {'all promises kept' if not broken else f'{len(broken)} broken'}")

@@ -1,9 +1,5 @@
-"""Seeded runs of a whole town, and known sins of delivery: the checker must find each of them.
+"""Seeded runs of a whole town, and known sins of delivery: the checker must find each of them."""
 
-TOWNS=10000 makes it a soak (`scripts/soak towns`).
-"""
-
-import os
 from dataclasses import replace
 
 import pytest
@@ -15,7 +11,7 @@ from gateway.domain.site import Delivery
 from tests.core.town import Town, Ways
 from tests.daemon.history import Finding, check
 
-TOWNS = int(os.environ.get("TOWNS", "15"))
+TOWNS = 15  # `scripts/soak towns` lives 10,000
 FOUND_WITHIN = 40  # seeds
 
 

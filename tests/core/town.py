@@ -229,10 +229,11 @@ class Town:
 
     def _keep_in_touch(self) -> None:
         gone = {key for _, key in self.settling}
-        for key in sorted(self.disk.waiting - gone, key=lambda k: (int(k[1][1:] or 0), k[0], k[2])):
+        unknown = [key for key in self.disk.waiting - gone if not self.box.knows(key)]
+        for key in sorted(unknown, key=lambda k: (int(k[1][1:] or 0), k[0], k[2])):
             self.box.offer(key, self.disk.rows[key], is_live=False)
-        unknown = (k for k in self.disk.waiting - gone if k[0] is Lane.A)
-        self.box.has_more_alarms = any(not self.box.knows(key) for key in unknown)
+        alarms = (key for key in unknown if key[0] is Lane.A)
+        self.box.has_more_alarms = any(not self.box.knows(key) for key in alarms)
         if not self.is_up and "broker" not in self.back_at and self.now >= self.tries_at:
             self.is_up = True
             maximum = self.dice.choice((2, 16, 65_535))

@@ -1,20 +1,25 @@
 """A house whose gateway, platform and broker are killed in turn while alarms come and go.
 
 One contact after the other opens; around each opening one of the three is killed with SIGKILL and
-started again. The broker keeps nothing over its death. What all of them left behind goes to
+started again, the gateway now and then once more while it starts. Some contacts close while it is
+gone. The broker keeps nothing over its death. What all of them left behind goes to
 `tests.daemon.history`.
 """
 
 import asyncio
 import json
 import random
+import shutil
 import sqlite3
 import sys
+import tempfile
 import time
+import traceback
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,6 +30,7 @@ from tests.daemon.history import Body, History, Key, Planted, key_of
 from tests.daemon.rig import ENVIRONMENT, ROOT, UPLINK, Daemon, boot_ms, open_daemon, until
 from tests.partners.broker import Mosquitto
 
+FILES = ("core.db", "readings.db")
 CONTACTS = 60  # one after the other: the same one three times in a minute would chatter
 COUNTERS = 20
 PROFILE = """\
@@ -62,6 +68,9 @@ VICTIMS = ("gateway", "gateway", "platform", "broker")  # 50, 25, 25 %
 MOMENTS_S = (0.0, 0.4)  # of a kill, after the contact opened
 AWAY_S = (0.0, 0.2)  # how long the victim is gone
 TWO_AT_ONCE = 0.3  # of the kills take a second one along
+IN_ITS_START = 0.15  # of the gateway's kills are followed by one while it starts
+START_S = (0.0, 1.5)  # when
+BRIEF = 0.15  # of the causes are over before the killed gateway is back
 PAUSE_MS = 300  # the pattern itself is never silent for so long
 
 
@@ -114,6 +123,34 @@ class Town:
 
 
 @dataclass
+class Rows:
+    """What one file had at any kill: looked at in a copy, so that the daemon finds its own."""
+
+    bodies: dict[int, Body] = field(default_factory=dict)  # by row id
+
+    def look(self, file: Path) -> None:
+        """Add what is new in it."""
+        if not file.exists():
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            for one in (file, file.with_name(f"{file.name}-wal")):
+                if one.exists():
+                    shutil.copy(one, folder)
+            with closing(sqlite3.connect(Path(folder) / file.name)) as db:
+                if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'record'").fetchall():
+                    return  # killed before its tables were made
+                ids = {row_id for (row_id,) in db.execute("SELECT id FROM record")}
+                for row_id in sorted(ids - self.bodies.keys()):
+                    query = "SELECT body FROM record WHERE id = ?"
+                    self.bodies[row_id] = plain(db.execute(query, (row_id,)).fetchone()[0])
+
+
+def plain(body: bytes) -> Body:
+    message: Body = json.loads(body if body[:1] == b"{" else zlib.decompress(body))
+    return message
+
+
+@dataclass
 class Chaos:
     """The three that die, and what was planted so far."""
 
@@ -123,7 +160,8 @@ class Chaos:
     bank: Bank
     planted: list[Planted] = field(default_factory=list)
     sounded: list[float] = field(default_factory=list)
-    kills: dict[str, int] = field(default_factory=dict)
+    kills: Counter[str] = field(default_factory=Counter)
+    at_kills: dict[str, Rows] = field(default_factory=dict)  # by file
     to_close: str | None = None
 
     async def one_kill(self, dice: random.Random) -> None:
@@ -133,34 +171,60 @@ class Chaos:
         if dice.random() < TWO_AT_ONCE:
             victims.add(dice.choice(VICTIMS))
         moment_s, away_s = dice.uniform(*MOMENTS_S), dice.uniform(*AWAY_S)
+        is_again, again_s = dice.random() < IN_ITS_START, dice.uniform(*START_S)
+        is_brief = dice.random() < BRIEF
         began = boot_ms()
         self.bank.open_contacts.add(contact)
         await asyncio.sleep(moment_s)  # the moment of the kill: any is right
         for victim in sorted(victims):
             await self.kill(victim)
+        if "gateway" not in victims:
+            await asyncio.sleep(away_s)
+            for victim in sorted(victims):
+                await self.start(victim)
+            await self._hear_and_end(Planted(rule_of(contact), began, 0.0))
+            return
+        cause = Planted(rule_of(contact), began, 0.0, boot_ms(), is_brief)
+        if is_brief:
+            self.bank.open_contacts.clear()
         await asyncio.sleep(away_s)
-        since = began if "gateway" not in victims else boot_ms()
         for victim in sorted(victims):
             await self.start(victim)
-        await self._hear_and_end(contact, began, since)
+        if is_again:
+            await asyncio.sleep(again_s)  # any moment of its start is right
+            await self.kill("gateway")
+            cause = replace(cause, killed_ms=boot_ms())
+            await self.start("gateway")
+        await self._hear_and_end(cause)
 
     async def one_alarm(self) -> None:
         """Open the next contact, wait until it is heard, close it: nobody is killed."""
-        contact, began = len(self.planted) % CONTACTS, boot_ms()
+        contact = len(self.planted) % CONTACTS
         self.bank.open_contacts.add(contact)
-        await self._hear_and_end(contact, began, began)
+        await self._hear_and_end(Planted(rule_of(contact), boot_ms(), 0.0))
 
-    async def _hear_and_end(self, contact: int, began: float, since: float) -> None:
-        rule = f"bank.c{contact}/contact-{contact}"
+    async def _hear_and_end(self, cause: Planted) -> None:
+        """Until a person has seen to it; a brief cause that is on no disk is heard by nobody."""
+        if cause.is_brief and not self._was_on_disk(cause):
+            self.planted.append(replace(cause, until_ms=boot_ms()))
+            return
+        since = cause.from_ms if cause.killed_ms is None else cause.killed_ms
         self.sounded.append(await until(lambda: sounds_at(self.daemon, since), "the alarm"))
-        await self._done("acknowledge", rule, "E07")
+        await self._done("acknowledge", cause.rule, "E07")
         await self.daemon.status_when(  # until then a kill takes it along, and the cause must stand
             lambda status: status["store"]["core.db"]["queued"] == 0, "the disk to have it"
         )
         self.bank.open_contacts.clear()
-        self.planted.append(Planted(rule, began, boot_ms()))
-        await self._close_the_last(rule)
+        self.planted.append(replace(cause, until_ms=boot_ms()))
+        await self._close_the_last(cause.rule)
         await until(lambda: is_quiet(self.daemon), "silence")
+
+    def _was_on_disk(self, cause: Planted) -> bool:
+        return any(
+            (body.get("rule"), body.get("tr")) == (cause.rule, "raise")
+            and body["mono"] >= cause.from_ms
+            for body in self.at_kills["core.db"].bodies.values()
+        )
 
     async def acknowledge_all(self) -> None:
         """What sounds again because its acknowledgement is lost: a person is there."""
@@ -190,9 +254,11 @@ class Chaos:
         self.to_close = rule
 
     async def kill(self, victim: str) -> None:
-        self.kills[victim] = self.kills.get(victim, 0) + 1
+        self.kills[victim] += 1
         if victim == "gateway":
             await self.daemon.kill()
+            for name in FILES:
+                self.at_kills.setdefault(name, Rows()).look(self.daemon.store / name)
         elif victim == "platform":
             await self.town.kill()
         else:
@@ -229,10 +295,12 @@ class Chaos:
 
     def history(self, **more: object) -> History:
         """What was left behind; the daemon has ended."""
-        rows, waiting = rows_of(self.daemon.store)
+        end, waiting = rows_of(self.daemon.store)
         return History(
-            planted=self.planted, sounded=self.sounded, committed=rows, waiting=waiting,
-            applied=self.town.applied(), acknowledged=self.town.acknowledged(), **more,
+            planted=self.planted, sounded=self.sounded, committed=end, waiting=waiting,
+            applied=self.town.applied(), acknowledged=self.town.acknowledged(),
+            at_kills=[body for rows in self.at_kills.values() for body in rows.bodies.values()],
+            **more,
         )  # fmt: skip
 
 
@@ -251,18 +319,22 @@ def is_quiet(daemon: Daemon) -> bool:
     return not buzzer or (not buzzer[-1][1] and boot_ms() - buzzer[-1][0] > PAUSE_MS)
 
 
+def rule_of(contact: int) -> str:
+    return f"bank.c{contact}/contact-{contact}"
+
+
 def rows_of(store: Path) -> tuple[list[Body], frozenset[Key]]:
     """Every record of both files, and the identities of those that are not settled."""
     rows: list[Body] = []
     waiting: set[Key] = set()
-    for name in ("core.db", "readings.db"):
+    for name in FILES:
         db = sqlite3.connect(f"file:{store / name}?mode=ro", uri=True, timeout=30)
         try:
             found = db.execute("SELECT is_settled, body FROM records ORDER BY id").fetchall()
         finally:
             db.close()
         for is_settled, body in found:
-            message = json.loads(body if body[:1] == b"{" else zlib.decompress(body))
+            message = plain(body)
             rows.append(message)
             if not is_settled:
                 waiting.add(key_of(message))
@@ -332,24 +404,62 @@ def cut_tail(file: Path, commits: int) -> None:
     file.with_name(f"{file.name}-shm").unlink(missing_ok=True)
 
 
-Progress = Callable[[int], None]
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One house after its kills; `broken` says how it stopped early."""
+
+    kills: Counter[str]
+    history: History | None = None
+    drained_s: float = 0.0
+    tracebacks: int = 0  # in the logs of gateway and platform
+    broken: str = ""
+
+
+Progress = Callable[[], None]
 
 
 async def kill_all_round(
     folder: Path,
     count: int,
     dice: random.Random,
-    tell: Progress = lambda _: None,
+    tell: Progress = lambda: None,
     most_s: float = float("inf"),
-) -> tuple[History, float, dict[str, int]]:
-    """At least `count` kills, then calm: the history, the seconds it took to deliver, the kills.
+) -> Round:
+    """At least `count` kills in one house, then calm; `tell` is called after each cause.
 
     After `most_s` no more are begun: a busy machine takes longer for each.
     """
     end = time.monotonic() + most_s
     async with open_chaos(folder) as chaos:
-        while sum(chaos.kills.values()) < count and time.monotonic() < end:
+        while chaos.kills.total() < count and time.monotonic() < end:
+            before = chaos.kills.total()
             await chaos.one_kill(dice)
-            tell(sum(chaos.kills.values()))
+            for _ in range(chaos.kills.total() - before):
+                tell()
         drained_s = await chaos.calm()
-        return chaos.history(), drained_s, chaos.kills
+        logs = ((folder / name).read_text() for name in ("log", "platform.log"))
+        tracebacks = sum(log.count("Traceback") for log in logs)
+        return Round(chaos.kills, chaos.history(), drained_s, tracebacks)
+
+
+async def kill_in_houses(
+    folder: Path,
+    count: int,
+    seed: int,
+    houses: int,
+    tell: Progress = lambda: None,
+    most_s: float = float("inf"),
+) -> list[Round]:
+    """The same in several houses side by side, each with its own broker, platform and dice."""
+
+    async def one(number: int, share: int) -> Round:
+        house = folder / str(number)
+        house.mkdir()
+        dice = random.Random(f"{seed}/{number}")
+        try:
+            return await kill_all_round(house, share, dice, tell, most_s)
+        except Exception:  # noqa: BLE001  # one house that broke does not end the others' run
+            return Round(Counter(), broken=f"house {number}: {traceback.format_exc()}")
+
+    shares = [count // houses + (number < count % houses) for number in range(houses)]
+    return await asyncio.gather(*(one(number, share) for number, share in enumerate(shares)))

@@ -84,3 +84,50 @@ def test_readings_may_wait_and_one_cause_after_the_other_is_no_duplicate():
         applied=(*TRUTH.applied, again),
     )
     assert check(twice).problems == ()
+
+
+def test_a_cause_that_stands_over_a_kill_must_sound_again_after_it():
+    killed = replace(TRUTH, planted=(Planted(RULE, 1_000, 2_000, killed_ms=1_500),))
+    assert check(killed).problems == (
+        "silent: bank.c1/contact-1 at 1000 ms was planted and never sounded",
+    )
+    assert check(replace(killed, sounded=(1_100.0, 1_900.0))).problems == ()
+
+
+def test_what_was_over_before_any_disk_had_it_is_excused_and_what_was_on_disk_is_not():
+    brief = replace(
+        TRUTH,
+        planted=(Planted(RULE, 1_000, 2_000, killed_ms=1_500, is_brief=True),),
+        sounded=(1_100.0,),
+    )
+    nothing = replace(brief, applied=TRUTH.applied[1:], committed=TRUTH.committed[1:],
+                      acknowledged=TRUTH.acknowledged[1:])  # fmt: skip
+    found = check(nothing)
+    assert (found.problems, found.excused) == ((), 1)
+    known = check(replace(nothing, at_kills=(raised(1),)))
+    assert known.excused == 0
+    assert [problem.split(" ")[0] for problem in known.problems] == ["lost:"] * 3 + ["silent:"]
+    assert check(replace(brief, at_kills=(raised(1),), sounded=(1_100.0, 1_600.0))).problems == ()
+
+
+def test_a_row_that_was_on_disk_at_a_kill_and_is_gone_is_lost():
+    history = replace(TRUTH, at_kills=(*TRUTH.committed, body("B", 2, t="fact")))
+    problems = check(history).problems
+    assert "lost: e1-B-2 was on disk when the gateway was killed and is in no file now" in problems
+    assert "lost: e1-B-2 counts as settled, the platform never applied it" in problems
+    cut = check(replace(history, cut_off=frozenset({("e1", "B", 2)})))
+    assert "in no file now" not in "".join(cut.problems)
+
+
+def test_a_raise_from_memory_that_no_disk_had_does_not_double_the_one_after_the_kill():
+    early, again = {**raised(1), "durable": False}, raised(1, "e2", 1_900)
+    both = replace(
+        TRUTH,
+        planted=(Planted(RULE, 1_000, 3_000, killed_ms=1_500),),
+        sounded=(1_100.0, 2_000.0),
+        committed=(*TRUTH.committed[1:], again),
+        applied=(*TRUTH.applied[1:], early, again),
+    )
+    assert check(both).problems == ()
+    kept = check(replace(both, committed=(*both.committed, raised(1))))
+    assert kept.duplicates == 1
