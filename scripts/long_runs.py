@@ -25,6 +25,7 @@ from gateway.sim.bus import open_tcp
 from gateway.sim.devices import SimDevice, by_unit, lx47le
 from gateway.sim.week import Week, live_week, polled_slower
 from scripts.memory_runs import memory
+from scripts.month_runs import month
 from scripts.reader_runs import reader
 from tests.core.life import House
 from tests.core.patrol_life import Rounds
@@ -355,6 +356,7 @@ RUNS: dict[str, Callable[[argparse.Namespace, Path], Awaitable[list[str]]]] = {
     "patrol": patrol,
     "reader": reader,
     "memory": memory,
+    "month": month,
 }
 
 
@@ -379,6 +381,7 @@ def main() -> int:
     parser.add_argument("--cuts", default=100_000, type=int, help="of the power (100000)")
     parser.add_argument("--towns", default=10_000, type=int, help="how many seeds (10000)")
     parser.add_argument("--weeks", default=10, type=int, help="how many simulated weeks (10)")
+    parser.add_argument("--days", default=30, type=int, help="of the simulated month (30)")
     parser.add_argument("--replugs", default=50, type=int, help="of the reader (50)")
     parser.add_argument("--patrols", default=1_000, type=int, help="examples of patrol (1000)")
     parser.add_argument("--examples", default=10_000, type=int, help="of life and outbox (10000)")

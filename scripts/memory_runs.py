@@ -130,8 +130,8 @@ async def memory(options: argparse.Namespace, folder: Path) -> list[str]:
             before = await calm_samples(home)
             await asyncio.sleep(max(0.0, length_s - (time.monotonic() - home.began)))
             after = await calm_samples(home)
-            for act in acts:
-                act.cancel()
+            for life in acts:
+                life.cancel()
         judge(home, [row for row in every_minute if _hour_of(row) >= warm_h], broken)
         for name in home.processes:
             _say(f"{name} after warm-up", line_of(before[name]))
@@ -178,8 +178,8 @@ def sample_of(process: psutil.Process, at_h: float) -> Sample:
         name, value, *_ = line.split()
         kib[name.rstrip(":")] = int(value)
     own = kib["Private_Clean"] + kib["Private_Dirty"]
-    mib = [each / 1024 for each in (kib["Rss"], kib["Pss"], own)]
-    return Sample(at_h, *mib, process.num_fds(), process.num_threads())
+    rss, pss, uss = (each / 1024 for each in (kib["Rss"], kib["Pss"], own))
+    return Sample(at_h, rss, pss, uss, process.num_fds(), process.num_threads())
 
 
 def line_of(sample: Sample) -> str:

@@ -7,8 +7,9 @@ lost, devices fall silent for a while, and somebody acknowledges and resets what
 
 import heapq
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import tzinfo
 from itertools import count
 from math import ceil
 from random import Random
@@ -18,7 +19,7 @@ from gateway.core.detect import Hypothesis, plan_site, silent_within_ms
 from gateway.core.health import with_own_device
 from gateway.core.messages import sender_of
 from gateway.core.schedule import Job, Schedule
-from gateway.core.state import house_of, state_of
+from gateway.core.state import State, house_of, state_of
 from gateway.core.step import step
 from gateway.domain.errors import BusDown, DeviceSilent, ReadFailure
 from gateway.domain.events import (
@@ -32,12 +33,14 @@ from gateway.domain.events import (
 )
 from gateway.domain.events import Ticked as Tick
 from gateway.domain.moments import Clk, Now
+from gateway.domain.outcome import Outcome
 from gateway.domain.rules import Severity
 from gateway.domain.site import Bus, Site
 from gateway.sim.devices import SimDevice, read_table
 from gateway.sim.home import DAY_MS, DISTURBANCES, WEEK_MS, Disturbance, Life, Units, build_home
 from gateway.sim.incidents import Expect, Incident, plan_incidents
 
+EPOCH = "epoch0000001"
 BEGAN_UTC_MS = 1_794_000_000_000  # a moment in November 2026
 FAULT_WITHIN_MS = 30_000  # a bus that is down
 AFTERMATH_MS = 15 * 60_000  # what an incident leaves behind: cooling down, off-delays
@@ -109,13 +112,32 @@ class _Open:
     raised: dict[str, int] = field(default_factory=dict)
 
 
-def live_week(site: Site, *, seed: int, incidents: int = 20, length_ms: int = WEEK_MS) -> Week:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Who lives beside the play: `take` gets every outcome, `act` says what else happens now."""
+
+    zone: tzinfo | None = None  # without it no round is planned
+    take: Callable[[State, Outcome], None] = lambda _state, _outcome: None
+    act: Callable[[State, Now], Iterable[Event]] = lambda _state, _now: ()
+
+
+def live_week(
+    site: Site,
+    *,
+    seed: int,
+    incidents: int = 20,
+    length_ms: int = WEEK_MS,
+    beside: Beside | None = None,
+) -> Week:
     """Play the week; the same seed gives the same one. `site` names the devices of the home."""
-    return _Play(site, seed, incidents, length_ms).run()
+    return _Play(site, seed, incidents, length_ms, beside or Beside()).run()
 
 
 class _Play:
-    def __init__(self, site: Site, seed: int, incidents: int, length_ms: int) -> None:
+    def __init__(
+        self, site: Site, seed: int, incidents: int, length_ms: int, beside: Beside
+    ) -> None:
+        self._beside = beside
         self._random = Random(seed)
         self._life = Life(seed)
         self._now = 0
@@ -137,7 +159,8 @@ class _Play:
         within = {each.rule.id: each.read_within_ms + 1_000
                   for plan in plans for each in plan.detections}  # fmt: skip
         watched = with_own_device(site)
-        house = house_of(watched, sender_of(watched, "epoch0000001"), "0", within)
+        sender = sender_of(watched, EPOCH)
+        house = house_of(watched, sender, "0", within, zone=beside.zone, patrol_seed=str(seed))
         self._house = house
         self._bus_of = {device.id: device.bus for device in site.devices}
         self._state = state_of(house, (), self._moment())
@@ -258,6 +281,7 @@ class _Play:
             line.schedule.hasten(outcome.nudges, self._now)
             if not line.is_reading:
                 self._visit(line, self._now)
+        self._beside.take(self._state, outcome)
         for record in outcome.records:
             if record.kind == "alarm":
                 body = json.loads(record.body)
@@ -289,6 +313,8 @@ class _Play:
     # --- what happens in the house --------------------------------------------------------------
 
     def _live(self) -> None:
+        for event in self._beside.act(self._state, self._moment()):
+            self._feed(event)
         if self._now >= self._people_ms:
             self._people_ms = self._now + PEOPLE_EVERY_MS
             self._tend()
