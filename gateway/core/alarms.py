@@ -17,7 +17,7 @@ from enum import Enum
 from gateway.core.judge import Verdict
 from gateway.domain.alarms import Alarm, AlarmState, Transition
 from gateway.domain.readings import Reading
-from gateway.domain.rules import Rule
+from gateway.domain.rules import Rule, Severity
 
 N, P, UA, AA = AlarmState.N, AlarmState.P, AlarmState.UA, AlarmState.AA
 RU, LU, LA = AlarmState.RU, AlarmState.LU, AlarmState.LA
@@ -37,10 +37,11 @@ class Happening(Enum):
     ACKED = "a named person acknowledges"
     WAS_RESET = "a named person resets; value normal and trusted, verdict on its case"
     AGED = "still active after realarm_after"
+    GRAVER = "acknowledged as less, and the site file has made it an alarm"
 
 
 CROSSED, HELD, BACK = Happening.CROSSED, Happening.HELD, Happening.BACK
-HELD_LOWER, AGED = Happening.HELD_LOWER, Happening.AGED
+HELD_LOWER, AGED, GRAVER = Happening.HELD_LOWER, Happening.AGED, Happening.GRAVER
 CLEARED, ACKED, WAS_RESET = Happening.CLEARED, Happening.ACKED, Happening.WAS_RESET
 
 Table = dict[tuple[AlarmState, Happening], AlarmState]
@@ -56,6 +57,7 @@ NEXT: Table = {
     (UA, CLEARED): RU,
     (AA, CLEARED): N,
     (AA, AGED): UA,
+    (AA, GRAVER): UA,
     (RU, ACKED): N,
     (RU, HELD): UA,
     (RU, HELD_LOWER): UA,
@@ -76,6 +78,7 @@ RECORDED: dict[Happening, Transition] = {
     ACKED: Transition.ACK,
     WAS_RESET: Transition.RESET,
     AGED: Transition.REALARM,
+    GRAVER: Transition.REALARM,
 }
 
 Moved = tuple[Alarm, Transition | None]
@@ -167,9 +170,20 @@ def pass_time(
         return raise_it(rule, alarm, mono_ms, HELD_LOWER if is_outranked(rule) else HELD)
     aged = _aged_due_ms(rule, alarm)
     if aged is not None and mono_ms >= aged:
-        alarm, transition = advance(rule, alarm, AGED)
-        return _call(alarm, mono_ms), transition
+        return _call_again(rule, alarm, mono_ms, AGED)
     return alarm, None
+
+
+def call_as_alarm(rule: Rule, alarm: Alarm, mono_ms: int) -> Moved:
+    """Its rule is of severity alarm now: what was acknowledged as less calls again."""
+    if alarm.acked_as in {"", Severity.ALARM.value}:
+        return alarm, None
+    return _call_again(rule, alarm, mono_ms, GRAVER)
+
+
+def _call_again(rule: Rule, alarm: Alarm, mono_ms: int, happening: Happening) -> Moved:
+    moved, transition = advance(rule, alarm, happening)
+    return (moved, None) if transition is None else (_call(moved, mono_ms), transition)
 
 
 def clear(rule: Rule, alarm: Alarm, mono_ms: int) -> Moved:
@@ -197,6 +211,7 @@ def raise_it(rule: Rule, alarm: Alarm, mono_ms: int, happening: Happening = HELD
             cleared_ms=None,
             onset_ms=onset,
             acked_ms=mono_ms if alarm.state is AA else None,
+            acked_as=rule.severity.value if alarm.state is AA else "",
             is_quiet=False,
             chatter=0,
             calm_since_ms=None,
@@ -219,6 +234,7 @@ def _call(alarm: Alarm, mono_ms: int) -> Alarm:
         acked=None,
         acked_by="",
         acked_ms=None,
+        acked_as="",
     )
 
 

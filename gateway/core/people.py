@@ -54,7 +54,13 @@ def _acknowledge_one(turn: Turn, rule: Rule, alarm: Alarm, by: str) -> bool:
     moved, transition = alarms.acknowledge(rule, alarm)
     if transition is None:
         return False
-    seen = replace(moved, acked=turn.now, acked_by=by, acked_ms=turn.now.mono_ms)
+    seen = replace(
+        moved,
+        acked=turn.now,
+        acked_by=by,
+        acked_ms=turn.now.mono_ms,
+        acked_as=rule.severity.value,
+    )
     turn.record_transition(rule, seen, transition, by)
     pending = alarms.begun_anew(seen)
     if pending is not None:

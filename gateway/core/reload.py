@@ -17,7 +17,7 @@ from gateway.core.faults import fault_rule, rule_of_fault_id
 from gateway.core.own_faults import clear_fault, raise_fault
 from gateway.core.people import answer, refuse
 from gateway.core.practice import end_what_is_gone
-from gateway.core.starting import OF_BUS, OF_DEVICE, drop_alarm, has_identity, heard_as_alarm
+from gateway.core.starting import OF_BUS, OF_DEVICE, drop_alarm, has_identity, hear_as_alarm
 from gateway.core.state import DeviceState, House, Looked, judged_anew
 from gateway.core.turn import Turn
 from gateway.domain.alarms import Alarm, AlarmState
@@ -242,7 +242,7 @@ def _carry_alarm(turn: Turn, alarm: Alarm, same_rules: frozenset[str]) -> None:
     elif alarm.state is AlarmState.P:
         turn.alarms.pop(alarm.rule)
     else:
-        turn.change_alarm(heard_as_alarm(turn, judged_anew(alarm, turn.now)))
+        hear_as_alarm(turn, judged_anew(alarm, turn.now))
 
 
 def _is_over(house: House, rule_id: str, same_rules: frozenset[str]) -> bool:

@@ -53,9 +53,8 @@ def restart(turn: Turn) -> None:
         _anchor(turn)
     turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)
     aside(turn, "starts", note_start, turn)
-    for alarm in list(turn.alarms.values()):
-        # what this boot's clock made of its silence is kept
-        turn.change_alarm(heard_as_alarm(turn, alarm))
+    for known in list(turn.alarms.values()):
+        alarm = hear_as_alarm(turn, known)  # what this boot's clock made of its silence is kept
         if house.rule(alarm.rule) is None:
             drop_alarm(turn, alarm)
         elif alarm.state.is_active and rule_of_fault_id(alarm.rule) and _is_over(house, alarm.rule):
@@ -65,11 +64,21 @@ def restart(turn: Turn) -> None:
     _resume(turn)
 
 
-def heard_as_alarm(turn: Turn, alarm: Alarm) -> Alarm:
-    """One that the site file has made an alarm of sounds, however long it was silenced as less."""
+def hear_as_alarm(turn: Turn, alarm: Alarm) -> Alarm:
+    """Remember it; one that the site file has made an alarm of sounds.
+
+    However long it was silenced as less, and whoever has acknowledged it as less.
+    """
     rule = turn.house.rule(alarm.rule)
     if rule is None or rule.severity is not Severity.ALARM:
-        return alarm
+        return turn.change_alarm(alarm)
+    alarm, transition = alarms.call_as_alarm(rule, _unsilenced(turn, alarm), turn.now.mono_ms)
+    if transition is None:
+        return turn.change_alarm(alarm)
+    return turn.record_transition(rule, alarm, transition)
+
+
+def _unsilenced(turn: Turn, alarm: Alarm) -> Alarm:
     until_ms = turn.now.mono_ms + turn.house.silence_ms
     if not alarm.is_silenced_until_new and (alarm.silenced_until_ms or 0) <= until_ms:
         return alarm

@@ -83,6 +83,7 @@ class Alarm:
     acked: Now | None = None
     acked_by: str = ""
     acked_ms: int | None = None  # mono of this boot; re-alarm counts from here
+    acked_as: str = ""  # the severity that it had then
     inhibits: tuple[Inhibit, ...] = ()
     is_quiet: bool = False  # raised while inhibited, and nobody has been called since
     chatter: int = 0  # activations while it comes and goes; 0 = it does not

@@ -217,8 +217,8 @@ def test_an_open_alarm_under_another_limit_stays_open_and_is_judged_anew():
 
 @pytest.mark.parametrize("is_restart", [False, True])
 @pytest.mark.parametrize("less", [Severity.WARNING, Severity.FAULT])
-@pytest.mark.parametrize("quiet", ["silenced", "shelved"])
-def test_what_was_silenced_or_shelved_as_less_sounds_when_it_is_made_an_alarm(
+@pytest.mark.parametrize("quiet", ["silenced", "shelved", "acknowledged"])
+def test_what_was_silenced_shelved_or_seen_as_less_sounds_when_it_is_made_an_alarm(
     is_restart, less, quiet
 ):
     def with_leak(severity):
@@ -229,6 +229,8 @@ def test_what_was_silenced_or_shelved_as_less_sounds_when_it_is_made_an_alarm(
         read(play, ms, "board.leak", 310)
     if quiet == "silenced":
         play.feed(6_000, events.Silence("panel"))
+    elif quiet == "acknowledged":
+        play.feed(6_000, events.Acknowledge("s01"))
     else:
         play.feed(6_000, events.Shelve("s01", LEAK, 3_600_000, "检修"))
     kept = [each for outcome in play.outcomes for each in outcome.kept]
@@ -240,6 +242,15 @@ def test_what_was_silenced_or_shelved_as_less_sounds_when_it_is_made_an_alarm(
     else:
         reload(play, 7_000, with_leak(Severity.ALARM))
     assert play.state.signal.pattern is Pattern.A1
+    assert play.state.alarms[LEAK].state is AlarmState.UA
+    assert ((LEAK, "realarm") in play.transitions(LEAK)) is (quiet == "acknowledged")
+
+
+def test_what_was_seen_as_an_alarm_stays_seen_over_a_change_of_its_limit():
+    play = sounding()
+    play.feed(6_500, events.Acknowledge("s01"))
+    reload(play, 7_000, site(rules=(rule(condition=Above(290, 250)), *RULES[1:])))
+    assert play.state.alarms[LEAK].state is AlarmState.AA
 
 
 def test_a_delay_under_another_limit_does_not_go_on():
