@@ -2,9 +2,11 @@
 
 `publish` returns the broker's reason code, because a PUBACK can say no; nothing is queued inside
 paho (the window is the caller's), and reconnecting is the caller's loop. Only connecting has a
-thread of its own; from then on the event loop watches paho's socket and lets it read and write, so
-no message waits for two threads to take turns. paho's callbacks only hand over: what they lead to
-runs when paho is done. A message is acknowledged to the broker after it was handed over.
+thread of its own; from then on the event loop reads and writes the socket, so no message waits for
+two threads to take turns. What is published and its PUBACK go past paho (`drivers.packets`, ADR
+018); of all else paho gets whole packets, and what it says goes out with the rest. Its callbacks
+only hand over: what they lead to runs when paho is done. A message is acknowledged to the broker
+after it was handed over.
 
 MQTT 5 is tried first; a broker that says it does not speak it is used in 3.1.1, and that is
 remembered for an hour. One that goes silent or away instead is only guessed at: a broker in the
@@ -34,13 +36,17 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.domain.errors import LinkLost, LinkRefused
 from gateway.domain.site import Broker, Uplink
-from gateway.drivers import tls
+from gateway.drivers import packets, tls
+from gateway.drivers.packets import PacketBroken
 
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 CONNECT_S = 5.0  # each: TCP and TLS, CONNACK, SUBACK
 PUBACK_S = 20.0
 SESSION_EXPIRY_S = 24 * 3600
 WILL_DELAY_S = 30
+UNLIMITED = 268_435_460  # bytes: the largest packet there can be
+READ_BYTES = 64 * 1024
+FIRST_MID = 1_024  # of what is published; paho, which only subscribes, counts from 1
 SEND_BUFFER_BYTES = 32 * 1024  # the most that the outbox has on a link; on a slow one it has 16
 TCP_USER_TIMEOUT_MS = 15_000
 REMEMBER_311_S = 3600.0
@@ -89,12 +95,52 @@ class _Greeting:
     name: str
     has_session: bool
     receive_maximum: int
+    maximum_packet: int
 
 
 class _Client(paho.Client):
-    """paho's client with the context that says why TLS failed."""
+    """paho's client with the context that says why TLS failed.
 
-    tls_context: tls.Context | None = None
+    Once it `is_fed` it reads `fed` and writes to `out` instead of using its socket.
+    """
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.tls_context: tls.Context | None = None
+        self.is_fed = False
+        self.fed = b""
+        self.is_over = False  # nothing comes after `fed`
+        self.out = bytearray()
+
+    def push(self) -> None:
+        """Write as much of `out` as the socket takes; OSError when that is broken."""
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            while self.out and self._sock is not None:
+                del self.out[: self._sock.send(self.out)]
+
+    def note_traffic(self, *, has_sent: bool, has_received: bool) -> None:
+        """Spare the ping: what went past paho keeps the connection alive too."""
+        with self._msgtime_mutex:
+            if has_sent:
+                self._last_msg_out = paho.time_func()
+            if has_received:
+                self._last_bytes_received = paho.time_func()
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if not self.is_fed:
+            return super()._sock_recv(bufsize)
+        if not self.fed and not self.is_over:
+            raise BlockingIOError
+        taken, self.fed = self.fed[:bufsize], self.fed[bufsize:]
+        return taken
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        if not self.is_fed:
+            return super()._sock_send(buf)
+        self.out += buf
+        if buf[0] == PacketTypes.DISCONNECT << 4:  # paho closes the socket behind it
+            self.push()
+        return len(buf)
 
 
 class Link:
@@ -102,19 +148,24 @@ class Link:
 
     def __init__(self, client: _Client, on_message: Callable[[str, bytes], None]) -> None:
         self.receive_maximum = 65535
+        self.maximum_packet = UNLIMITED
         self.has_session = False
         self._client = client
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
+        self._arrived = bytearray()  # that is no whole packet yet
         self._handed: deque[Callable[[], None]] = deque()
+        self._mid = FIRST_MID
         self._pubacks: dict[int, tuple[float, Callable[[int], None]]] = {}
         self._answers: set[asyncio.Future[int]] = set()  # that somebody awaits
         self._greeting: asyncio.Future[_Greeting] = self._loop.create_future()
         self._subscribed: asyncio.Future[int] = self._loop.create_future()
         self._ended: asyncio.Future[str] = self._loop.create_future()
         self._is_attached = False
+        self._is_write_due = False
         self._is_writing = False  # the event loop waits for room in the socket
-        self._socket_closed = asyncio.Event()
+        self._has_sent = self._has_received = False  # since paho was told
+        self._written = asyncio.Event()  # all of it
         self._watch: asyncio.TimerHandle | None = None
         self._misc: asyncio.TimerHandle | None = None
 
@@ -189,11 +240,6 @@ class Link:
         if not self._subscribed.done():
             self._subscribed.set_result(code)
 
-    def published(self, mid: int, code: int) -> None:
-        _, answered = self._pubacks.pop(mid, (0.0, None))
-        if answered is not None and not self._ended.done():
-            answered(code)
-
     def received(self, topic: str, payload: bytes, mid: int, qos: int) -> None:
         self._on_message(topic, payload)
         if qos:
@@ -202,16 +248,16 @@ class Link:
     def disconnected(self, code: int) -> None:
         self._end("identity_in_use" if code in _IDENTITY else "lost")
 
-    # -- paho's socket in the event loop --------------------------------------------------------
+    # -- the socket in the event loop -----------------------------------------------------------
 
     def _attach(self) -> None:
-        """From here on the event loop drives paho; the thread that connected has ended."""
+        """From here on the event loop has the socket; the thread that connected has ended."""
         sock = self._client.socket()
         if sock is None:
             self._end("lost")
             return
-        self._is_attached = True
-        self._client.on_socket_register_write = self._write_soon
+        self._is_attached = self._client.is_fed = True
+        self._client.on_socket_register_write = lambda *_: self._write_soon()
         self._client.on_socket_close = self._detach
         self._loop.add_reader(sock, self._read)
         self._look_after()
@@ -223,26 +269,87 @@ class Link:
         self._is_attached = False
         self._loop.remove_reader(sock)
         self._loop.remove_writer(sock)
-        self._socket_closed.set()
 
     def _read(self) -> None:
-        self._let(self._client.loop_read)
-        while isinstance(sock := self._client.socket(), ssl.SSLSocket) and sock.pending():
-            self._let(self._client.loop_read)  # decrypted already: the socket will not say so
+        """Take what has arrived."""
+        sock: Any = self._client.socket()
+        is_more = sock is not None
+        while is_more:
+            try:
+                data = sock.recv(READ_BYTES)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                break
+            except ssl.SSLWantWriteError:
+                self._write_soon()
+                break
+            except OSError:
+                data = b""
+            if not data:
+                self._client.is_over = True
+                self._feed(b"")
+                self._end("lost")
+                return
+            self._take(data)
+            is_more = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        if self._client.out:
+            self._write_soon()
 
-    def _write_soon(self, _client: Any, _userdata: Any, _sock: Any) -> None:
+    def _take(self, data: bytes) -> None:
+        """Answer for each PUBACK; what else is here in whole is paho's."""
+        arrived, at = self._arrived, 0
+        arrived += data
+        self._has_received = True
+        try:
+            while (packet := packets.first_packet(arrived, at)) is not None:
+                if packet.head == packets.PUBACK:
+                    self._answer(*packets.answer(arrived, packet))
+                else:
+                    self._feed(bytes(arrived[at : packet.end]))
+                at = packet.end
+        except PacketBroken as error:
+            _log.warning("event=mqtt_broken why=%s", error)
+            self._end("lost")
+        del arrived[:at]
+
+    def _answer(self, mid: int, code: int) -> None:
+        _, answered = self._pubacks.pop(mid, (0.0, None))
+        if answered is not None:
+            self._do(partial(answered, code))
+
+    def _feed(self, packet: bytes) -> None:
+        self._client.fed = packet
+        self._let(self._client.loop_read)
+
+    def _write_soon(self) -> None:
         """Something is to be written: once for all that this turn of the loop brings."""
-        self._loop.call_soon(self._write)
+        if not self._is_write_due:
+            self._is_write_due = True
+            self._loop.call_soon(self._write)
 
     def _write(self) -> None:
+        self._is_write_due = False
         if not self._is_attached:
             return
-        self._let(self._client.loop_write)
+        if self._client.want_write():
+            self._let(self._client.loop_write)
+        try:
+            self._client.push()
+        except OSError:
+            self._read()  # perhaps the broker said why
+            self._end("lost")
+            self._client.out.clear()
+        self._wait_for_room(is_full=bool(self._client.out))
+
+    def _wait_for_room(self, *, is_full: bool) -> None:
+        if is_full:
+            self._written.clear()
+        else:
+            self._written.set()
         sock = self._client.socket()
-        if sock is None or self._client.want_write() == self._is_writing:
+        if sock is None or is_full == self._is_writing:
             return
-        self._is_writing = not self._is_writing
-        if self._is_writing:
+        self._is_writing = is_full
+        if is_full:
             self._loop.add_writer(sock, self._write)
         else:
             self._loop.remove_writer(sock)
@@ -250,6 +357,8 @@ class Link:
     def _look_after(self) -> None:
         """Once a second paho looks whether a ping is due or was not answered."""
         self._misc = self._loop.call_later(1.0, self._look_after)
+        self._client.note_traffic(has_sent=self._has_sent, has_received=self._has_received)
+        self._has_sent = self._has_received = False
         self._let(self._client.loop_misc)
 
     def _let(self, part: Callable[[], MQTTErrorCode]) -> None:
@@ -260,11 +369,13 @@ class Link:
             _log.exception("the MQTT client failed")
             self._end("lost")
         while self._handed:
-            handed = self._handed.popleft()
-            try:
-                handed()
-            except Exception as error:  # noqa: BLE001  # one message costs only itself
-                self._loop.call_exception_handler({"message": "MQTT message", "exception": error})
+            self._do(self._handed.popleft())
+
+    def _do(self, handed: Callable[[], None]) -> None:
+        try:
+            handed()
+        except Exception as error:  # noqa: BLE001  # one message costs only itself
+            self._loop.call_exception_handler({"message": "MQTT message", "exception": error})
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -272,11 +383,14 @@ class Link:
         """Return the message's id for as long as it is under way."""
         if self._ended.done():
             raise LinkLost(self._ended.result())
-        info = self._client.publish(topic, payload, qos, retain)
-        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._end("lost")
-            raise LinkLost(self._ended.result())
-        return info.mid
+        while (mid := self._mid) in self._pubacks:
+            self._mid = FIRST_MID + (mid + 1 - FIRST_MID) % (0x10000 - FIRST_MID)
+        self._client.out += packets.publish(
+            topic, payload, mid, qos=qos, retain=retain, has_properties=self._client.protocol == V5
+        )
+        self._has_sent = True
+        self._write_soon()
+        return mid
 
     def _await_puback(self, mid: int, answered: Callable[[int], None]) -> None:
         self._pubacks[mid] = (self._loop.time() + PUBACK_S, answered)
@@ -335,6 +449,7 @@ class Link:
             raise _refusal_of_code(greeting)
         self.has_session = greeting.has_session
         self.receive_maximum = greeting.receive_maximum
+        self.maximum_packet = greeting.maximum_packet
         code = await self._subscribe(f"care/1/{uplink.gateway}/dn/#")
         if code >= 0x80:
             raise LinkRefused("auth", f"may not subscribe to dn/#: 0x{code:02x}")
@@ -370,10 +485,11 @@ class Link:
         was_lost = self._ended.done()
         self._end("closed")
         if self._is_attached and not was_lost:
-            self._client.disconnect()
-            self._write()  # paho closes the socket behind the last byte
+            self._write()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._socket_closed.wait(), 1.0)
+                await asyncio.wait_for(self._written.wait(), 1.0)
+            self._client.disconnect()
+            self._let(self._client.loop_write)
         for timer in (self._watch, self._misc):
             if timer is not None:
                 timer.cancel()
@@ -509,7 +625,6 @@ def _new_link(
         manual_ack=True,
     )
     client.connect_timeout = CONNECT_S
-    client.max_inflight_messages_set(1000)  # never reached: the window is the caller's
     link = Link(client, on_message)
     _wire(client, link)
     will_properties = None
@@ -531,16 +646,17 @@ def _wire(client: _Client, link: Link) -> None:
     hand_over = link.hand_over
 
     def on_connect(_c: Any, _u: Any, flags: Any, code: ReasonCode, properties: Any) -> None:
-        maximum = getattr(properties, "ReceiveMaximum", 65535)
-        hand_over(
-            link.greeted, _Greeting(code.value, str(code), bool(flags.session_present), maximum)
+        greeting = _Greeting(
+            code.value,
+            str(code),
+            bool(flags.session_present),
+            getattr(properties, "ReceiveMaximum", 65535),
+            getattr(properties, "MaximumPacketSize", UNLIMITED),
         )
+        hand_over(link.greeted, greeting)
 
     def on_message(_c: Any, _u: Any, message: paho.MQTTMessage) -> None:
         hand_over(link.received, message.topic, message.payload, message.mid, message.qos)
-
-    def on_publish(_c: Any, _u: Any, mid: int, code: ReasonCode, _p: Any) -> None:
-        hand_over(link.published, mid, code.value)
 
     def on_subscribe(_c: Any, _u: Any, _mid: int, codes: list[ReasonCode], _p: Any) -> None:
         hand_over(link.subscribed, max(code.value for code in codes))
@@ -550,7 +666,6 @@ def _wire(client: _Client, link: Link) -> None:
 
     client.on_connect = on_connect
     client.on_message = on_message
-    client.on_publish = on_publish
     client.on_subscribe = on_subscribe
     client.on_disconnect = on_disconnect
     client.on_socket_open = _tune

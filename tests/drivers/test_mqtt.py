@@ -288,9 +288,9 @@ async def test_an_error_in_paho_is_a_lost_link():
             def explode(*args) -> None:
                 raise RuntimeError("planted")
 
-            link._client.on_publish = explode
+            link._client.on_subscribe = explode
             with pytest.raises(LinkLost):
-                await asyncio.wait_for(link.publish(f"care/1/{GATEWAY}/dn/x", b"", 1), 30)
+                await asyncio.wait_for(link.subscribe(f"care/1/{GATEWAY}/dn/x"), 30)
 
 
 async def test_hundreds_of_publishes_over_a_small_window_all_come_back():
@@ -303,6 +303,106 @@ async def test_hundreds_of_publishes_over_a_small_window_all_come_back():
                     return await link.publish(f"care/1/{GATEWAY}/dn/x", b"%d" % number, 1)
 
             assert set(await asyncio.gather(*(one(n) for n in range(500)))) == {0}
+
+
+LARGE = bytes(range(256)) * 8_192  # 2 MiB: many times what socket and kernel hold
+
+
+async def test_what_a_socket_does_not_take_at_once_goes_out_whole_and_in_order():
+    got: list[bytes] = []
+    with Mosquitto() as mosquitto:
+        async with connect(mosquitto.broker, on_message=lambda _, body: got.append(body)) as link:
+            codes: list[int] = []
+            for body in (LARGE, b"behind"):
+                link.send(f"care/1/{GATEWAY}/dn/x", body, codes.append)
+            await until(lambda: got == [LARGE, b"behind"] and codes == [0, 0])
+
+
+async def test_an_error_in_what_an_answer_leads_to_costs_only_that_message():
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, said: told.append(said["message"]))
+
+    def explode(code: int) -> None:
+        raise RuntimeError("planted")
+
+    with Mosquitto() as mosquitto:
+        async with connect(mosquitto.broker) as link:
+            link.send(f"care/1/{GATEWAY}/dn/x", b"", explode)
+            assert await link.publish(f"care/1/{GATEWAY}/dn/x", b"", 1) == 0
+    assert told == ["MQTT message"]
+
+
+async def test_message_ids_go_round_and_leave_out_what_is_under_way():
+    with Mosquitto() as mosquitto:
+        relay = await Relay.start(mosquitto.broker)
+        async with connect(relay.broker) as link:
+            link._mid = 0xFFFE
+            relay.swallows = True
+            for body in (b"1", b"2", b"3"):
+                link.send(f"care/1/{GATEWAY}/dn/x", body, lambda code: None)
+            link._mid = 0xFFFE
+            link.send(f"care/1/{GATEWAY}/dn/x", b"4", lambda code: None)
+            assert list(link._pubacks) == [0xFFFE, 0xFFFF, mqtt.FIRST_MID, mqtt.FIRST_MID + 1]
+        await relay.stop()
+
+
+@contextlib.asynccontextmanager
+async def scripted(after_subscribe: bytes):
+    """A broker that takes one connection in MQTT 5, then says this; `heard` is what came after."""
+    heard = bytearray()
+
+    async def serve(reader, writer) -> None:
+        await reader.read(4_096)
+        writer.write(bytes([0x20, 3, 0, 0, 0]))
+        subscribe = await reader.read(4_096)
+        writer.write(bytes([0x90, 4, *subscribe[2:4], 0, 1]) + after_subscribe)
+        while data := await reader.read(4_096):
+            heard.extend(data)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield Broker("127.0.0.1", server.sockets[0].getsockname()[1]), heard
+    finally:
+        server.close()
+
+
+async def test_a_broker_that_sends_no_mqtt_is_a_lost_link():
+    async with (
+        scripted(b"\x40\xff\xff\xff\xff\x01") as (broker, _),
+        connect(broker) as link,
+    ):
+        assert await asyncio.wait_for(link.lost(), 30) == "lost"
+
+
+async def test_a_broker_that_goes_and_says_why_is_understood():
+    async with (
+        scripted(bytes([0xE0, 1, 0x8E])) as (broker, _),  # DISCONNECT: session taken over
+        connect(broker) as link,
+    ):
+        assert await asyncio.wait_for(link.lost(), 30) == "identity_in_use"
+
+
+async def test_no_ping_goes_out_while_messages_come_and_go(monkeypatch):
+    now = [time.monotonic()]
+    monkeypatch.setattr("paho.mqtt.client.time_func", lambda: now[0])
+
+    def pass_15_s(link: Link) -> None:
+        now[0] += 15
+        link._misc.cancel()
+        link._look_after()
+
+    ping, message = b"\xc0\x00", b"\x04busy"
+    async with scripted(b"") as (broker, heard), connect(broker, keepalive_s=20) as link:
+        for _ in range(3):
+            link.send("busy", b"", lambda code: None)
+            link._take(b"\x40\x02\x7f\x00")  # a PUBACK: paho does not see it
+            pass_15_s(link)
+        await until(lambda: heard.count(message) == 3)
+        assert ping not in heard
+        pass_15_s(link)
+        pass_15_s(link)
+        await until(lambda: heard.count(ping) == 1)
 
 
 async def speaks_311(link: Link) -> None:

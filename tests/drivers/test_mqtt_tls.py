@@ -1,5 +1,6 @@
 """Every way a TLS connection can fail is told apart, against a real broker."""
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -101,6 +102,21 @@ async def test_a_link_with_fitting_certificates_works(house, version, port, prot
         assert link.tls == version
         assert await link.publish(f"care/1/{GATEWAY}/dn/x", b"{}", 1) == 0
     assert f"u'{GATEWAY}'" in house.mosquitto.log()  # the broker takes the name in our certificate
+
+
+async def test_a_message_of_many_tls_records_arrives_whole_each_way(house, version):
+    large = bytes(range(256)) * 8_192
+    got: list[bytes] = []
+    async with mqtt.connect(
+        house.uplink(), Broker("127.0.0.1", house.mutual, tls=True), client_id=GATEWAY,
+        will=(f"care/1/{GATEWAY}/up/state", b"{}"), on_message=lambda _, body: got.append(body),
+        protocol=mqtt.V5,
+    ) as link:  # fmt: skip
+        for body in (large, b"behind"):
+            assert await link.publish(f"care/1/{GATEWAY}/dn/x", body, 1) == 0
+        async with asyncio.timeout(30):
+            while got != [large, b"behind"]:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_host_name_that_the_certificate_has_is_as_good_as_its_address(house):
