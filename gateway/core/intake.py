@@ -73,7 +73,7 @@ def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
     latest = latest_of(turn, event.device, points)
     _judge(turn, judged, latest, judge)
     if tested:
-        judge_under_test(turn, tested, weigher(turn, latest, judge, is_twin=True))
+        judge_under_test(turn, tested, weigher(turn, latest, judge, is_twin=True), latest)
     if has_bad or device.refused or device.unanswered or device.invalid:
         device = note_points(turn, event, device, points)
     turn.devices = {**turn.devices, event.device: with_points(device, points)}

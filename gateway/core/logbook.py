@@ -41,6 +41,8 @@ FACTS = {  # the kinds of facts that are news on this machine
     "arrival": ("somebody is on site", False),
     "case_handled": ("case handled", False),
     "missed_alarm": ("missed alarm entered", True),
+    "acceptance": ("acceptance", False),
+    "acceptance_lapsed": ("no longer accepted: it has changed", True),
     "site_changed": ("site file taken over while running", False),
     "alarm_dropped": ("alarm dropped, its rule is gone", True),
 }

@@ -15,6 +15,7 @@
 A tap with a plain card proves level 1 only: its UID can be copied.
 """
 
+from gateway.core.acceptance import note_tag
 from gateway.core.patrol_people import person_of_card
 from gateway.core.patrol_rounds import begin_round, put_round
 from gateway.core.patrol_state import live_rounds
@@ -132,5 +133,6 @@ def _tag(turn: Turn, reader: Reader, event: events.TapSeen) -> tuple[str, str]:
     tag = patrol.tags.get(event.uid) or patrol.tags.get(patrol.by_token.get(event.token, ""))
     if tag is None or tag.is_retired:
         return "unknown_tag", ""
+    note_tag(turn, tag.checkpoint)
     is_here = bool(reader.checkpoint) and reader.checkpoint == tag.checkpoint
     return ("visit_wanted" if is_here else "tag_not_here"), tag.checkpoint

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from gateway.core import alarms
+from gateway.core.acceptance_items import outputs_of
 from gateway.core.noise import silence_flood, silence_one
-from gateway.core.panel import BOOT_TEST_MS
+from gateway.core.panel_trial import begin_trial, note_press
 from gateway.core.refusals import REFUSALS
 from gateway.core.state import quality_now
 from gateway.core.turn import Turn
@@ -31,6 +32,8 @@ def silence(turn: Turn, event: events.Silence) -> None:
             silenced += 1
     if silenced:
         silence_flood(turn, event.by)
+    if event.by == "panel":
+        note_press(turn)
     chirps = {turn.state.signal.pattern, turn.state.signal.chirp} & {Pattern.U, Pattern.R}
     turn.state = replace(turn.state, silenced=turn.state.silenced | chirps)
     answer(turn, event.reply_to, done=silenced + len(chirps))
@@ -150,13 +153,15 @@ def refuse(turn: Turn, to: int | None, code: str) -> None:
 
 def test_panel(turn: Turn, event: events.LampTest) -> None:
     """Light every lamp for two seconds and sound one tone; not while an alarm sounds."""
+    if event.output and event.output not in outputs_of(turn.house.site):
+        refuse(turn, event.reply_to, "unknown_output")
+        return
     is_sounding = any(
         alarm.is_sounding(turn.now.mono_ms) and _severity(turn, alarm) is Severity.ALARM
         for alarm in turn.alarms.values()
     )
     if not is_sounding:
-        turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)
-        turn.record_fact("panel_test", {"by": event.by})
+        begin_trial(turn, event)
         answer(turn, event.reply_to, done=1)
     else:
         refuse(turn, event.reply_to, "alarm_sounding")

@@ -16,9 +16,10 @@ from dataclasses import asdict, replace
 from gateway.core import alarms
 from gateway.core.ladder import now_of
 from gateway.core.people import answer, refuse
-from gateway.core.rulings import Weigh, freeze_rules, judge_rule
+from gateway.core.rulings import Weigh, freeze_rules, guarded, judge_rule
 from gateway.core.state import twin
 from gateway.core.turn import Moved, Turn
+from gateway.core.weighing import Latest, hear_members, judge_twin
 from gateway.domain import events
 from gateway.domain.alarms import Alarm, AlarmState, Transition
 from gateway.domain.modes import (
@@ -31,7 +32,7 @@ from gateway.domain.modes import (
 )
 from gateway.domain.moments import Now, carried
 from gateway.domain.readings import Quality, Reading
-from gateway.domain.rules import Severity
+from gateway.domain.rules import Severity, judged_points
 
 DRILL_MS = 60 * 60_000  # field/patrol-and-alarms 4.4
 TEST_MS = 30 * 60_000
@@ -211,11 +212,19 @@ def as_tested(reading: Reading) -> Reading:
     return replace(reading, quality=Quality.TEST, reason=reading.reason or "test")
 
 
-def judge_under_test(turn: Turn, readings: Sequence[Reading], weigh: Weigh) -> None:
+def judge_under_test(turn: Turn, readings: Sequence[Reading], weigh: Weigh, latest: Latest) -> None:
     """Judge readings of points under test by the twins of their rules."""
     for reading in readings:
         for rule in turn.house.rules_of.get(reading.point, ()):
             judge_rule(turn, twin(rule, Mode.TEST), reading, weigh)
+    combined_of, heard = turn.house.combined_of, {}
+    for reading in readings:
+        for combined in combined_of.get(reading.point, ()):
+            made = replace(combined, rule=twin(combined.rule, Mode.TEST))
+            guarded(turn, made.rule, hear_members, turn, made, reading, latest)
+            heard[combined.rule.id] = combined, made
+    for combined, made in heard.values():
+        judge_twin(turn, combined, made.rule)
 
 
 def _finish_test(turn: Turn, test: PointTest, why: str, by: str = "") -> None:
@@ -239,7 +248,7 @@ def _note_trips(turn: Turn, test: PointTest) -> None:
         for rule, _alarm, transition, _by in turn.transitions
         if transition is Transition.RAISE
         and mode_of(rule.id) is Mode.TEST
-        and rule.point == test.point
+        and test.point in judged_points(rule)
         and rule.name not in test.tripped
     ]
     if tripped:
@@ -287,7 +296,8 @@ def restore(turn: Turn) -> None:
         mode, name = parted(alarm.rule)
         rule = turn.house.rules.get(name)
         is_over = (mode is Mode.DRILL and turn.state.drill is None) or (
-            mode is Mode.TEST and (rule is None or rule.point not in turn.state.tests)
+            mode is Mode.TEST
+            and (rule is None or not any(p in turn.state.tests for p in judged_points(rule)))
         )
         if is_over:
             _end_alarm(turn, alarm, "restart")
@@ -350,7 +360,7 @@ def _end_alarms(turn: Turn, mode: Mode, by: str, of_point: str | None = None) ->
         if mode_of(alarm.rule) is not mode:
             continue
         rule = turn.house.rule(alarm.rule)
-        if of_point is None or rule is None or rule.point == of_point:
+        if of_point is None or rule is None or of_point in judged_points(rule):
             _end_alarm(turn, alarm, by)
 
 

@@ -112,4 +112,43 @@ REFUSALS: dict[str, Text] = {
         "时钟不可信：等对时后再做", "the clock is not sure: wait until it is synchronised"
     ),
     "alarm_sounding": Text("报警正在响，不能试灯", "an alarm sounds: no lamp test now"),
+    "device_not_answering": Text(
+        "设备没有应答：查接线、站号和供电", "the device does not answer: wires, unit, power"
+    ),
+    "wrong_device": Text(
+        "设备自报的型号不对：查站号或档案", "it says that it is another device: its unit or profile"
+    ),
+    "not_good": Text(
+        "当前读数质量不是正常，不能验收：看 status 里的原因",
+        "the reading is not good now, so it is not accepted: status says why",
+    ),
+    "differs": Text(
+        "与仪表显示不一致：查寄存器、比例或互感器变比",
+        "it is not what the display shows: the register, its scale, or the ratio of transformers",
+    ),
+    "not_tripped": Text(
+        "测试中还没有触发这条报警：先开始测试，再让设备动作",
+        "this alarm was not raised under test: begin a test, then trip the device",
+    ),
+    "not_shown": Text(
+        "面板刚才没有试这一项：先试，再确认", "the panel has not shown this just now: try it first"
+    ),
+    "not_pressed": Text(
+        "没有收到消音按钮：查按钮接线", "the silence button was not seen: its wires and pin"
+    ),
+    "not_seen": Text(
+        "没有看到这个巡查点的标签：用手机或读卡器贴一次",
+        "the tag of this checkpoint was not seen: tap it with a phone or at the reader",
+    ),
+    "not_tested": Text("先做自检（self-test）", "run a self-test first"),
+    "not_received": Text(
+        "自检没有收到平台的回执：看 uplink status",
+        "the self-test did not come back from the platform: see uplink status",
+    ),
+    "clock_off": Text("时钟差了 2 秒以上：先对时", "the clock is off by more than 2 s: set it"),
+    "needs_partner": Text(
+        "还要由机构一方签字：给出人员代号", "the institution signs as well: give a staff code"
+    ),
+    "same_person": Text("两个签字不能是同一人", "the two who sign cannot be one person"),
+    "unknown_output": Text("面板没有接这一项", "the panel has no such output wired"),
 }

@@ -28,7 +28,7 @@ from gateway.core.rulings import Judge
 from gateway.core.turn import Turn
 from gateway.domain import events
 from gateway.domain.alarms import Alarm, AlarmState, Transition
-from gateway.domain.modes import Mode, SelfTest, twin_id
+from gateway.domain.modes import Mode, SelfTest, SelfTested, twin_id
 from gateway.domain.outcome import Rehearsal
 from gateway.domain.readings import Quality, Reading
 from gateway.domain.rules import Is, Rule, Severity, Sound
@@ -181,7 +181,10 @@ def _missed(turn: Turn, test: SelfTest) -> str | None:
 
 def _finish(turn: Turn, test: SelfTest) -> None:
     missed = _missed(turn, test)
-    turn.state = replace(turn.state, self_test=None)
+    took_ms = turn.now.mono_ms - test.started.mono_ms
+    ended = SelfTested(missed is None, test.reached, missed, turn.now.mono_ms, took_ms)
+    accepting = replace(turn.state.accepting, self_tested=ended)
+    turn.state = replace(turn.state, self_test=None, accepting=accepting)
     turn.keep(KEPT, KEPT, None)
     fields: dict[str, object] = {
         "alarm": test.key,
@@ -189,7 +192,7 @@ def _finish(turn: Turn, test: SelfTest) -> None:
         "result": "passed" if missed is None else "failed",
         "reached": list(test.reached),
         "missed": missed,
-        "took_ms": turn.now.mono_ms - test.started.mono_ms,
+        "took_ms": took_ms,
         "detail": test.detail,
     }
     turn.record_fact("self_test", fields)

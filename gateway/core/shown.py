@@ -2,6 +2,7 @@
 
 from gateway.core.local_time import is_night
 from gateway.core.panel import PanelAlarm, PanelView, signal_for
+from gateway.core.panel_trial import running_trial, tried
 from gateway.core.turn import Turn, hears_anybody, sounding_since
 from gateway.domain.alarms import Alarm
 from gateway.domain.modes import PRACTICE, mode_of
@@ -23,12 +24,12 @@ def signal_of(turn: Turn) -> Signal:
                 PanelAlarm(rule.severity, rule.sound, alarm.state, is_sounding, since, is_drill)
             )
     house = turn.house
-    test, down = state.lamp_test_until_ms, state.link_down_since_ms
+    test, down, trial = state.lamp_test_until_ms, state.link_down_since_ms, running_trial(turn)
     overdue = state.patrol.overdue_since_ms
     may_be_muted = shown or down is not None or overdue is not None
     view = PanelView(
         alarms=tuple(shown),
-        is_boot_test=test is not None,
+        is_boot_test=test is not None and trial is None,
         is_buffering=not (state.is_link_up and state.is_platform_present),
         is_polling_ok=hears_anybody(turn.devices),
         escalate_after_ms=house.escalate_after_ms,
@@ -43,7 +44,8 @@ def signal_of(turn: Turn) -> Signal:
         tone_since_ms=state.tone_since_ms,
         has_white=house.has_white,
     )
-    return signal_for(view, turn.state.signal, turn.now.mono_ms)
+    signal = signal_for(view, turn.state.signal, turn.now.mono_ms)
+    return signal if trial is None else tried(trial, signal)
 
 
 def _called_since(turn: Turn, rule: Rule, alarm: Alarm) -> int:

@@ -11,6 +11,7 @@ from gateway.core.life_data import noise_from, out_of_service_from, shelved_from
 from gateway.core.messages import Sender
 from gateway.core.patrol_state import PatrolState
 from gateway.core.trail import Trail, spacing_ms
+from gateway.domain.acceptance import Accepting
 from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.cases import Case, ReceiptLevel
 from gateway.domain.dues import Dues
@@ -453,6 +454,7 @@ class State:
     self_test: SelfTest | None = None  # under way
     self_tested_ms: int | None = None  # mono; when the last one began
     self_test_cut: str | None = None  # who had asked for the one that a restart cut off
+    accepting: Accepting = field(default_factory=Accepting)
     patrol: PatrolState = field(default_factory=PatrolState)
     patrol_due_ms: int | None = None  # when to look at the rounds; None where there are none
 

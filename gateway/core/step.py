@@ -9,6 +9,12 @@ Nothing here waits, reads a clock or touches the world; delays run on `now.mono_
 from dataclasses import replace
 from typing import assert_never
 
+from gateway.core.acceptance import (
+    drop_what_changed,
+    note_tag,
+    restore_acceptance,
+    take_acceptance,
+)
 from gateway.core.aside import aside
 from gateway.core.case_verbs import arrive, close, enter_missed, handle, needs_verdict
 from gateway.core.cases import adopt_cases, follow_cases
@@ -111,6 +117,10 @@ def step(
             | events.FiguresSeen()
         ):
             aside(turn, "patrol", take_patrol, turn, event)
+        case events.AcceptanceGiven():
+            aside(turn, "acceptance", take_acceptance, turn, event)
+        case events.TagSeen(checkpoint):
+            note_tag(turn, checkpoint)
         case events.ClockStepped(by_ms, at_ms):
             note_step(turn, by_ms, at_ms)
         case events.GapPlanned(gone, why):
@@ -136,10 +146,12 @@ def step(
         case events.SiteChanged():
             turn = change_site(turn, event)
             aside(turn, "patrol", replan, turn)
+            aside(turn, "acceptance", drop_what_changed, turn)
         case events.Restarted():
             restart(turn)
             aside(turn, "restore cases", adopt_cases, turn)
             aside(turn, "restore patrol", restore_patrol, turn)
+            aside(turn, "restore acceptance", restore_acceptance, turn)
         case events.Stopping():
             turn.record_fact("stop", {})
         case events.Ticked():

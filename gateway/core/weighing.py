@@ -166,6 +166,27 @@ def judge_combined(turn: Turn, combined: Combined) -> None:
     judge_rule(turn, combined.rule, said, lambda _, reading: _weigh(turn, combined, reading))
 
 
+def judge_twin(turn: Turn, combined: Combined, twin: Rule) -> None:
+    """Judge a combined rule as if for a test: points that are not under test count as they are.
+
+    Its delays are looked at with every reading of a point under test.
+    """
+    points, now = turn.house.points, turn.now.mono_ms
+    known = turn.memory.get(twin.id)
+    tested = known if isinstance(known, tuple) else (UNHEARD,) * len(combined.members)
+    held = [
+        mine if member.point in turn.state.tests else real
+        for member, mine, real in zip(combined.members, tested, _held(turn, combined), strict=True)
+    ]
+    said = [
+        verdict_of(member, each, points[member.point].max_age_ms, now)
+        for member, each in zip(combined.members, held, strict=True)
+    ]
+    verdict = combine(combined.condition, said)
+    reading = Reading(twin.point, held[0].value, Quality.GOOD, now)
+    judge_rule(turn, twin, reading, lambda _, reading: (verdict, reading))
+
+
 def _weigh(turn: Turn, combined: Combined, reading: Reading) -> tuple[Verdict, Reading]:
     now, points, rule = turn.now.mono_ms, turn.house.points, combined.rule
     held = _held(turn, combined)

@@ -97,10 +97,11 @@ class PutInService:
 
 @dataclass(frozen=True, slots=True)
 class LampTest:
-    """Light every lamp and sound the buzzer shortly."""
+    """Light every lamp and sound the buzzer shortly; or, by its name, show one `output` alone."""
 
     by: str
     reply_to: int | None = None
+    output: str = ""  # a lamp, `buzzer`, `relay`, a pattern, or `silence`: until it is pressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,6 +423,33 @@ class FiguresSeen:
     reply_to: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TagSeen:
+    """A phone has opened the link of a checkpoint's tag. It is no visit yet."""
+
+    checkpoint: str
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptanceGiven:
+    """验收: `by` has tried `subject` of a part (`domain.acceptance`), and says what became of it.
+
+    `shown`: what the display shows, or for the clock how many seconds it is off; "" when it is
+    what the gateway says. `tolerance` is a share of it. `partner` signs for the institution.
+    """
+
+    by: str
+    part: str
+    subject: str
+    result: str
+    shown: str = ""
+    note: str = ""
+    partner: str = ""
+    tolerance: float = 0.02
+    reply_to: int | None = None
+
+
 PatrolEvent = (
     TapSeen | VisitEntered | RoundStarted | RoundEnded | RoundCancelled | RoundExplained
     | RoundSigned | TagRegistered | TagRetired | PhoneEnrolled | PhonesForgotten | FiguresSeen
@@ -476,5 +504,5 @@ Event = (
     | PlatformChanged | Receipt | GapPlanned | ClockStepped | Restarted | Ticked | Stopping
     | DrillStarted | DrillEnded | PointTestStarted | PointTestEnded | PostCheckAsked
     | PostCheckAnswered | NightPlanned | SelfTestAsked | StageReached | Arrive | Handle | Close
-    | MissedEntered | PatrolEvent
+    | MissedEntered | PatrolEvent | TagSeen | AcceptanceGiven
 )  # fmt: skip

@@ -94,3 +94,14 @@ class SelfTest:
     until_ms: int
     reached: tuple[str, ...]  # stages, in the order in which they were reached
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTested:
+    """How the last self-test of this run of the daemon ended; `ended_ms` is mono."""
+
+    is_passed: bool
+    reached: tuple[str, ...]
+    missed: str | None
+    ended_ms: int
+    took_ms: int

@@ -28,6 +28,7 @@ class Right(StrEnum):
     CANCEL = "cancel"  # call off a round, for a reason
     FIGURES = "figures"  # everybody's figures of the month
     TAGS = "tags"  # put up tags and take them down
+    ACCEPT = "accept"  # try what was installed, and sign for it
 
 
 ROLES: Mapping[Role, Text] = {
@@ -41,7 +42,7 @@ RIGHTS: Mapping[Role, frozenset[Right]] = {
     Role.DUTY: frozenset({Right.PATROL}),
     Role.LEADER: frozenset({Right.PATROL, Right.SIGN, Right.ENROL}),
     Role.MANAGER: frozenset(Right) - {Right.TAGS},
-    Role.TECHNICIAN: frozenset({Right.PATROL, Right.TAGS}),
+    Role.TECHNICIAN: frozenset({Right.PATROL, Right.TAGS, Right.ACCEPT}),
 }
 
 
