@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
 
-from gateway.core.judge import Verdict
-from gateway.domain.alarms import Alarm, AlarmState, Transition
+from gateway.core.judge import BETWEEN, CLEAR, OVER, UNUSABLE, Verdict
+from gateway.domain.alarms import Alarm, AlarmState, Transition, altered
 from gateway.domain.readings import Reading
 from gateway.domain.rules import Rule, Severity
 
@@ -100,7 +100,7 @@ def advance(rule: Rule, alarm: Alarm, happening: Happening) -> Moved:
     state = next_state(rule, alarm, happening)
     if state is None:
         return alarm, None
-    return replace(alarm, state=state), RECORDED.get(happening)
+    return altered(alarm, state=state), RECORDED.get(happening)
 
 
 def outranked_by_none(_rule: Rule) -> bool:
@@ -119,17 +119,22 @@ def take_sample(
 
     A reading that cannot be used freezes the alarm (offline, fault) or is passed over (suspect).
     """
-    if verdict is Verdict.UNUSABLE:
+    if verdict is UNUSABLE:
         return (replace(alarm, is_normal=False) if alarm.is_normal else alarm), None
-    is_normal = verdict is Verdict.CLEAR
-    alarm = replace(alarm, last=reading.value, is_stale=False, is_normal=is_normal)
-    if verdict is Verdict.OVER:
+    if verdict is OVER:
         return _take_over(rule, alarm, reading, mono_ms, is_outranked)
-    alarm = replace(alarm, over_since_ms=None, over_samples=0)
+    alarm = altered(
+        alarm,
+        last=reading.value,
+        is_stale=False,
+        is_normal=verdict is CLEAR,
+        over_since_ms=None,
+        over_samples=0,
+    )
     if alarm.state is P:
         return advance(rule, alarm, BACK)
-    if verdict is Verdict.BETWEEN or not alarm.state.is_active:
-        return replace(alarm, clear_since_ms=None), None
+    if verdict is BETWEEN or not alarm.state.is_active:
+        return altered(alarm, clear_since_ms=None), None
     if alarm.clear_since_ms is None:
         alarm = replace(alarm, clear_since_ms=reading.mono_ms)
     return pass_time(rule, alarm, mono_ms)
@@ -139,10 +144,17 @@ def _take_over(
     rule: Rule, alarm: Alarm, reading: Reading, mono_ms: int, is_outranked: Outranked
 ) -> Moved:
     if alarm.state.is_active:
+        alarm = altered(alarm, last=reading.value, is_stale=False, is_normal=False)
         return hold(alarm, mono_ms), None
-    since = reading.mono_ms if alarm.over_since_ms is None else alarm.over_since_ms
-    samples = alarm.over_samples + 1
-    alarm = replace(alarm, clear_since_ms=None, over_since_ms=since, over_samples=samples)
+    alarm = altered(
+        alarm,
+        last=reading.value,
+        is_stale=False,
+        is_normal=False,
+        clear_since_ms=None,
+        over_since_ms=reading.mono_ms if alarm.over_since_ms is None else alarm.over_since_ms,
+        over_samples=alarm.over_samples + 1,
+    )
     alarm, _ = advance(rule, alarm, CROSSED)
     return pass_time(rule, alarm, mono_ms, is_outranked)
 

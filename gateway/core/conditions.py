@@ -6,14 +6,23 @@ allowed, a median three values. Between slots nothing but one comparison is done
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from statistics import fmean
 
-from gateway.core.judge import Verdict, at_most, compare, is_still_judged
+from gateway.core.judge import (
+    GOOD,
+    OVER,
+    UNUSABLE,
+    Verdict,
+    at_most,
+    compare,
+    compare_above,
+    is_still_judged,
+)
+from gateway.domain.light import light
 from gateway.domain.readings import Quality, Reading, Value
 from gateway.domain.rules import (
-    Above,
     AllOf,
     AnyOf,
     Condition,
@@ -22,13 +31,14 @@ from gateway.domain.rules import (
     MoreThan,
     Plain,
     Rises,
+    Rule,
 )
 
 SLOTS = 30
 MEDIAN_OF = 3
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Trend:
     """The lowest value of each slot of a sliding window; `older` are the slots before this one."""
 
@@ -38,7 +48,7 @@ class Trend:
     lowest_older: float = inf
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Memory:
     """What one condition has to know of earlier readings."""
 
@@ -51,7 +61,7 @@ class Memory:
 NOTHING = Memory()
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Mean:
     """The mean of the points that can be used now (None without any); `is_complete`: all can."""
 
@@ -62,7 +72,7 @@ class Mean:
 MeanOf = Callable[[Sequence[str]], Mean]
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Weighed:
     """What a reading says, the number that was judged, and what to remember."""
 
@@ -75,9 +85,17 @@ class Weighed:
 class How:
     """Which readings a condition takes, and what it makes of a value before judging it."""
 
-    judges: frozenset[Quality] = frozenset({Quality.GOOD})
+    judges: frozenset[Quality] = frozenset({GOOD})
     median: int = 1
     is_magnitude: bool = False
+    takes_good: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "takes_good", GOOD in self.judges)
+
+
+def how_of(rule: Rule) -> How:
+    return How(rule.judges, rule.median, rule.is_magnitude)
 
 
 def weigh_reading(
@@ -85,8 +103,11 @@ def weigh_reading(
 ) -> Weighed:
     """Judge one reading by a condition and what is remembered of it."""
     value = reading.value
-    if value is None or not (reading.quality in how.judges or is_still_judged(reading)):
-        return Weighed(Verdict.UNUSABLE, value, memory)
+    is_good = reading.quality is GOOD  # and then the set need not be asked: hashing takes longer
+    if value is None or not (
+        (is_good and how.takes_good) or reading.quality in how.judges or is_still_judged(reading)
+    ):
+        return Weighed(UNUSABLE, value, memory)
     if isinstance(value, str):
         return Weighed(compare(condition, value), value, memory)
     if how.is_magnitude:
@@ -95,7 +116,7 @@ def weigh_reading(
         memory = replace(memory, recent=(*memory.recent, value)[-MEDIAN_OF:])
         value = sorted(memory.recent)[1] if len(memory.recent) == MEDIAN_OF else value
     verdict, judged, memory = _weigh_number(condition, value, reading.mono_ms, memory, mean_of)
-    return Weighed(at_most(reading, verdict), judged, memory)
+    return Weighed(verdict if is_good else at_most(reading, verdict), judged, memory)
 
 
 def _weigh_number(
@@ -107,15 +128,15 @@ def _weigh_number(
             trend = _roll(memory.trend, height, mono_ms * SLOTS // within_ms)
             moved = height - min(trend.lowest, trend.lowest_older)
             if trend is not memory.trend:
-                memory = replace(memory, trend=trend)
-            return compare(Above(by, clears), moved), _rounded(moved), memory
+                memory = Memory(memory.recent, trend, memory.was_on, memory.starts_ms)
+            return compare_above(by, clears, moved), _rounded(moved), memory
         case Deviates(points, by, clears):
             mean = mean_of(points)
             if mean.value is None:
-                return Verdict.UNUSABLE, value, memory
-            verdict = compare(Above(by, clears), value - mean.value)
-            if not mean.is_complete and verdict is not Verdict.OVER:
-                verdict = Verdict.UNUSABLE  # a point that is missing clears nothing
+                return UNUSABLE, value, memory
+            verdict = compare_above(by, clears, value - mean.value)
+            if not mean.is_complete and verdict is not OVER:
+                verdict = UNUSABLE  # a point that is missing clears nothing
             return verdict, _rounded(value - mean.value), memory
         case MoreThan(values, count, within_ms):
             memory = _count(memory, value in values, count, mono_ms)
@@ -129,7 +150,9 @@ def _roll(trend: Trend | None, value: float, slot: int) -> Trend:
     if trend is None:
         return Trend(slot, value)
     if slot == trend.slot:
-        return trend if value >= trend.lowest else replace(trend, lowest=value)
+        if value >= trend.lowest:
+            return trend
+        return Trend(slot, value, trend.older, trend.lowest_older)
     every = (*trend.older, (trend.slot, trend.lowest))
     older = tuple(each for each in every if each[0] >= slot - SLOTS)
     return Trend(slot, value, older, min((lowest for _, lowest in older), default=inf))

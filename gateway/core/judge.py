@@ -49,11 +49,15 @@ def compare(condition: Condition, value: Value) -> Verdict:
     if isinstance(value, str):
         return UNUSABLE
     if isinstance(condition, Above):
-        if value > condition.limit:
-            return OVER
-        return CLEAR if value <= condition.clears else BETWEEN
+        return compare_above(condition.limit, condition.clears, value)
     if isinstance(condition, Below):
         if value < condition.limit:
             return OVER
         return CLEAR if value >= condition.clears else BETWEEN
     return UNUSABLE
+
+
+def compare_above(limit: float, clears: float, value: float) -> Verdict:
+    if value > limit:
+        return OVER
+    return CLEAR if value <= clears else BETWEEN

@@ -93,6 +93,7 @@ def change_site(turn: Turn, event: SiteChanged) -> Turn:
         seq=dict(turn.seq),
         records=list(turn.records),
         changed=dict(turn.changed),
+        touched=dict(turn.touched),
         replies=list(turn.replies),
         kept=dict(turn.kept),
         transitions=list(turn.transitions),

@@ -218,6 +218,9 @@ class Schedule:
         else:
             free = now_ms if self._is_dead() else self._probe_free_ms
             for job in self._jobs:
+                if not (job.misses or job.health.timeouts):  # nearly every one
+                    moments.append(job.due_ms)
+                    continue
                 hold = self._hold_ms(job.block) if job.health.timeouts else 0
                 if job.health.is_silent:
                     moments.append(max(job.health.probe_at_ms, free, now_ms + hold))
@@ -286,7 +289,9 @@ class Schedule:
         waiting = [
             job
             for job in self._jobs
-            if _is_probe_due(job, now_ms) and self._hold_ms(job.block) <= 0
+            if (job.misses or job.health.timeouts)
+            and _is_probe_due(job, now_ms)
+            and self._hold_ms(job.block) <= 0
         ]
         if not waiting:
             return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
 from gateway.core.case_data import KEPT_CASE, KEPT_EVIDENCE, cases_of
-from gateway.core.conditions import Held, How, Memory, needs_memory
+from gateway.core.conditions import Held, How, Memory, how_of, needs_memory
 from gateway.core.faults import rule_of_fault_id
 from gateway.core.life_data import noise_from, out_of_service_from, shelved_from
 from gateway.core.messages import Sender
@@ -77,7 +77,7 @@ class House:
     points: Mapping[str, Point]
     rules: Mapping[str, Rule]
     rules_of: Mapping[str, tuple[Rule, ...]]
-    remembering: frozenset[str]  # rules that one reading alone does not decide
+    remembering: Mapping[str, How]  # rules that one reading alone does not decide
     combined: Mapping[str, Combined]  # by rule
     combined_of: Mapping[str, tuple[Combined, ...]]  # by each point that they look at
     silences: tuple[tuple[Rule, int], ...]  # rules on silence, and after how many ms
@@ -179,11 +179,9 @@ def house_of(
         points=points,
         rules={rule.id: rule for rule in site.rules},
         rules_of=rules_of,
-        remembering=frozenset(
-            rule.id
-            for rule in site.rules
-            if needs_memory(rule.condition, How(rule.judges, rule.median, rule.is_magnitude))
-        ),
+        remembering={
+            rule.id: how for rule in site.rules if needs_memory(rule.condition, how := how_of(rule))
+        },
         combined=combined,
         combined_of=combined_of,
         silences=tuple(

@@ -50,6 +50,7 @@ class Turn:
     seq: dict[Lane, int]
     records: list[Record] = field(default_factory=list)
     changed: dict[str, Alarm] = field(default_factory=dict)
+    touched: dict[str, None] = field(default_factory=dict)  # alarms that were put, other or not
     replies: list[Reply] = field(default_factory=list)
     troubles: Mapping[str, RuleTrouble] = field(default_factory=dict)
     devices: Mapping[str, DeviceState] = field(default_factory=dict)
@@ -66,6 +67,7 @@ class Turn:
 
     def put_alarm(self, alarm: Alarm) -> None:
         """Remember an alarm; one in state N with no sound to keep is forgotten."""
+        self.touched[alarm.rule] = None
         if alarm.state is AlarmState.N:
             self.alarms.pop(alarm.rule, None)
         else:
@@ -188,9 +190,9 @@ def begin(state: State, now: Now) -> Turn:
 
 def end(turn: Turn, signal_of: Callable[[Turn], Signal], *, is_last: bool) -> tuple[State, Outcome]:
     """Close the turn: number the batch that is due, and say when to wake up next."""
-    signal, looked = turn.state.signal, turn.state.looked
     is_heard = hears_anybody(turn.devices)
-    if not _is_calm(turn, is_heard=is_heard):
+    signal, looked = turn.state.signal, _looked_before(turn, is_heard=is_heard)
+    if looked is None:
         signal, looked = signal_of(turn), _look_through(turn, is_heard=is_heard)
     unsent, batch_due_ms, batch = _close_batch(turn, is_last=is_last)
     batch = turn.closed or batch
@@ -261,19 +263,56 @@ def hears_anybody(devices: Mapping[str, DeviceState]) -> bool:
     return any(not device.is_offline and name != OWN_DEVICE for name, device in devices.items())
 
 
-def _is_calm(turn: Turn, *, is_heard: bool) -> bool:
-    """True when what was found when the state was last looked through is found again.
+def _looked_before(turn: Turn, *, is_heard: bool) -> Looked | None:
+    """What was found when the state was last looked through, where that is found again.
 
-    So it is with nearly every block. Whatever else may matter (a clock that was set, a night that
-    begins) is found when it is looked through once a second.
+    So it is with nearly every block, also while delays run: a sample moves none but its own
+    alarms. Whatever else may matter (a clock that was set, a night that begins) is found when the
+    state is looked through once a second.
     """
-    state = turn.state
-    return (
+    state, looked, mono_ms = turn.state, turn.state.looked, turn.now.mono_ms
+    if not (
         state is turn.began
-        and turn.now.mono_ms < state.looked.until_ms
-        and is_heard is state.looked.is_heard
+        and mono_ms < looked.until_ms
+        and is_heard is looked.is_heard
         and turn.now.clk is state.clk
-        and turn.alarms == state.alarms
+    ):
+        return None
+    first = looked.due_ms
+    for name in turn.touched:
+        before, after = state.alarms.get(name), turn.alarms.get(name)
+        if before is after:
+            continue
+        if not _is_shown_alike(before, after):
+            return None
+        rule = None if after is None else turn.house.rule(name)
+        due = None if after is None or rule is None else alarms.due_ms(rule, after)
+        if due is not None and (first is None or due < first):
+            first = due
+    if first is looked.due_ms:
+        return looked
+    if first is None or first <= mono_ms:
+        return None
+    return Looked(min(first, looked.until_ms), first, is_heard)
+
+
+def _is_shown_alike(before: Alarm | None, after: Alarm | None) -> bool:
+    """True when the panel shows and sounds the same: not open, or all that it asks for the same."""
+    if before is None or after is None or not (before.state.is_open and after.state.is_open):
+        return not any(alarm is not None and alarm.state.is_open for alarm in (before, after))
+    return _shown(before) == _shown(after)
+
+
+def _shown(alarm: Alarm) -> tuple[object, ...]:
+    """All of an alarm that `core.shown` and `_look_through` ask for, but its delays."""
+    return (
+        alarm.state,
+        alarm.inhibits,
+        alarm.silenced_until_ms,
+        alarm.is_silenced_until_new,
+        alarm.called_ms,
+        alarm.raised,
+        alarm.flood,
     )
 
 
@@ -354,11 +393,16 @@ def sounding_since(state: State, alarm: Alarm) -> int:
 
 
 def _nudges(turn: Turn) -> tuple[str, ...]:
-    """Points with a pending alarm: the on-delay runs, so their block is wanted within a second."""
+    """Points with a pending alarm: the on-delay runs, so their block is wanted within a second.
+
+    Of single rules those whose point this turn has judged: each read of a block puts off its next
+    one, and each is judged, so each names them anew.
+    """
     found = []
-    for alarm in turn.alarms.values():
-        if alarm.over_since_ms is not None and not alarm.is_stale:
-            rule = turn.house.rules.get(alarm.rule)
+    for name in turn.touched:
+        alarm = turn.alarms.get(name)
+        if alarm is not None and alarm.over_since_ms is not None and not alarm.is_stale:
+            rule = turn.house.rules.get(name)
             if rule is not None:
                 found.append(rule.point)
     found.extend(point for wait in turn.pending.values() for point in wait.points)

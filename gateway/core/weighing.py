@@ -66,38 +66,45 @@ def weigher(turn: Turn, latest: Latest, judge: Judge, *, is_twin: bool = False) 
     remembering, mean_of = turn.house.remembering, _mean_of(turn, latest)
 
     def weigh(rule: Rule, reading: Reading) -> tuple[Verdict, Reading]:
-        if rule.id not in remembering and not (is_twin and parted(rule.id)[1] in remembering):
+        how = remembering.get(parted(rule.id)[1] if is_twin else rule.id)
+        if how is None:
             return judge(rule, reading), reading
         if isinstance(rule.condition, Silent):
             return _hear_again(turn, rule, rule.condition, reading), reading
-        return _weigh_with_memory(turn, rule, reading, mean_of)
+        return _weigh_with_memory(turn, rule, how, reading, mean_of)
 
     return weigh
 
 
 def _weigh_with_memory(
-    turn: Turn, rule: Rule, reading: Reading, mean_of: MeanOf
+    turn: Turn, rule: Rule, how: How, reading: Reading, mean_of: MeanOf
 ) -> tuple[Verdict, Reading]:
     known = turn.memory.get(rule.id)
     memory = known if isinstance(known, Memory) else NOTHING
-    how = How(rule.judges, rule.median, rule.is_magnitude)
     weighed = weigh_reading(rule.condition, how, reading, memory, mean_of)
     if weighed.memory is not memory:
         turn.remember(rule.id, weighed.memory)
     if weighed.value == reading.value:
         return weighed.verdict, reading
-    return weighed.verdict, replace(reading, value=weighed.value)
+    judged = Reading(reading.point, weighed.value, reading.quality, reading.mono_ms, reading.reason)
+    return weighed.verdict, judged
 
 
 def _mean_of(turn: Turn, latest: Latest) -> MeanOf:
+    """Nothing that is known changes while a block is judged: each point is looked up once."""
+    usable: dict[str, float | None] = {}
+
+    def look_up(point: str) -> float | None:
+        known = latest(point)
+        value = None
+        if known is not None and _is_usable(turn, known.reading):
+            value = known.reading.value
+        usable[point] = found = value if isinstance(value, int | float) else None
+        return found
+
     def mean_of(points: Sequence[str]) -> Mean:
-        values = []
-        for point in points:
-            known = latest(point)
-            if known is not None and _is_usable(turn, known.reading):
-                value = known.reading.value
-                if isinstance(value, int | float):
-                    values.append(value)
+        found = [usable[point] if point in usable else look_up(point) for point in points]
+        values = [value for value in found if value is not None]
         return mean(values, len(points))
 
     return mean_of

@@ -57,7 +57,7 @@ class Transition(StrEnum):
     CHATTER = "chatter"  # it comes and goes: kept active as one alarm from here on
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: `altered` copies it whole
 class Alarm:
     """The life of one rule. `occurrence` is `<epoch>-<lane>-<seq>` of its raise record."""
 
@@ -104,3 +104,10 @@ class Alarm:
         return self.is_silenced_until_new or (
             self.silenced_until_ms is not None and mono_ms < self.silenced_until_ms
         )
+
+
+def altered(alarm: Alarm, **pieces: object) -> Alarm:
+    """`dataclasses.replace`, which goes field by field, for what every sample makes anew."""
+    new = object.__new__(Alarm)
+    vars(new).update(vars(alarm), **pieces)
+    return new

@@ -111,6 +111,33 @@ def test_a_pending_alarm_asks_for_its_block_and_a_normal_one_does_not(play):
     assert play.read(2_000, 100).nudges == ()
 
 
+def test_while_a_delay_runs_only_the_blocks_that_are_read_are_hastened(tmp_path):
+    play = Play(house(tmp_path, rules=(rule(for_ms=60_000), rule(at="board.load", for_ms=60_000))))
+    play.read(1_000, 310)
+    assert play.read(1_100, 310, "load").nudges == ("board.load",)
+    assert play.read(1_200, 310).nudges == ("board.leak",)
+    assert play.feed(1_300, events.Ticked()).nudges == ()
+
+
+def test_samples_of_a_running_delay_and_of_an_open_alarm_need_no_look_at_all_the_others(tmp_path):
+    play = Play(house(tmp_path, rules=(rule(for_ms=60_000), rule(at="board.load"))))
+    play.read(1_000, 310)
+    play.read(1_000, 310, "load")
+    play.read(4_000, 310, "load")
+    assert play.state.alarms["board.load/high"].state is AlarmState.UA
+    play.read(4_100, 310)
+    looked = play.state.looked
+    assert (looked.until_ms, looked.due_ms) == (5_000, 61_000)
+    play.read(4_900, 312)
+    play.read(4_950, 312, "load")
+    assert play.state.looked is looked
+    assert play.state.alarms["board.load/high"].last == 312
+    play.read(4_960, 100)  # and the delay that is over is found out at the next look
+    assert "board.leak/high" not in play.state.alarms
+    play.read(5_000, 100)
+    assert play.state.next_deadline_ms != 61_000
+
+
 def test_records_are_numbered_per_lane_without_gaps(tmp_path):
     play = Play(house(tmp_path, rules=(rule(), WARNING)))
     play.feed(0, events.Restarted())
