@@ -33,6 +33,7 @@ from tests.core.test_delivery import Delivering
 from tests.core.test_town import lived
 from tests.daemon.chaos import kill_in_houses
 from tests.daemon.history import check as compare
+from tests.daemon.links import TROUBLES, Trouble
 from tests.daemon.rig import (
     LEAK,
     Daemon,
@@ -54,6 +55,9 @@ ON_DELAY_MS = 500
 SOUNDS_WITHIN_MS = 3_000  # on-delay, two samples and their period, on a busy machine
 KILLS_A_FOLDER = 10
 DRAINED_WITHIN_S = 60  # field/uplink 6.9, 3
+TOLD_WITHIN_MS = 30_000
+LATER_WITHIN_MS = {"connected again": 45_000, "stored at the platform": 60_000}  # uplink 6.9, 6
+NOTHING_SETTLED_MS = 40_000  # watched for so long
 CALM_S = 25.0  # between two alarms of one rule: three of them in a minute would chatter
 WEEK_SITE = Path(__file__).parent / "benchmarks" / "week.site.yaml"
 
@@ -218,6 +222,29 @@ async def moments(options: argparse.Namespace, folder: Path) -> list[str]:
     return broken
 
 
+async def links(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Brokers and lines that take an alarm and lose it, side by side: how soon people are told."""
+    del options
+    broken: list[str] = []
+
+    async def one(number: int, name: str, trouble: Trouble) -> None:
+        here = folder / str(number)
+        here.mkdir()
+        seen = await trouble(here, NOTHING_SETTLED_MS)
+        times = {"sounded": seen.sounded_ms, "told": seen.told_ms, **seen.later}
+        said = ", ".join(f"{what} {ms / 1000:.2f} s" for what, ms in times.items())
+        say(name, f"{said}; {seen.told_as}; {seen.settled} settled")
+        if seen.settled:
+            broken.append(f"{name}: {seen.settled} settled that nobody has")
+        bounds = {"sounded": SOUNDS_WITHIN_MS, "told": TOLD_WITHIN_MS, **LATER_WITHIN_MS}
+        late = [what for what, ms in times.items() if ms > bounds[what]]
+        broken.extend(f"{name}: {what} after {times[what]:.0f} ms" for what in late)
+
+    await asyncio.gather(*(one(n, *each) for n, each in enumerate(TROUBLES.items())))
+    check(not broken, f"nothing settled, all told within {TOLD_WITHIN_MS} ms", broken)
+    return broken
+
+
 async def week(options: argparse.Namespace, folder: Path) -> list[str]:
     """Simulated weeks in a home of ten devices, with 20 incidents each: seeds 1, 2 ..."""
     del folder
@@ -347,6 +374,7 @@ RUNS: dict[str, Callable[[argparse.Namespace, Path], Awaitable[list[str]]]] = {
     "writer": writer,
     "kills": kills,
     "moments": moments,
+    "links": links,
     "power": power,
     "io": io,
     "towns": towns,

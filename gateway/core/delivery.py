@@ -47,6 +47,7 @@ HELD_MESSAGES = 512
 HELD_BYTES = 1_000_000
 FIRST_PROBE_MS = 2_000
 UNANSWERED_MS = 25_000  # a lane without any ack for so long though something waits for one
+MISSED_MS = 28_000  # without a word of the platform: people know before 30 s have passed
 IN_A_ROW = 9  # messages before one of the next lane
 HELD_BACK_MS = 60_000
 PARKED_REMEMBERED = 4_096
@@ -86,7 +87,7 @@ class PlatformCame:
 
 @dataclass(frozen=True, slots=True)
 class PlatformWent:
-    """Nothing heard of it for `probe_ms` though it should have spoken."""
+    """Nothing heard of it for `probe_ms`, or 28 s, though it should have spoken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,7 @@ class Outbox:
         self._epoch = epoch
         self._delivery = delivery
         self._probe_ms = probe_ms
+        self._missed_ms = min(probe_ms, MISSED_MS)
         self._entries: dict[Key, _Entry] = {}
         self._parked: dict[Key, str] = {}
         self._ready: dict[tuple[Lane, bool], list[tuple[tuple[int, int], Key]]] = {
@@ -369,7 +371,7 @@ class Outbox:
         if self.is_open:
             for lane, since_ms in self._waits_since_ms.items():
                 if self._heard_ms <= since_ms:
-                    times.append(since_ms + self._probe_ms)
+                    times.append(since_ms + self._missed_ms)
                 elif lane not in self._unanswered:
                     times.append(since_ms + UNANSWERED_MS)
             held_ms = self._held_back_since_ms
@@ -379,7 +381,7 @@ class Outbox:
             if self._has_ready(now_ms) and not self.on_link[0]:
                 times.append(self._next_probe_ms)
             if self._was_reported_absent is not True:
-                times.append(self._heard_ms + self._probe_ms)
+                times.append(self._heard_ms + self._missed_ms)
         return min(times, default=None)
 
     # -- what comes back ------------------------------------------------------------------------
@@ -708,15 +710,15 @@ class Outbox:
         """A platform that speaks, but never of this lane, may not be allowed to hear it."""
         for lane, since_ms in self._waits_since_ms.items():
             if self._heard_ms <= since_ms:
-                if now_ms >= since_ms + self._probe_ms:
+                if now_ms >= since_ms + self._missed_ms:
                     self._miss_platform(now_ms)
             elif now_ms >= since_ms + UNANSWERED_MS and lane not in self._unanswered:
                 self._unanswered.add(lane)
                 self._changes.append(Unanswered(lane))
 
     def _miss_platform(self, now_ms: int) -> None:
-        """The platform is absent when it should have spoken and did not for `probe_ms`."""
-        if not self.is_link_up or now_ms < self._heard_ms + self._probe_ms:
+        """The platform is absent when it should have spoken and did not for `probe_ms`, or 28 s."""
+        if not self.is_link_up or now_ms < self._heard_ms + self._missed_ms:
             return
         self._is_present = False
         if self._was_reported_absent is not True and self._delivery is Delivery.ACK:

@@ -75,10 +75,8 @@ def test_nothing_is_settled_by_a_platform_that_hears_nothing_whatever_the_broker
         world.make(Lane.A)
         world.make(Lane.B)
         world.run(30_000)
-        assert world.settled == {}
-        world.run(500)
         assert any(isinstance(x, Refused | PlatformWent) for _, x in world.changes)
-        assert not world.settled
+        assert world.settled == {}
 
 
 def test_a_silent_denial_of_one_lane_is_told_within_30_seconds_and_the_other_lanes_go_on():

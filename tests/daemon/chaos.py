@@ -305,12 +305,12 @@ class Chaos:
 
 
 def sounds_at(daemon: Daemon, since_ms: float) -> float | None:
-    """When the panel first played the alarm's pattern: red lit, two beeps within a second."""
+    """When the panel first played the alarm's pattern: red lit, two beeps, one every 500 ms."""
     pins = daemon.pins(since_ms)
     beeps = [t for t, pin, level in pins if (pin, level) == ("buzzer", 1)]
     if not any((pin, level) == ("red", 1) for _, pin, level in pins):
         return None
-    return next((a for a, b in pairwise(beeps) if 0 < b - a < 1_000), None)
+    return next((a for a, b in pairwise(beeps) if 0 < b - a < 600), None)
 
 
 def is_quiet(daemon: Daemon) -> bool:
