@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gateway.config.buildings import read_buildings
 from gateway.config.buses import PlacedBus, read_buses, report_unused
 from gateway.config.devices import PlacedDevice, check_owner, read_devices
 from gateway.config.duty import read_escalation, read_post_checks
@@ -109,6 +110,7 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
         tag_keys=tag_keys,
         patrol=patrol,
         people=people or {},
+        buildings=tuple(building.name for building in read_buildings(tree, []).values()),
     )
     report_plan(site, tree, found, is_timed=is_timed)
     problems = _in_reading_order(found, tree.file)

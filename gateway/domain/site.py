@@ -248,6 +248,7 @@ class Site:
     people: Mapping[str, Person] = field(default_factory=dict)  # by code, from people.yaml
     reader: FixedReader | None = None
     tag_keys: TagKeyFiles | None = None
+    buildings: tuple[str, ...] = ()  # their names: what a place in one of them begins with
 
     @property
     def points(self) -> dict[str, Point]:
