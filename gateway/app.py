@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.core.acceptance_view import acceptance_counts
 from gateway.core.blocks import ReadBlock, plan_blocks
 from gateway.core.case_views import case_view, cases_view, closed_view
 from gateway.core.cases import counts
@@ -71,6 +72,7 @@ from gateway.domain.events import (
     SiteChanged,
     StageReached,
     Stopping,
+    TagSeen,
 )
 from gateway.domain.families import LineSetting
 from gateway.domain.links import SignedRead
@@ -96,6 +98,7 @@ from gateway.drivers.modbus import BusCounts, BusDoor, open_bus
 from gateway.drivers.panel import Panel, open_panel, vars_of
 from gateway.drivers.sockets import Peer, is_user, serve
 from gateway.store.store import Store, open_store
+from gateway.tasks.acceptance_commands import ACCEPT_MAKERS, acceptance_queries
 from gateway.tasks.bus_tools import BusTools, HeldLine
 from gateway.tasks.commands import Answer, Desk, Request
 from gateway.tasks.decide import decide
@@ -275,8 +278,9 @@ async def run(
                 "reload": lambda _request: reload(),
                 "reader_status": partial(_reader_status, running=running),
                 **patrol_queries(lambda: decided.state, clock.now),
+                **acceptance_queries(lambda: decided.state, clock.now),
             },
-            MAKERS,
+            {**MAKERS, **ACCEPT_MAKERS},
         )  # fmt: skip
 
         phones = Phones(
@@ -284,6 +288,7 @@ async def run(
             _verifier(site.tag_keys, inbox.put_first),
             pins.is_pin,
             clock.mono,
+            lambda checkpoint: inbox.put_first(TagSeen(checkpoint)),
         )
 
         def submit(outcome: Outcome) -> None:
@@ -805,7 +810,7 @@ async def _status(
 ) -> Answer:
     """Everything `care-gateway status` shows."""
     now, state, stats = clock.now(), decided.state, store.stats()
-    site = decided.site
+    site, acceptance = decided.site, acceptance_counts(state)
     return {
         "version": VERSION,
         "site": {"id": site.id, "name": site.name, "sha": site.sha},
@@ -824,7 +829,8 @@ async def _status(
         "alarms": alarms_view(state, now),
         "cases": counts(state.cases),
         **limits_view(state, now),
-        "coverage": coverage_view(state.house.site),
+        "coverage": {**coverage_view(state.house.site), "not_accepted": acceptance["points_open"]},
+        "acceptance": acceptance,
         "flood": flood_view(state),
         "noisy": noisy_view(state, now),
         "practice": practice_view(state, now),

@@ -51,6 +51,14 @@ LEAKAGE = Text(
 LEARNING = Text("（已学 {hours}/168 小时）", " ({hours} of 168 h learned)")
 MISSING = Text("本站点不监测：{}", "Not monitored here: {}")
 ALL_WATCHED = Text("没有已知的监测空白", "nothing that we know of")
+OPEN = Text("未验收：{}", "Not accepted: {}")
+OPEN_COUNTS = {
+    "points_open": Text("监测点 {count}/{of}（{names}）", "points {count} of {of} ({names})"),
+    "rules_open": Text("报警规则 {count}/{of}（{names}）", "alarm rules {count} of {of} ({names})"),
+    "others_open": Text("其他 {count}（{names}）", "others {count} ({names})"),
+}
+SIGNED = Text("验收已签字：{by}、{partner}", "Acceptance signed by {by} and {partner}")
+OPEN_SHOWN = 3  # names of each kind
 NOISY_FROM, NOISY_SHOWN = 2, 3  # one activation is no noise
 
 
@@ -68,8 +76,26 @@ def standing_lines(answer: Part, lang: Lang) -> list[str]:
     lines += [OUT_OF_SERVICE.in_(lang).format_map(_Said(row))
               for row in rows_of(answer, "out_of_service")]  # fmt: skip
     lines += _noisy(answer, lang)
+    lines += acceptance_lines(part_of(answer, "acceptance"), lang)
     coverage = part_of(answer, "coverage")
     return [*lines, missing_line(coverage, lang)] if coverage.get("missing") else lines
+
+
+def acceptance_lines(acceptance: Part, lang: Lang) -> list[str]:
+    """What is not accepted yet, counted with its first names; who signed, where somebody did."""
+    said = []
+    for key, words in OPEN_COUNTS.items():
+        names = acceptance.get(key)
+        if isinstance(names, list) and names:
+            more = ["…"] if len(names) > OPEN_SHOWN else []
+            of = acceptance.get(key.removesuffix("_open"))
+            said.append(words.in_(lang).format(
+                count=len(names), of=of, names=", ".join([*map(str, names[:OPEN_SHOWN]), *more])
+            ))  # fmt: skip
+    between = "，" if lang is Lang.ZH else "; "
+    lines = [OPEN.in_(lang).format(between.join(said))] if said else []
+    signed = part_of(acceptance, "signed")
+    return [*lines, SIGNED.in_(lang).format_map(_Said(signed))] if signed else lines
 
 
 def missing_line(coverage: Part, lang: Lang) -> str:

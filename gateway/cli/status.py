@@ -34,6 +34,7 @@ from gateway.cli.saying import (
 )
 from gateway.cli.standing import leakage_lines, standing_lines
 from gateway.core.panel import WORDS as PANEL_WORDS
+from gateway.domain.acceptance import NOT_ACCEPTED
 from gateway.domain.text import Lang, Text
 from gateway.drivers.sockets import NoAnswer, NoDaemon, ask
 
@@ -213,6 +214,8 @@ def _points(rows: Sequence[Part], lang: Lang) -> Table:
         is_good = row.get("quality") == "good"
         quality = worded(QUALITIES, row.get("quality"), lang)
         reason = f" ({row['reason']})" if row.get("reason") else ""
+        if row.get("is_accepted") is False:
+            reason += f", {NOT_ACCEPTED.in_(lang)}"
         style = "" if is_good else "yellow"  # what is not good never looks normal
         table.add_row(
             say(row.get("id"), lang),

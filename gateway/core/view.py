@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from gateway.core.acceptance_view import is_accepted
 from gateway.core.health import OWN_DEVICE, bus_figures, device_figures
 from gateway.core.ladder import escalated_to
 from gateway.core.leakage import leakage_view
@@ -20,7 +21,7 @@ View = dict[str, object]
 def points_view(state: State, now: Now) -> list[View]:
     """Every point with value, unit, quality and age in ms, in the order of the site."""
     rows: list[View] = []
-    turn = begin(state, now)
+    turn, accepted = begin(state, now), state.accepting.accepted
     for device in state.house.devices.values():
         if device.id == OWN_DEVICE:  # its figures stand with the buses and devices
             continue
@@ -39,6 +40,7 @@ def points_view(state: State, now: Now) -> list[View]:
                     "reason": reading.reason,
                     "age_ms": now.mono_ms - last.reading.mono_ms if last else None,
                     "is_judged": point.id in state.house.alarm_points,
+                    "is_accepted": is_accepted(accepted, f"point/{point.id}"),
                     "leakage": leakage_view(turn, point.id),
                 }
             )

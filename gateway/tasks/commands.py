@@ -159,7 +159,7 @@ def event_of(request: Request, reply_to: int) -> Event:
             subject = _words(request, "subject", is_needed=True, most=MAX_ALARM)
             return PutInService(_by(request), subject, reply_to)
         case "panel_test":
-            return LampTest(_by(request), reply_to)
+            return LampTest(_by(request), reply_to, _words(request, "output"))
         case "drill_start":
             return DrillStarted(
                 _by(request),

@@ -28,6 +28,7 @@ LONGEST_QUERY = 1_024
 LONGEST_NAME, LONGEST_PIN, LONGEST_FROM = 64, 16, 64
 LONGEST_TEXT = 500
 MOST_ANSWERS = 50
+TOLD_EVERY_MS = 1_000  # that a checkpoint's page was opened
 MOST_REMEMBERED = 256  # visits that are answered again when a form comes twice
 MOST_NAMESAKES = 3
 MOST_TRYING = 4  # PINs that wait for one another
@@ -115,6 +116,10 @@ class Link:
         return self.read is not None and isinstance(last, int) and self.read.counter <= last
 
 
+def _nobody(_checkpoint: str) -> None:
+    """Where nobody wants to know."""
+
+
 @dataclass(slots=True)
 class Phones:
     """`ask` is the daemon's own desk; `is_pin` takes its time, in a thread."""
@@ -123,11 +128,13 @@ class Phones:
     verify: Callable[[str], SignedRead | None] | None  # None: no tags that sign
     is_pin: Callable[[str, str], bool]
     mono: Callable[[], int]
+    seen: Callable[[str], None] = _nobody  # a checkpoint, when a tag's page is opened there
     knocks: Knocks = field(default_factory=Knocks)
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _visits: OrderedDict[tuple[str, str], asyncio.Task[Answer]] = field(default_factory=OrderedDict)
     _one_pin: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     _trying: int = 0
+    _told_ms: dict[str, int] = field(default_factory=dict)  # no more than there are checkpoints
 
     async def handle(self, request: Request) -> Answer:
         """Return `{"ok": true, ...}` or `{"ok": false, "code": ..., "say": {zh, en}}`."""
@@ -152,11 +159,18 @@ class Phones:
         person = await self._known(request)
         link = await self._link(request, person)
         opened_ms, nonce = self.mono(), secrets.token_urlsafe(12)
+        self._tell(str(link.place["checkpoint"]["code"]), opened_ms)
         return {
             "ok": True,
             **_shown(link, person),
             "seal": f"{opened_ms}.{nonce}.{self._mac(opened_ms, nonce, request)}",
         }
+
+    def _tell(self, checkpoint: str, now_ms: int) -> None:
+        """Let it be known that the tag is there; seldom, of a page that is opened all the time."""
+        if now_ms - self._told_ms.get(checkpoint, -TOLD_EVERY_MS) >= TOLD_EVERY_MS:
+            self._told_ms[checkpoint] = now_ms
+            self.seen(checkpoint)
 
     async def _visit_once(self, request: Request) -> Answer:
         """The same form again is the same visit: a double tap, a reload, a lost answer."""

@@ -247,3 +247,20 @@ def test_numbers_keep_their_unit_and_lose_no_whole_digit() -> None:
     assert number(512.0, "mA") == "512 mA"
     assert number(1234567, "") == "1234567"
     assert number(None, "mA") == "–"
+
+
+def test_what_is_not_accepted_stands_with_its_point_and_counted() -> None:
+    point = {**SNAPSHOT["points"][0], "is_accepted": False}
+    open_ones = {
+        "points": 9, "points_open": ["a.b", "a.c", "a.d", "a.e"], "rules": 2,
+        "rules_open": ["a.b/high"], "others_open": [], "signed": None,
+    }  # fmt: skip
+    text = shown({**SNAPSHOT, "points": [point], "acceptance": open_ones})
+    assert "good, not accepted" in text
+    assert "Not accepted: points 4 of 9 (a.b, a.c, a.d, …); alarm rules 1 of 2 (a.b/high)" in text
+    text = shown({**SNAPSHOT, "acceptance": open_ones}, Lang.ZH)
+    assert "未验收：监测点 4/9（a.b, a.c, a.d, …），报警规则 1/2（a.b/high）" in text
+    signed = {"points": 9, "points_open": [], "signed": {"by": "t01", "partner": "m01"}}
+    text = shown({**SNAPSHOT, "acceptance": signed})
+    assert "Acceptance signed by t01 and m01" in text
+    assert "Not accepted" not in text

@@ -36,6 +36,18 @@ async def test_a_stop_is_shown_and_nothing_is_recorded():
     assert house.visits == []
 
 
+async def test_a_page_that_is_opened_tells_that_the_tag_is_there_but_not_all_the_time():
+    house = PatrolHouse()
+    seen = []
+    house.phones.seen = seen.append
+    for token in ("kitchen-token", "kitchen-token", "stair-token"):
+        await opened(house, token)
+    assert len(seen) == 2
+    assert seen[0] == "2F-KITCHEN"
+    await opened(house, "nobody's")
+    assert len(seen) == 2
+
+
 async def test_a_visit_is_by_name_and_pin_and_the_phone_is_remembered():
     house = PatrolHouse()
     stop = await opened(house)
