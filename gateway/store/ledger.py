@@ -184,17 +184,24 @@ class Ledger:
         return ordinal
 
     def _settle_range(self, connection: sqlite3.Connection, settled: Range, commit: Commit) -> None:
-        ordinal = self.ordinals.get(settled.epoch)
-        lo, hi = max(settled.lo, 0), min(settled.hi, rows.MAX_SEQ)
-        if ordinal is None or lo > hi:
+        ids = self._ids_between(settled)
+        if ids is None:
             return
-        ids = (rows.id_of(settled.lane, Position(ordinal, n)) for n in (lo, hi))
-        gone = connection.execute(
-            "DELETE FROM pending WHERE id BETWEEN ? AND ?", tuple(ids)
-        ).rowcount
+        gone = connection.execute("DELETE FROM pending WHERE id BETWEEN ? AND ?", ids).rowcount
         if gone:
-            group = settled.lane, ordinal
+            group = settled.lane, rows.position_of(ids[0]).ordinal
             commit.settled[group] = commit.settled.get(group, 0) + gone
+
+    def _ids_between(self, wanted: Range) -> tuple[int, int] | None:
+        """First and last id of a range; None when no row can be in it."""
+        ordinal = self.ordinals.get(wanted.epoch)
+        lo, hi = max(wanted.lo, 0), min(wanted.hi, rows.MAX_SEQ)
+        if ordinal is None or lo > hi:
+            return None
+        return (
+            rows.id_of(wanted.lane, Position(ordinal, lo)),
+            rows.id_of(wanted.lane, Position(ordinal, hi)),
+        )
 
     def confirm(self, connection: sqlite3.Connection, commit: Commit) -> None:
         """The transaction is durable."""
@@ -217,15 +224,22 @@ class Ledger:
         after: Position | None,
         limit: int,
         max_bytes: int,
+        settled: Iterable[Range] = (),
     ) -> tuple[list[Record], dict[int, str]]:
-        """Unsettled records after a position, at least one if there is one; and what is damaged."""
+        """Unsettled records after a position, at least one if there is one; and what is damaged.
+
+        `settled`: a few ranges that the next commit settles.
+        """
         names = self.names
+        gone = [ids for ids in map(self._ids_between, settled) if ids is not None]
         lo = rows.id_of(lane, after or Position(0, 0))
         hi = rows.id_of(lane, Position(rows.MAX_ORDINAL, rows.MAX_SEQ))
         found: list[Record] = []
         damaged: dict[int, str] = {}
         size = 0
         for stored in connection.execute(_UNSETTLED, (lo, hi)):
+            if any(first <= stored[0] <= last for first, last in gone):
+                continue
             row = stored if stored[1] is not None else _salvaged(connection, stored[0])
             if row is None:
                 damaged[stored[0]] = f"{lane} {rows.position_of(stored[0]).seq}: row is gone"

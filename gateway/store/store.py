@@ -28,6 +28,7 @@ READINGS_BYTES = 512 * 2**20
 READY_WITHIN_S = 5.0
 CLOSE_WITHIN_S = 5.0
 LOOK_EVERY_S = 0.25
+MOST_RIDE_S = 20.0
 _CODES = (
     "store_failing", "store_slow", "store_corrupt", "store_row_damaged", "store_pressure",
     "task_failed",
@@ -185,7 +186,7 @@ async def open_store(
     ballast = Ballast(spec.directory)
     lock = DirectoryLock(spec.directory)
     await _take(lock)
-    directory, ride_s = spec.directory, spec.commit_every_ms / 1000 + 2
+    directory, ride_s = spec.directory, _ride_s(spec.commit_every_ms / 1000)
     core = Writer(
         FileSpec(directory / "core.db", 4096, core_bytes, "core", 1.0),
         epoch, lock, ballast, hooks,
@@ -208,6 +209,14 @@ async def open_store(
     finally:
         watch.cancel()
         await _close(writers, lock)
+
+
+def _ride_s(commit_every_s: float) -> float:
+    """How long an ack of readings waits for the commit of the next batch.
+
+    That comes after up to two of `commit_every`: a sweep is a little early or a little late.
+    """
+    return commit_every_s + min(2 * commit_every_s, MOST_RIDE_S)
 
 
 async def _take(lock: DirectoryLock) -> None:

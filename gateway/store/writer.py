@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 30.0
 BATCHES_A_COMMIT = 64
+ACKS_IN_MIND = 16  # so many may wait for a commit to ride with while the lane is read
 SLOW_AFTER_S = 2.0
 COMMITS_REMEMBERED = 1_000
 ASK_DISK_EVERY_S = 5.0
@@ -280,21 +281,26 @@ class Writer:
         is_due = is_last or not self.is_failing or time.monotonic() >= self._retry_at
         is_more = is_due
         while is_more:
-            is_more = self._commit_waiting() and is_last and self._waiting.is_urgent
+            is_more = self._commit_waiting(is_last) and is_last and self._waiting.is_urgent
         for query in queries:
             _resolve(query.answer, self._read(query))
+        if is_last:
+            self._write_running_history()
         if self._connection is not None and not is_last:
             self._do_chores(self._connection, permitted)
 
-    def _commit_waiting(self) -> bool:
+    def _commit_waiting(self, is_last: bool) -> bool:
         """Take what waits and commit it; False when that failed and it was put back."""
         with self._changed:
             work = self._taken = self._waiting
             self._waiting = _split(work)
+            if is_last or self._flushes or self._must_settle(work):
+                self._settle_at = None
+            else:
+                self._waiting.settles, work.settles = work.settles, {}
             is_whole = not self._waiting.batches
             flushes = self._flushes if is_whole else []
             self._flushes = [] if is_whole else self._flushes
-            self._settle_at = None
         error = self._attempt(work)
         with self._changed:
             self._taken = Waiting()
@@ -305,6 +311,8 @@ class Writer:
             else:
                 put_back(work, self._waiting)
                 self._flushes = flushes + self._flushes
+                if work.settles:
+                    self._settle_at = 0.0  # the next try is to touch the disk
         if error is not None:
             self._fail(error)
             return False
@@ -314,6 +322,16 @@ class Writer:
         for done in flushes:
             _resolve(done, None)
         return True
+
+    def _must_settle(self, work: Waiting) -> bool:
+        """Whether acks go in now; otherwise they wait for a commit that is made anyway."""
+        return (
+            work.is_urgent
+            or self._is_full
+            or self.ledger.remembered.must_resave
+            or len(work.settles) > ACKS_IN_MIND
+            or (self._settle_at is not None and time.monotonic() >= self._settle_at)
+        )
 
     def _attempt(self, work: Waiting) -> Exception | None:
         """Commit `work`, with one reopen; None when it is durable."""
@@ -348,7 +366,7 @@ class Writer:
 
     def _write(self, connection: sqlite3.Connection, work: Waiting) -> None:
         history = self._history
-        is_history_due = history is not None and history.has_rows
+        is_history_due = self._is_closing and history is not None and history.has_rows
         if not (work.is_urgent or work.settles or self.ledger.remembered.must_resave
                 or is_history_due):  # fmt: skip
             return
@@ -370,6 +388,15 @@ class Writer:
             history.confirm(rows_of_history)
             for batch in (*work.thinned, *work.batches):
                 history.add(batch)
+
+    def _write_running_history(self) -> None:
+        """At the end: the five minutes that run, which the next start goes on with."""
+        if self._history is None or self.is_failing or self._connection is None:
+            return
+        self._history.close_all()
+        error = self._attempt(Waiting())
+        if error is not None:
+            log.warning("store lost the running history file=%s why=%s", self.spec.name, error)
 
     def _encode(self, work: Waiting, refused: list[str]) -> list[Record]:
         records = [record for queue in work.records.values() for record in queue]
@@ -451,9 +478,11 @@ class Writer:
         """What is on disk; nothing while the disk fails: what is not durable is not given out."""
         if self._connection is None:
             return []
+        with self._changed:
+            settled = tuple(self._waiting.settles)
         try:
             found, damaged = self.ledger.select(
-                self._connection, query.lane, query.after, query.limit, query.max_bytes
+                self._connection, query.lane, query.after, query.limit, query.max_bytes, settled
             )
             if damaged:
                 self._put_damaged_apart(self._connection, damaged)
