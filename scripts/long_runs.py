@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -30,7 +31,7 @@ from scripts.reader_runs import reader
 from tests.core.life import House
 from tests.core.patrol_life import Rounds
 from tests.core.test_delivery import Delivering
-from tests.core.test_town import lived
+from tests.core.test_town import SINS, lived
 from tests.daemon.chaos import kill_in_houses
 from tests.daemon.history import check as compare
 from tests.daemon.links import TROUBLES, Trouble
@@ -47,6 +48,7 @@ from tests.daemon.rig import (
 )
 from tests.daemon.test_kills import one_kill
 from tests.partners.broker import Mosquitto
+from tests.store.test_seeded_bugs import SEEDS
 
 OVER_MA, NORMAL_MA = 600.0, 20.0
 HUNG_S = 120.0
@@ -59,6 +61,7 @@ TOLD_WITHIN_MS = 30_000
 LATER_WITHIN_MS = {"connected again": 45_000, "stored at the platform": 60_000}  # uplink 6.9, 6
 NOTHING_SETTLED_MS = 40_000  # watched for so long
 CALM_S = 25.0  # between two alarms of one rule: three of them in a minute would chatter
+SIN_TESTS = ("tests/core/test_town.py", "tests/store/test_seeded_bugs.py")
 WEEK_SITE = Path(__file__).parent / "benchmarks" / "week.site.yaml"
 
 
@@ -316,14 +319,20 @@ def _play(
     return []
 
 
+def run_tests(
+    options: argparse.Namespace, *words: str, **counts: str
+) -> subprocess.CompletedProcess[str]:
+    """Run tests side by side, with what they take from the environment."""
+    command = [sys.executable, "-m", "pytest", "-q", "-n", str(options.processes), *words]
+    environment = {**os.environ, **counts}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
 def by_tests(path: str, name: str, options: argparse.Namespace, **counts: int) -> list[str]:
     """Run tests that take their count from the environment; what they say when one fails."""
-    processes = ["-n", str(options.processes), "-p", "no:cacheprovider"]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", *processes, path, "-k", name]
     ((variable, count),) = counts.items()
-    environment = {**os.environ, variable: str(count)}
     began = time.monotonic()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = run_tests(options, "-x", path, "-k", name, **{variable: str(count)})
     say(f"{path}, {variable.lower()}", f"{count:,} in {time.monotonic() - began:.0f} s")
     lines = done.stdout.strip().splitlines()
     say("pytest says", lines[-1] if lines else done.stderr[-300:])
@@ -364,6 +373,23 @@ async def outbox(options: argparse.Namespace, folder: Path) -> list[str]:
     return by_examples(Delivering, options.examples, 50, options)
 
 
+async def sins(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Known sins, put back one at a time: by what each is found."""
+    del folder
+    delivery = {sin.__name__: f"the checker says {said}" for sin, said in SINS.items()}
+    store = {sin.__name__: finder.__name__ for sin, finder in SEEDS}
+    done = run_tests(options, "-rA", "-k", "known_sin", *SIN_TESTS)
+    verdicts = re.findall(r"^(PASSED|FAILED|ERROR) \S+\[(\w+)\]", done.stdout, re.MULTILINE)
+    found = {sin for verdict, sin in verdicts if verdict == "PASSED"}
+    broken: list[str] = []
+    for what, table in (("delivery", delivery), ("store", store)):
+        for sin, finder in table.items():
+            say(sin.replace("_", " ").strip(), finder if sin in found else "NOT FOUND")
+        count = len(found & table.keys())
+        check(count == len(table), f"{what}: {count} of {len(table)} found", broken)
+    return broken
+
+
 async def patrol(options: argparse.Namespace, folder: Path) -> list[str]:
     """Schedules, taps, restarts and clocks in any order: see `tests.core.patrol_life`."""
     del folder
@@ -379,6 +405,7 @@ RUNS: dict[str, Callable[[argparse.Namespace, Path], Awaitable[list[str]]]] = {
     "io": io,
     "towns": towns,
     "outbox": outbox,
+    "sins": sins,
     "life": life,
     "week": week,
     "patrol": patrol,
