@@ -17,6 +17,7 @@ from gateway.cli.bus_verbs import add_bus_verbs
 from gateway.cli.language import language
 from gateway.cli.nfc_verbs import add_nfc_verbs
 from gateway.cli.patrol_verbs import add_patrol_verbs
+from gateway.cli.sheet_verbs import add_sheet_verbs
 from gateway.domain.records import Lane
 from gateway.domain.text import Lang, Text
 
@@ -396,6 +397,7 @@ def build(lang: Lang) -> typer.Typer:
     add_nfc_verbs(app, lang, SOCKET)
     add_patrol_verbs(app, lang, SOCKET, STORE)
     add_bus_verbs(app, lang, SOCKET, SITE)
+    add_sheet_verbs(app, lang, SITE)
 
     @platform.command("sim", help=words("platform_sim"), **passed_on)
     def platform_sim(context: typer.Context) -> None:
