@@ -1,8 +1,11 @@
 """The panel's wires: the only door to gpiozero, and the one thread that sets its pins.
 
-`show` and `beat` swap one reference and return. The thread asks the pure `level_at` which level
-each output has at this moment, sets those that changed and sleeps until the next change. When the
-decider's beat is older than five seconds the thread shows the fault pattern by itself.
+`show` and `beat` swap one reference. The thread asks the pure `level_at` which level each output
+has at this moment, sets those that changed and sleeps until the next change. When the decider's
+beat is older than five seconds the thread shows the fault pattern by itself.
+
+After a change `show` lets the thread go first (ADR 019): it waits until the pins are set, at most
+5 ms, and not at all while the thread is one that did not come round in that time.
 """
 
 import json
@@ -42,6 +45,9 @@ BEAT_LIMIT_MS = 5_000
 LOOK_EVERY_MS = 1_000  # the thread's own beat, also when nothing changes
 RETRY_MS = (1_000, 15_000)  # first and longest wait before a failed pin is opened again
 STOP_WITHIN_S = 2.0
+GIVE_WAY_S = 0.005  # a turn takes 0.3 ms; a thread that hangs in a driver holds up no longer
+    0.005  # a thread's turn takes 0.3 ms; one that hangs in a driver holds nobody up longer
+)
 
 OUTPUTS = (
     "buzzer",
@@ -191,7 +197,7 @@ class Wires:
 
 
 class Panel:
-    """What the daemon holds. `show` and `beat` belong to the decider and never block or raise."""
+    """What the daemon holds. `show` and `beat` belong to the decider and never raise."""
 
     def __init__(
         self,
@@ -215,15 +221,25 @@ class Panel:
         self._alone: tuple[Signal, Signal] | None = None  # what was shown, what is shown instead
         self._beat = self._thread_beat = mono()
         self._wake = threading.Event()
+        self._is_set = threading.Event()  # the pins show what was shown last
+        self._is_prompt = False  # the thread came round: worth giving way to
         self._is_stopping = False
         self._is_failing = self._is_said_alone = False
         self._thread = threading.Thread(target=self._run, name="panel", daemon=True)
 
     def show(self, signal: Signal) -> None:
-        """Show this from now on; nobody is woken for what is shown already."""
-        if signal is not self._shown:
-            self._shown = signal
-            self._wake.set()
+        """Show this from now on; nobody is woken for what is shown already.
+
+        Returns when the pins are set, or after 5 ms: the thread needs the interpreter for that, and
+        whoever decides would otherwise go on using it.
+        """
+        if signal is self._shown:
+            return
+        self._shown = signal
+        self._is_set.clear()
+        self._wake.set()
+        if self._is_prompt:
+            self._is_prompt = self._is_set.wait(GIVE_WAY_S)
 
     def rehearse(self, signal: Signal, done: Callable[[Levels], None]) -> None:
         """Have the thread work out what it would set for a signal, and set nothing of it.
@@ -314,6 +330,9 @@ class Panel:
         levels = vars_of(level_at(signal, mono_ms, self._beats))
         levels["relay"] = relay_at(signal, self._relay_mode, mono_ms)
         self.wires.write(levels, mono_ms)
+        if signal is self._shown:
+            self._is_prompt = True
+            self._is_set.set()
         self._read_button(self._mono())
         while self._rehearsals:
             rehearsed, done = self._rehearsals.popleft()

@@ -61,6 +61,44 @@ def test_what_is_shown_reaches_the_pins() -> None:
         assert panel.levels == level_at(NORMAL, 0)
 
 
+def test_show_returns_when_the_pins_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.drivers.panel.GIVE_WAY_S", 30.0)
+    with open_panel(PINS, factory="mock", on_button=nothing, on_fault=print) as panel:
+        panel.show(NORMAL)
+        until(lambda: lit(panel) == {"green", "relay"})  # the thread has come round once
+        until(lambda: panel._is_prompt)
+        panel.show(ALARM)
+        assert lit(panel) == {"red", "green", "relay"}
+
+
+def test_show_waits_once_for_a_thread_that_hangs_and_again_when_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with open_panel(PINS, factory="mock", on_button=nothing, on_fault=print) as panel:
+        panel.show(NORMAL)
+        until(lambda: lit(panel) == {"green", "relay"} and panel._is_prompt)
+        going, hanging, write = threading.Event(), threading.Event(), panel.wires.write
+
+        def hang(levels: Any, mono_ms: int) -> None:
+            hanging.set()
+            assert going.wait(60)
+            write(levels, mono_ms)
+
+        monkeypatch.setattr(panel.wires, "write", hang)
+        panel.show(ALARM)  # gives way for 5 ms
+        assert hanging.wait(30)
+        monkeypatch.setattr("gateway.drivers.panel.GIVE_WAY_S", 60.0)
+        before = time.monotonic()
+        panel.show(NORMAL)
+        panel.show(ALARM)
+        assert time.monotonic() - before < 50, "it waited again"
+        assert lit(panel) == {"green", "relay"}
+        going.set()
+        until(lambda: panel._is_prompt)
+        panel.show(NORMAL)
+        assert lit(panel) == {"green", "relay"}
+
+
 def test_every_transition_is_a_line_with_its_time(tmp_path: Path) -> None:
     path = tmp_path / "pins.jsonl"
     with open_panel(PINS, factory="mock", on_button=nothing, on_fault=print, log_path=path) as p:
