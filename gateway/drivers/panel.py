@@ -46,8 +46,6 @@ LOOK_EVERY_MS = 1_000  # the thread's own beat, also when nothing changes
 RETRY_MS = (1_000, 15_000)  # first and longest wait before a failed pin is opened again
 STOP_WITHIN_S = 2.0
 GIVE_WAY_S = 0.005  # a turn takes 0.3 ms; a thread that hangs in a driver holds up no longer
-    0.005  # a thread's turn takes 0.3 ms; one that hangs in a driver holds nobody up longer
-)
 
 OUTPUTS = (
     "buzzer",
