@@ -7,6 +7,7 @@ from gateway.core.aside import aside
 from gateway.core.device_faults import is_long_gone, note_points, note_reply
 from gateway.core.evidence import keep_evidence
 from gateway.core.judge import is_still_judged
+from gateway.core.judge import judge as by_one_reading
 from gateway.core.leakage import follow_leakage
 from gateway.core.own_faults import clear_fault, raise_fault
 from gateway.core.practice import as_tested, judge_under_test
@@ -88,8 +89,9 @@ def _judge(turn: Turn, judged: Sequence[Reading], latest: Latest, judge: Judge) 
     if not judged:
         return
     weigh, combined_of = weigher(turn, latest, judge), turn.house.combined_of
+    is_usual = judge is by_one_reading
     for reading in judged:
-        judge_reading(turn, reading, weigh)
+        judge_reading(turn, reading, weigh, is_usual=is_usual)
     if combined_of:
         heard = {}
         for reading in judged:

@@ -1,6 +1,6 @@
 """Judge readings by their rules; a rule that fails costs itself only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ParamSpec
 
@@ -23,10 +23,17 @@ TROUBLE_WINDOW_MS = 60_000
 TROUBLES_ALLOWED = 2  # one more within the window and the rule is out of service
 
 
-def judge_reading(turn: Turn, reading: Reading, weigh: Weigh) -> None:
-    rules = turn.house.rules_of.get(reading.point)
+def judge_reading(turn: Turn, reading: Reading, weigh: Weigh, *, is_usual: bool = False) -> None:
+    """Judge one reading by every rule on its point.
+
+    `is_usual`: `weigh` judges by `core.judge`. Then what no rule would raise for, and no alarm is
+    about, need not be looked at rule by rule.
+    """
+    rules: Sequence[Rule] = turn.house.rules_of.get(reading.point, ())
     if not rules:
         return
+    if is_usual and not turn.troubles and reading.quality is GOOD:
+        rules = _undecided(turn, rules, reading)
     if reading.quality is not GOOD and reading.quality in FROZEN:
         freeze_rules(turn, reading.point)
     for rule in rules:
@@ -37,6 +44,18 @@ def judge_reading(turn: Turn, reading: Reading, weigh: Weigh) -> None:
             _judge_by(turn, rule, reading, weigh)
         except Exception as error:  # noqa: BLE001 - design 2: one bad rule must not stop the others
             _note_trouble(turn, rule, error)
+
+
+def _undecided(turn: Turn, rules: Sequence[Rule], reading: Reading) -> Sequence[Rule]:
+    """The rules that a good reading has to be judged by one by one."""
+    bounds, value = turn.house.bounds.get(reading.point), reading.value
+    if bounds is None or value is None or isinstance(value, str):
+        return rules
+    if not bounds.low <= value <= bounds.high:
+        return rules
+    if turn.alarms and any(rule in turn.alarms for rule in bounds.plain):
+        return rules
+    return bounds.others
 
 
 def judge_rule(turn: Turn, rule: Rule, reading: Reading, weigh: Weigh) -> None:

@@ -1,8 +1,9 @@
 """What the decider remembers, and the parts of the site that it needs at hand."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
+from math import inf
 
 from gateway.core.case_data import KEPT_CASE, KEPT_EVIDENCE, cases_of
 from gateway.core.conditions import Held, How, Memory, how_of, needs_memory
@@ -30,8 +31,10 @@ from gateway.domain.points import Gate, Point, Table
 from gateway.domain.readings import Quality, Reading, Value
 from gateway.domain.records import Lane
 from gateway.domain.rules import (
+    Above,
     AllOf,
     AnyOf,
+    Below,
     Is,
     Member,
     Rule,
@@ -67,6 +70,19 @@ class Hearing:
     limits: tuple[float, ...]  # of its rules
 
 
+@light
+class Bounds:
+    """What the rules on one point, taken together, leave alone.
+
+    A good number from `low` to `high` is over none of the `plain` rules, each of which is a limit.
+    """
+
+    low: float
+    high: float
+    plain: tuple[str, ...]
+    others: tuple[Rule, ...]  # every rule that is no plain one
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """The site, indexed for judging; only a reload of the site file puts another in its place."""
@@ -77,6 +93,7 @@ class House:
     points: Mapping[str, Point]
     rules: Mapping[str, Rule]
     rules_of: Mapping[str, tuple[Rule, ...]]
+    bounds: Mapping[str, Bounds]  # by point that has a plain rule
     remembering: Mapping[str, How]  # rules that one reading alone does not decide
     combined: Mapping[str, Combined]  # by rule
     combined_of: Mapping[str, tuple[Combined, ...]]  # by each point that they look at
@@ -179,6 +196,9 @@ def house_of(
         points=points,
         rules={rule.id: rule for rule in site.rules},
         rules_of=rules_of,
+        bounds={
+            point: bounds for point, rules in rules_of.items() if (bounds := bounds_of(rules)).plain
+        },
         remembering={
             rule.id: how for rule in site.rules if needs_memory(rule.condition, how := how_of(rule))
         },
@@ -242,6 +262,24 @@ def house_of(
         people=site.people,
         patrol_seed=patrol_seed,
     )
+
+
+def bounds_of(rules: Sequence[Rule]) -> Bounds:
+    """Put the plain limits of a point's rules together."""
+    plain: list[str] = []
+    others: list[Rule] = []
+    low, high = -inf, inf
+    for rule in rules:
+        match rule.condition:
+            case Above(limit=limit) if not needs_memory(rule.condition, how_of(rule)):
+                high = min(high, limit)
+                plain.append(rule.id)
+            case Below(limit=limit) if not needs_memory(rule.condition, how_of(rule)):
+                low = max(low, limit)
+                plain.append(rule.id)
+            case _:
+                others.append(rule)
+    return Bounds(low, high, tuple(plain), tuple(others))
 
 
 def _case_points(site: Site, severities: frozenset[Severity]) -> dict[str, frozenset[str]]:
