@@ -149,7 +149,7 @@ def _made(house: _House, period: Period, now: Now, lang: Lang) -> Sheet | None:
     try:
         known = _known(house.store, period)
         records = _records(house.store, period)
-        return sheet_of(house.site, period, now, house.zone_name, records, known, lang)
+        return sheet_of(house.site, period, now, house.zone_name, records, known)
     except (sqlite3.Error, OSError) as error:
         print(UNREADABLE.in_(lang).format(house.store, error), file=sys.stderr)
         return None

@@ -186,7 +186,7 @@ def _round(row: RoundRow, voice: Voice) -> Cells:
         "count": row.done,
         "limit": row.of,
         "state": voice.round_state(row.state),
-        "result": _listed(row.found),
+        "result": _listed([voice(found) for found in row.found]),
         "by": _listed([voice.who(code) for code in row.by]),
         "text": _listed([
             voice.reason(row.reason) if row.reason else "",

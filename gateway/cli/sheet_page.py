@@ -1,6 +1,6 @@
 """The sheet on paper: one HTML file for A4, without scripts and without anything from elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from gateway.cli.sheet_tables import (
@@ -33,7 +33,8 @@ th, td { border: .5pt solid #555; padding: .7mm 1.5mm; text-align: left; vertica
 th { background: #eee; font-weight: 600; }
 .overview th { width: 32mm; }
 .quiet { font-size: 11pt; border: 1pt solid #000; padding: 2mm; }
-.none, .notes { color: #333; }
+.none { margin-top: 3mm; }
+.notes { color: #333; }
 .ends { font-family: monospace; font-size: 7.5pt; overflow-wrap: anywhere; }
 .sign { margin: 8mm 0 3mm; font-size: 11pt; break-inside: avoid; }
 footer { border-top: .5pt solid #555; font-size: 8pt; }
@@ -68,12 +69,10 @@ def _lines(sheet: Sheet, voice: Voice, software: str) -> Iterator[str]:
     for section in sheet.sections:
         if len(sheet.sections) > 1:
             yield f"<h2>{escape(section.name or voice(WORDS['whole_house']))}</h2>"
-        for table in tables_of(section, voice):
-            yield from _table(table)
+        yield from _tables(list(tables_of(section, voice)))
     if len(sheet.sections) > 1:
         yield f"<h2>{escape(voice(WORDS['house']))}</h2>"
-    for table in house_tables(sheet, voice):
-        yield from _table(table)
+    yield from _tables(list(house_tables(sheet, voice)))
     yield from _end(sheet, voice, software)
 
 
@@ -90,11 +89,18 @@ def _overview(sheet: Sheet, voice: Voice) -> Iterator[str]:
         yield f"<p>{escape(voice(WORDS['not_watched']))}: {escape(' · '.join(missing))}</p>"
 
 
+def _tables(tables: Sequence[Table]) -> Iterator[str]:
+    """Those with rows; what there was nothing of, in one paragraph: it was looked at."""
+    for table in tables:
+        if table.rows:
+            yield from _table(table)
+    none = " ".join(table.none for table in tables if not table.rows)
+    if none:
+        yield f'<p class="none">{escape(none)}</p>'
+
+
 def _table(table: Table) -> Iterator[str]:
     yield f"<h3>{escape(table.title)}</h3>"
-    if not table.rows:
-        yield f'<p class="none">{escape(table.none)}</p>'
-        return
     yield "<table><thead><tr>"
     yield "".join(f"<th>{escape(column)}</th>" for column in table.columns)
     yield "</tr></thead><tbody>"

@@ -240,7 +240,7 @@ def _round(row: RoundRow, voice: Voice) -> Row:
         remarks.append(voice(SAID["explained"]).format(row.explained))
     return (
         window, row.name, voice.round_state(row.state), f"{row.done}/{row.of}",
-        "\n".join(voice.who(code) for code in row.by), "\n".join(row.found) or voice(nothing),
+        "\n".join(map(voice.who, row.by)), "\n".join(map(voice, row.found)) or voice(nothing),
         "\n".join(remarks), voice.who(row.signed_by) or voice(SAID["unsigned"]),
     )  # fmt: skip
 

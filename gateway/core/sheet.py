@@ -56,7 +56,6 @@ from gateway.domain.sheet import (
     When,
 )
 from gateway.domain.site import Site
-from gateway.domain.text import Lang
 
 MAX_BODY = 2**22  # bytes, inflated
 MOST_ROWS = 500  # of shelvings, gaps in watching and the like
@@ -107,7 +106,6 @@ def sheet_of(
     zone: str,
     records: Iterable[Record | None],
     known: Known,
-    lang: Lang,
 ) -> Sheet:
     """Make the sheet. `records`: lane A's, then lane B's, each in its order; None: damaged.
 
@@ -117,7 +115,7 @@ def sheet_of(
     made_ms = made.utc_ms if made.utc_ms is not None else period.end_ms
     lives = Lives(period, made_ms, known.anchors)
     patrol = site.patrol if site is not None else Patrol()
-    duty, others = Duty(period, known.anchors, patrol, lang), _Others()
+    duty, others = Duty(period, known.anchors, patrol), _Others()
     for record in records:
         if record is None:
             others.damaged += 1

@@ -12,7 +12,7 @@ from gateway.core.sheet_times import Anchors, days_of, when_of
 from gateway.domain.moments import Now
 from gateway.domain.patrol import Checkpoint, Patrol
 from gateway.domain.sheet import DrillRow, Finding, Period, PostCheckRow, RoundRow, When
-from gateway.domain.text import Lang, Text
+from gateway.domain.text import Text
 
 Data = Mapping[str, Any]
 
@@ -30,7 +30,6 @@ class Duty:
     period: Period
     anchors: Anchors
     patrol: Patrol
-    lang: Lang
     rounds: dict[str, RoundRow] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     checks: dict[str, PostCheckRow] = field(default_factory=dict)
@@ -106,12 +105,13 @@ def _counts(visit: Data) -> bool:
     return not {"duplicate", "manual", "unknown_tag", "replayed"}.intersection(visit["flags"])
 
 
-def _found(duty: Duty, visits: list[Data]) -> Iterator[str]:
+def _found(duty: Duty, visits: list[Data]) -> Iterator[Text]:
     """Where which item was not in order."""
     for visit in visits:
         checkpoint = duty.patrol.checkpoints.get(visit["checkpoint"])
         for item in visit["bad"]:
-            yield f"{_place(duty, visit['checkpoint'])}: {_item(checkpoint, item, duty.lang)}"
+            place, said = _place(duty, visit["checkpoint"]), _item(checkpoint, item)
+            yield Text(f"{place}: {said.zh}", f"{place}: {said.en}")
 
 
 def _place(duty: Duty, code: str) -> str:
@@ -119,9 +119,9 @@ def _place(duty: Duty, code: str) -> str:
     return code if checkpoint is None else checkpoint.name
 
 
-def _item(checkpoint: Checkpoint | None, name: str, lang: Lang) -> str:
+def _item(checkpoint: Checkpoint | None, name: str) -> Text:
     items = () if checkpoint is None else checkpoint.items
-    return next((item.say.in_(lang) for item in items if item.id == name), name)
+    return next((item.say for item in items if item.id == name), Text(name, name))
 
 
 def _finding(when: When, data: Data) -> Finding:

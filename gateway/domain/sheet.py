@@ -124,7 +124,7 @@ class RoundRow:
     of: int
     missing: tuple[str, ...]
     by: tuple[str, ...]
-    found: tuple[str, ...]
+    found: tuple[Text, ...]
     marks: Mapping[str, int]  # flag -> visits
     asked: int
     met: int
