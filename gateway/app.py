@@ -8,6 +8,7 @@ platform --mqtt--> forward --> inbox
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import importlib.metadata
 import logging
 import random
@@ -117,6 +118,7 @@ from gateway.tasks.supervise import supervise
 from gateway.tasks.tail import tail
 from gateway.tasks.taps import Taps, watch_reader
 from gateway.tasks.tell import beside, tell
+from gateway.tasks.tidy_memory import tidy_memory
 from gateway.tasks.trace import Trace
 from gateway.tasks.watch import Changes, Watch
 from gateway.tasks.watchdog import feed_watchdog
@@ -446,6 +448,7 @@ async def run(
                 return {"ok": True, "code": "done", "changed": sorted(change.resting)}
 
         reloading = asyncio.Lock()
+        gc.freeze()  # the house lives as long as we do
         async with asyncio.TaskGroup() as group:
             deciding = start(
                 group,
@@ -493,6 +496,7 @@ async def run(
                     partial(keep_time, clock.floor_ms, clock.save, sleep=asyncio.sleep),
                 ),
                 start(group, "clock", partial(_tell_steps, clock, inbox)),
+                start(group, "memory", partial(tidy_memory, gc.collect, sleep=asyncio.sleep)),
                 *_watched(group, start, beats, panel, clock),
             ]
             begin_planning()
