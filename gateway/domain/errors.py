@@ -30,6 +30,13 @@ ReadFailure = DeviceSilent | DeviceRefused | BusDown
 
 
 @dataclass(unsafe_hash=True)
+class PinsUnusable(Exception):
+    """This machine's pins cannot be driven; `why` is for people and says what to do."""
+
+    why: str
+
+
+@dataclass(unsafe_hash=True)
 class LinkRefused(Exception):
     """No connection to a broker; `detail` is for the log.
 

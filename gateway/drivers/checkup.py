@@ -14,6 +14,7 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.domain.errors import BusDown
@@ -177,7 +178,14 @@ def _holders(node: Path, root: Path) -> list[str]:
 # -- panel and reader
 
 
-def look_at_pins(is_wired: bool, who: Who, root: Path = ROOT) -> Iterator[Finding]:
+def has_lgpio() -> bool:
+    """Whether lgpio is there and whole: an old, empty one of that name has no compiled part."""
+    return find_spec("_lgpio") is not None
+
+
+def look_at_pins(
+    is_wired: bool, who: Who, root: Path = ROOT, has_library: Callable[[], bool] = has_lgpio
+) -> Iterator[Finding]:
     """GPIO: there, ours to use, and set to fall back when the daemon ends."""
     if not is_wired:
         return
@@ -193,6 +201,17 @@ def look_at_pins(is_wired: bool, who: Who, root: Path = ROOT) -> Iterator[Findin
         )  # fmt: skip
         return
     yield from _rights("gpio_denied", "panel", chips[0], who, "gpio")
+    if not has_library():
+        yield _bad(
+            "gpio_library",
+            Text(
+                "没有 lgpio 库，面板不亮不响", "no library lgpio: the panel stays dark and silent"
+            ),
+            Text(
+                "sudo apt-get install python3-lgpio，再运行 scripts/install",
+                "sudo apt-get install python3-lgpio, then run scripts/install again",
+            ),
+        )
     config = root / "boot/firmware/config.txt"
     text = _text(config)
     if text is not None and not re.search(r"^\s*dtparam=strict_gpiod\b", text, re.MULTILINE):

@@ -33,6 +33,7 @@ from gateway.core.panel import (
     relay_at,
 )
 from gateway.core.patterns import BEATS, Beats
+from gateway.domain.errors import PinsUnusable
 from gateway.domain.events import FaultCleared, FaultRaised
 from gateway.domain.signals import Lamp, Levels, Pattern, Signal
 from gateway.domain.site import PanelPins
@@ -45,6 +46,7 @@ BEAT_LIMIT_MS = 5_000
 LOOK_EVERY_MS = 1_000  # the thread's own beat, also when nothing changes
 RETRY_MS = (1_000, 15_000)  # first and longest wait before a failed pin is opened again
 STOP_WITHIN_S = 2.0
+NO_LIBRARY = "no usable lgpio: apt-get install python3-lgpio, then scripts/install again"
 GIVE_WAY_S = 0.005  # a turn takes 0.3 ms; a thread that hangs in a driver holds up no longer
 
 OUTPUTS = (
@@ -472,9 +474,14 @@ def _pin_factory(
 def _open_lgpio() -> Any:
     # lgpio makes its notification pipe in the working directory, which a unit cannot write to.
     os.environ.setdefault("LG_WD", os.environ.get("RUNTIME_DIRECTORY") or tempfile.gettempdir())
-    from gpiozero.pins.lgpio import LGPIOFactory  # noqa: PLC0415 - not loaded where there are no pins
+    try:
+        from gpiozero.pins.lgpio import LGPIOFactory  # noqa: PLC0415 - only where there are pins
 
-    return LGPIOFactory()
+        return LGPIOFactory()
+    except (ImportError, AttributeError) as error:  # none, or the empty one of old indexes
+        raise PinsUnusable(f"{NO_LIBRARY} ({error})") from error
+    except Exception as error:
+        raise PinsUnusable(f"{error}; care-gateway doctor says what to do") from error
 
 
 def _open_mock(pin_class: Any = None) -> Any:

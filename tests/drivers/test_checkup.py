@@ -1,13 +1,16 @@
 """What `doctor` sees of a machine, on machines made of files."""
 
+import importlib
 import os
 import pwd
 import re
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
+from gateway.core.faults import LINK_FAILURES
 from gateway.domain.findings import Grade
 from gateway.domain.site import Bus, SerialLine, TcpLink
 from gateway.drivers import checkup
@@ -93,9 +96,34 @@ def test_a_panel_needs_a_chip_the_group_and_the_kernel_s_setting(tmp_path):
     assert codes(look_at_pins(True, NOBODY, tmp_path)) == {"gpio_missing"}
     put(tmp_path, "dev/gpiochip0", mode=0o660)
     put(tmp_path, "boot/firmware/config.txt", "# dtparam=strict_gpiod\narm_64bit=1\n")
-    assert codes(look_at_pins(True, NOBODY, tmp_path)) == {"gpio_denied", "gpio_keeps_level"}
+    found = look_at_pins(True, NOBODY, tmp_path, lambda: False)
+    assert codes(found) == {"gpio_denied", "gpio_keeps_level", "gpio_library"}
     put(tmp_path, "boot/firmware/config.txt", "[all]\ndtparam=strict_gpiod\n")
-    assert codes(look_at_pins(True, ROOT, tmp_path)) == set()
+    assert codes(look_at_pins(True, ROOT, tmp_path, lambda: True)) == set()
+
+
+def test_a_pi_without_lgpio_is_told_which_package_brings_it(tmp_path):
+    put(tmp_path, "dev/gpiochip0")
+    (found,) = [
+        each
+        for each in look_at_pins(True, ROOT, tmp_path, lambda: False)
+        if each.grade is not Grade.GOOD
+    ]
+    assert found.code == "gpio_library"
+    assert "apt-get install python3-lgpio" in found.cure.en
+    assert "scripts/install" in found.cure.zh
+
+
+@pytest.mark.parametrize(("files", "is_there"), [((), False), (("lgpio.py",), False),
+                                                 (("lgpio.py", "_lgpio.py"), True)])  # fmt: skip
+def test_the_empty_lgpio_of_old_indexes_is_none(tmp_path, monkeypatch, files, is_there):
+    """`pip install lgpio` on Python 3.13 takes version 0.0.0.2: a module with nothing in it."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "_lgpio", raising=False)
+    for name in files:
+        put(tmp_path, name)
+    importlib.invalidate_caches()
+    assert checkup.has_lgpio() is is_there
 
 
 def test_a_clock_is_synchronised_and_has_a_battery_or_it_is_told(tmp_path):
@@ -170,8 +198,10 @@ def test_every_finding_has_a_section_on_the_troubleshooting_page():
     told |= {"port_denied", "gpio_denied"}
     page = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text("utf-8")
     explained = set(re.findall(r"^### `(\w+)`", page, re.MULTILINE))
-    assert told <= explained, told - explained
+    assert told == explained, told ^ explained
     assert len(told) > 20
+    brokers = re.findall(r"^\| `broker_(\w+)` \| \S", page, re.MULTILINE)
+    assert sorted(brokers) == sorted(LINK_FAILURES)
 
 
 def test_the_daemon_runs_as_the_service_s_user_or_as_who_asks_where_there_is_none(monkeypatch):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -33,6 +34,14 @@ PINS = PanelPins(red=17, amber=27, yellow=22, green=23, buzzer=24, silence=25, r
 NORMAL = Signal(Lamp.OFF, Lamp.OFF, Lamp.OFF, Lamp.ON, Pattern.QUIET, 0, is_healthy=True)
 ALARM = Signal(Lamp.ON, Lamp.OFF, Lamp.OFF, Lamp.ON, Pattern.QUIET, 0, is_healthy=True)
 OUTPUTS = {"red": 17, "amber": 27, "yellow": 22, "green": 23, "buzzer": 24, "relay": 5}
+
+
+ROOT = Path(__file__).parents[2]
+CHIPLESS = """
+class error(Exception): pass
+def gpiochip_open(chip): raise error("can not open gpiochip")
+def __getattr__(name): return 0
+"""
 
 
 def nothing() -> None:
@@ -205,6 +214,36 @@ def test_a_panel_without_a_gpio_chip_is_a_fault_and_not_an_end() -> None:
         assert (events[0].code, events[0].subject) == ("panel_failing", "gpio")
         before = panel.thread_beat()
         until(lambda: panel.thread_beat() > before)
+
+
+@pytest.mark.parametrize(
+    ("library", "words"),
+    [
+        (None, "apt-get install python3-lgpio, then scripts/install"),
+        ("", "apt-get install python3-lgpio, then scripts/install"),  # the empty one, 0.0.0.2
+        (CHIPLESS, "can not open gpiochip; care-gateway doctor"),
+    ],
+    ids=["no library", "an empty library", "no chip"],
+)
+def test_pins_that_cannot_be_had_are_told_with_what_to_do(
+    tmp_path: Path, library: str | None, words: str
+) -> None:
+    """In a process of its own: whether lgpio is installed here must not matter."""
+    (tmp_path / "lgpio.py").write_text("raise ImportError" if library is None else library)
+    code = (
+        "from gateway.domain.site import PanelPins\n"
+        "from gpiozero.pins.local import LocalPiFactory\n"
+        "LocalPiFactory._get_revision = lambda self: 0xc03115\n"
+        "from gateway.drivers.panel import drive_safe\n"
+        "print(*drive_safe(PanelPins(red=17), 'lgpio'))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True, env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert told.stdout.startswith("gpio: PinsUnusable: ")
+    assert words in told.stdout
 
 
 def test_an_exception_in_the_thread_is_a_fault_and_the_thread_lives() -> None:
