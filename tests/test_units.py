@@ -18,12 +18,14 @@ from gateway.cli.reader import SOCKET as READER_ASKS_AT
 from gateway.cli.reload import SOCKET as RELOADED_AT
 from gateway.cli.run import CONSOLE_SOCKET, READER_SOCKET, SITE, SOCKET
 from gateway.store.backup import KEPT
+from gateway.store.tables import migrate
 
 UNITS = Path(__file__).parents[1] / "systemd"
 DAEMON = UNITS / "care-gateway.service"
 CONSOLE = UNITS / "care-gateway-console.service"
 READER = UNITS / "care-gateway-reader.service"
 BACKUP = UNITS / "care-gateway-backup.service"
+SHEETS = UNITS / "care-gateway-sheets.service"
 
 
 def settings(path: Path = DAEMON) -> dict[str, str]:
@@ -170,3 +172,24 @@ def test_every_night_a_copy_is_made_after_everything_else_and_seven_are_kept(
         (copies / f"core-202611{night}T031000Z.db").touch()
     assert main([*words[:2], str(copies), "--store", str(store)]) == 0
     assert len(list(copies.iterdir())) == KEPT == 7
+
+
+def test_every_morning_the_sheets_are_written_by_the_daemon_s_user_and_read_by_its_group(
+    tmp_path: Path,
+) -> None:
+    unit, timer = settings(SHEETS), settings(SHEETS.with_suffix(".timer"))
+    assert timer["OnCalendar"].split()[1] >= "08:15:00"  # the last round of the night is judged
+    assert (timer["Persistent"], timer["WantedBy"]) == ("yes", "timers.target")
+    assert (unit["Type"], unit["Nice"], unit["IOSchedulingClass"]) == ("oneshot", "19", "idle")
+    assert unit["User"] == settings()["User"]
+    assert (unit["StateDirectoryMode"], unit["UMask"]) == ("0750", "0027")
+    program, *words = unit["ExecStart"].split()
+    assert program.endswith("/care-gateway")
+    assert words[:3] == ["sheet", "keep", f"/var/lib/{unit['StateDirectory']}"]
+    with closing(sqlite3.connect(tmp_path / "core.db")) as db:
+        migrate(db, "core")
+    site = ["--site", str(tmp_path / "site.yaml"), "--store", str(tmp_path)]
+    assert main([*words[:2], str(tmp_path / "sheets"), *words[3:], *site]) == 0
+    written = sorted(path.name for path in (tmp_path / "sheets").iterdir())
+    assert len(written) == 16
+    assert all(name.startswith(("day-", "month-")) for name in written)
