@@ -1,9 +1,9 @@
 """Contract care/1: pure functions from records to bytes, and from downward bytes to plain data.
 
-What goes up is JSON in UTF-8, deflated (zlib) above 1 kB; the first byte tells: `{` (0x7B) or
-0x78. An alarm is never compressed and repeats all that a receiver needs, so messages may be
-applied in any order. What comes down is foreign: `parse_down` bounds its size, its inflated size
-and its depth, and never raises.
+What goes up is JSON in UTF-8, deflated (zlib) above 1 kB, readings above 256 bytes; the first byte
+tells: `{` (0x7B) or 0x78. An alarm is never compressed and repeats all that a receiver needs, so
+messages may be applied in any order. What comes down is foreign: `parse_down` bounds its size, its
+inflated size and its depth, and never raises.
 
 `boot` is the kernel's boot id as a string (12 hex digits). Shapes: docs/contract/schemas.
 """
@@ -26,6 +26,7 @@ from gateway.domain.text import Text
 
 VERSION = 1
 COMPRESS_ABOVE = 1024  # bytes
+COMPRESS_READINGS_ABOVE = 256  # each batch is also a row on the card: half of it is half the wear
 MAX_DOWN = 64 * 1024  # bytes, on the wire and after inflating
 MAX_DEPTH = 8
 MAX_RANGES = 1024  # per lane in one ack; nobody has more than 512 records under way
@@ -246,7 +247,8 @@ def read_body(sender: Sender, batch: Batch) -> bytes:
                     if reading.point in sender.point_index
                 ],
             }
-        )
+        ),
+        COMPRESS_READINGS_ABOVE,
     )
 
 
@@ -371,12 +373,12 @@ def as_not_durable(body: bytes) -> bytes:
     return _marked(body, b'"durable":false,') if body[:1] == b"{" else body
 
 
-def pack(text: bytes) -> bytes:
-    """Return a JSON object's bytes as they go on the wire: deflated when over 1 kB.
+def pack(text: bytes, above: int = COMPRESS_ABOVE) -> bytes:
+    """Return a JSON object's bytes as they go on the wire: deflated when over `above` bytes.
 
     The last brace stands in a block of its own, so that `as_history` can put something before it.
     """
-    if len(text) <= COMPRESS_ABOVE:
+    if len(text) <= above:
         return text
     deflate = zlib.compressobj(6)
     most = deflate.compress(text[:-1]) + deflate.flush(zlib.Z_SYNC_FLUSH)

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.core.messages import pack
+from gateway.core.messages import COMPRESS_READINGS_ABOVE, pack
 
 WINDOW_MS = 600_000
 _MAX_BYTES = 4 * 2**20  # of one batch, unpacked
@@ -54,7 +54,7 @@ def _thinned(message: Mapping[str, Any], index: int, chosen: set[Place]) -> byte
         return None
     text = json.dumps({**message, "thin": True, "r": left}, ensure_ascii=False,
                       separators=(",", ":"))  # fmt: skip
-    return pack(text.encode())
+    return pack(text.encode(), COMPRESS_READINGS_ABOVE)
 
 
 def _message(body: bytes) -> dict[str, Any]:

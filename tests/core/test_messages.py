@@ -229,6 +229,18 @@ def test_only_what_is_over_one_kilobyte_is_deflated():
     assert data_of(large)["data"] == {"a": "b" * 2000}
 
 
+def test_readings_are_deflated_when_that_is_worth_a_byte():
+    def body_of(count: int) -> bytes:
+        some = (Reading("board.a", 200 + n * 37 % 250, Quality.GOOD, 7 * n) for n in range(count))
+        return messages.read_body(SENDER, Batch("k7Q2", 1, AT, tuple(some)))
+
+    one, forty = body_of(1), body_of(40)
+    assert one[:1] == b"{"
+    assert forty[:1] == b"\x78"
+    assert len(forty) < 0.6 * len(messages.unpack(forty)) < 0.6 * messages.COMPRESS_ABOVE
+    assert data_of(messages.as_history(forty)) == {**data_of(forty), "hist": True}
+
+
 def test_an_alarm_without_occurrence_is_named_by_its_own_record():
     rule = Rule(
         "r", "r", "board.a", Above(300, 250), Severity.ALARM, Sound.A1, 0, 0, True,

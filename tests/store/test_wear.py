@@ -88,7 +88,7 @@ async def test_acks_and_history_make_no_commit_of_their_own_though_the_lane_is_l
         commits = commits_in(kit.directory / "readings.db-wal")[began:]
     assert faults == []
     assert len(commits) == rounds
-    assert sum(map(len, commits)) <= 4.5 * rounds, "pages of 1 kB"
+    assert sum(map(len, commits)) <= 4 * rounds, "pages of 1 kB"
 
 
 async def test_what_was_acked_last_is_settled_in_the_file_when_the_store_closes(kit):
