@@ -96,3 +96,60 @@ def test_the_service_s_user_may_use_ports_and_pins_and_the_reader_s_only_ports()
     assert set(re.findall(r"^u (\S+)", users, re.MULTILINE)) == {
         "care-gateway", "care-gateway-reader",
     }  # fmt: skip
+
+
+LGPIO = """
+dist={0}/dist
+mkdir -p $dist {0}/bin
+said() {{ echo "$*"; }}
+say() {{ said "$@"; }}
+link_packages() {{ touch {0}/site/lgpio.py; said linked; }}
+need_packages() {{ said "needs $*"; case " {1} " in *" $1 "*) ;; *) return 1 ;; esac; }}
+{2}
+get_pins {0} {0}/sources
+"""
+
+
+@pytest.mark.parametrize(
+    ("has_wheel", "has_source", "packages", "said"),
+    [
+        (True, True, "", []),
+        (False, True, "python3-lgpio", ["needs python3-lgpio", "linked"]),
+        (
+            False,
+            True,
+            "gcc",
+            ["needs python3-lgpio", "needs gcc libc6-dev python3-dev swig", "built"],
+        ),
+        (
+            False,
+            True,
+            "",
+            ["needs python3-lgpio", "needs gcc libc6-dev python3-dev swig", "NO PINS"],
+        ),
+        (False, False, "gcc", ["needs python3-lgpio", "NO PINS"]),
+    ],
+    ids=["a wheel", "the distribution's", "built here", "no compiler", "no source"],
+)
+def test_lgpio_is_the_wheel_s_else_the_distribution_s_else_built_else_told(
+    tmp_path: Path, has_wheel: bool, has_source: bool, packages: str, said: list[str]
+) -> None:
+    """On Debian 13 no wheel fits; Raspberry Pi OS has a package, plain Debian has none."""
+    for name in ("bin", "site", "sources", "dist"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "dist" / "lgpio.py").touch()
+    if has_wheel:
+        (tmp_path / "site" / "lgpio.py").touch()
+    if has_source:
+        (tmp_path / "sources" / "lgpio-0.2.2.0.tar.gz").touch()
+    python = tmp_path / "bin" / "python"
+    python.write_text(f"#!/bin/sh\n[ $1 = -m ] && echo built || echo {tmp_path}/site\n")
+    python.chmod(0o755)
+    script = INSTALL.read_text("utf-8")
+    (function,) = re.findall(r"(?ms)^get_pins\(\) \{.*?^\}$", script)
+    function = function.replace("/usr/lib/python3/dist-packages", str(tmp_path / "dist"))
+    told = run("bash", "-euo", "pipefail", "-c", LGPIO.format(tmp_path, packages, function))
+    assert told.returncode == 0, told.stderr
+    lines = told.stdout.splitlines()
+    assert len(lines) == len(said)
+    assert all(line.startswith(start) for line, start in zip(lines, said, strict=True)), lines
