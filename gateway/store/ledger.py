@@ -142,6 +142,8 @@ class Ledger:
         """Insert what waits, within the caller's transaction."""
         for record in records:
             self._insert(connection, record, commit)
+        ids = [(rows.id_of(lane, position),) for lane, position in commit.fresh]
+        rows.insert(connection, "INSERT INTO pending", ids)
         if commit.fresh:  # an ack may come before the commit: alarms are also sent from memory
             for settled in work.settles:
                 self._settle_range(connection, settled, commit)
@@ -160,7 +162,6 @@ class Ledger:
             commit.refused.append(f"record {record.lane} {record.seq}: {error!r}")
             return
         if is_fresh:
-            connection.execute("INSERT INTO pending VALUES (?)", row[:1])
             commit.fresh.append((record.lane, position))
             if head is not None:
                 commit.heads[record.lane] = head

@@ -6,17 +6,20 @@ replaced, or read back older than what was confirmed; the next commit then write
 
 import sqlite3
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.domain.alarms import Alarm
 from gateway.domain.kept import Kept
 from gateway.domain.records import Lane
+from gateway.store import rows
 from gateway.store.alarms import alarm_from_json, alarm_to_json, is_forgettable
 
 K = TypeVar("K")
 V = TypeVar("V")
+W = TypeVar("W", Alarm, Kept)
+Row = tuple[object, ...]
 Key = tuple[str, str]  # kind, key
 
 _UNWRITABLE = (
@@ -25,6 +28,7 @@ _UNWRITABLE = (
     AttributeError,
     sqlite3.ProgrammingError,
     sqlite3.InterfaceError,
+    sqlite3.IntegrityError,
 )
 
 
@@ -103,10 +107,14 @@ class Remembered:
         if self._must_resave:
             alarms, kept = {**self._alarms, **alarms}, {**self._kept, **kept}
         change = Change(asked_alarms=alarms, asked_kept=kept)
-        for alarm in alarms.values():
-            self._save_alarm(connection, alarm, change)
-        for each in kept.values():
-            self._save_kept(connection, each, change)
+        wanted_alarms = [self._alarm_row(connection, alarm, change) for alarm in alarms.values()]
+        into = "INSERT OR REPLACE INTO alarm_state"
+        for alarm in _written(connection, into, filter(None, wanted_alarms), change.refused):
+            change.alarms[alarm.rule] = alarm
+        wanted_kept = [self._kept_row(connection, each, change) for each in kept.values()]
+        into = "INSERT OR REPLACE INTO kept"
+        for each in _written(connection, into, filter(None, wanted_kept), change.refused):
+            change.kept[each.kind, each.key] = each
         return change
 
     def confirm(self, change: Change) -> None:
@@ -125,21 +133,25 @@ class Remembered:
             if each.body is None:
                 del self._kept[key]
 
-    def _save_alarm(self, connection: sqlite3.Connection, alarm: Alarm, change: Change) -> None:
+    def _alarm_row(
+        self, connection: sqlite3.Connection, alarm: Alarm, change: Change
+    ) -> tuple[Row, Alarm] | None:
+        """What is to be inserted of it; what is to be forgotten is deleted here."""
         if is_forgettable(alarm):
             if alarm.rule in self._saved_alarms:
                 connection.execute("DELETE FROM alarm_state WHERE rule = ?", (alarm.rule,))
                 change.alarms[alarm.rule] = None
         elif self._saved_alarms.get(alarm.rule) != alarm:
             try:
-                row = (alarm.rule, alarm.state.value, alarm_to_json(alarm))
-                connection.execute("INSERT OR REPLACE INTO alarm_state VALUES (?, ?, ?)", row)
+                return (alarm.rule, alarm.state.value, alarm_to_json(alarm)), alarm
             except _UNWRITABLE as error:
-                change.refused.append(f"alarm {alarm.rule}: {error!r}")
-            else:
-                change.alarms[alarm.rule] = alarm
+                change.refused.append(f"{_name_of(alarm)}: {error!r}")
+        return None
 
-    def _save_kept(self, connection: sqlite3.Connection, kept: Kept, change: Change) -> None:
+    def _kept_row(
+        self, connection: sqlite3.Connection, kept: Kept, change: Change
+    ) -> tuple[Row, Kept] | None:
+        """As `_alarm_row`."""
         key = kept.kind, kept.key
         if kept.body is None:
             if key in self._saved_kept:
@@ -147,12 +159,39 @@ class Remembered:
                 change.kept[key] = None
         elif self._saved_kept.get(key) != kept:
             try:
-                row = (*key, kept.body, _crc_of(kept.kind, kept.key, kept.body))
-                connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)", row)
-            except (*_UNWRITABLE, sqlite3.IntegrityError) as error:
-                change.refused.append(f"kept {kept.kind} {kept.key}: {error!r}")
-            else:
-                change.kept[key] = kept
+                return (*key, kept.body, _crc_of(kept.kind, kept.key, kept.body)), kept
+            except _UNWRITABLE as error:
+                change.refused.append(f"{_name_of(kept)}: {error!r}")
+        return None
+
+
+def _written(
+    connection: sqlite3.Connection,
+    into: str,
+    wanted: Iterable[tuple[Row, W]],
+    refused: list[str],
+) -> list[W]:
+    """Insert rows together, or each alone when one of them cannot be; return what was written."""
+    pairs = list(wanted)
+    try:
+        rows.insert(connection, into, [row for row, _ in pairs])
+    except _UNWRITABLE:
+        pass
+    else:
+        return [what for _, what in pairs]
+    written = []
+    for row, what in pairs:
+        try:
+            rows.insert(connection, into, [row])
+        except _UNWRITABLE as error:
+            refused.append(f"{_name_of(what)}: {error!r}")
+        else:
+            written.append(what)
+    return written
+
+
+def _name_of(what: Alarm | Kept) -> str:
+    return f"alarm {what.rule}" if isinstance(what, Alarm) else f"kept {what.kind} {what.key}"
 
 
 def _put(said: dict[K, V], key: K, value: V | None) -> None:

@@ -37,6 +37,11 @@ _SALVAGED = """
 SELECT salvaged.id FROM salvaged LEFT JOIN pending ON pending.id = salvaged.id
 WHERE pending.id IS NULL ORDER BY salvaged.id LIMIT ?
 """
+# one statement, as each lets go of the interpreter lock several times and has to get it back
+_ROOM = (
+    "SELECT max_page_count, page_count, freelist_count, page_size FROM pragma_max_page_count,"
+    " pragma_page_count, pragma_freelist_count, pragma_page_size"
+)
 _OLDEST = """
 SELECT pending.id, record.body FROM pending JOIN record ON record.id = pending.id
 WHERE record.kind = ? AND pending.id BETWEEN ? AND ? ORDER BY pending.id LIMIT ?
@@ -64,10 +69,7 @@ class Room:
 
 
 def measure(connection: sqlite3.Connection, disk_bytes: int) -> Room:
-    most, pages, free, page_bytes = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("max_page_count", "page_count", "freelist_count", "page_size")
-    )
+    most, pages, free, page_bytes = connection.execute(_ROOM).fetchone()
     return Room((pages - free) / most, free * page_bytes, disk_bytes)
 
 
