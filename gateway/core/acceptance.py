@@ -40,7 +40,9 @@ SEEN_WITHIN_MS = 600_000  # how old the gateway's own evidence may be
 CLOCK_OFF_S = Decimal(2)
 TOLERANCE_AT_MOST = 0.2  # of what the display shows
 
-Found = Mapping[str, object]  # `value`, `unit`, `words`: what the gateway saw itself
+SIMULATED = "simulated"  # instead of a display: nobody tripped the device
+
+Found = Mapping[str, object]  # `value`, `unit`, `words`, `is_simulated`: what the gateway saw
 SHEET_KEY = Subject(Part.SIGN, SHEET).key
 
 
@@ -131,7 +133,7 @@ def _given(turn: Turn, event: events.AcceptanceGiven) -> Acceptance:
         by=event.by,
         at=turn.now,
         digest=signed_digest(turn) if is_sheet else digest_of(turn.house, subject),
-        shown=event.shown,
+        shown=SIMULATED if found.get("is_simulated") else event.shown,
         value=value if isinstance(value, int | float | str) else None,
         unit=str(found.get("unit", "")),
         words=tuple(words) if isinstance(words, tuple) else (),
@@ -217,7 +219,8 @@ def _check_trip(turn: Turn, event: events.AcceptanceGiven) -> Found:
         raise Refused("not_tripped")
     alarm = turn.alarms.get(twin_id(rule.id, Mode.TEST))
     value = None if alarm is None else alarm.value
-    return {"value": value, "unit": turn.unit_of(rule)}
+    is_simulated = any(test is not None and test.simulated is not None for test in tests)
+    return {"value": value, "unit": turn.unit_of(rule), "is_simulated": is_simulated}
 
 
 def _check_panel(turn: Turn, event: events.AcceptanceGiven) -> Found:

@@ -42,15 +42,19 @@ def acceptance_counts(state: State) -> View:
     }  # fmt: skip
 
 
-def acceptance_view(state: State, now: Now) -> View:
-    """Everything that is to be tried, in the order of the walk, with what became of it."""
+def acceptance_view(state: State, now: Now, keys: frozenset[str] | None = None) -> View:
+    """Everything that is to be tried, in the order of the walk, with what became of it.
+
+    `keys`: only these items.
+    """
     turn, accepting = begin(state, now), state.accepting
+    subjects = [each for each in subjects_of(state.house) if keys is None or each.key in keys]
     site, trial, tested = state.house.site, accepting.trial, accepting.self_tested
     return {
         "site": {"id": site.id, "name": site.name, "sha": site.sha, "timezone": site.timezone},
         "version": state.house.software,
         "has_people": bool(state.house.people),
-        "items": [_item(turn, each) for each in subjects_of(state.house)],
+        "items": [_item(turn, each) for each in subjects],
         "counts": acceptance_counts(state),
         "trial": None
         if trial is None

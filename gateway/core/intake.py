@@ -10,7 +10,7 @@ from gateway.core.judge import is_still_judged
 from gateway.core.judge import judge as by_one_reading
 from gateway.core.leakage import follow_leakage
 from gateway.core.own_faults import clear_fault, raise_fault
-from gateway.core.practice import as_tested, judge_under_test
+from gateway.core.practice import as_tested, judge_under_test, under_test
 from gateway.core.report import is_worth_reporting
 from gateway.core.rulings import Judge, freeze_rules, guarded, judge_reading
 from gateway.core.state import UNHEARD, DeviceState, Hearing, PointState, with_points
@@ -54,7 +54,7 @@ def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
             if (doubt or device.is_wrong) and reading.quality is GOOD and point.unit:
                 reading = replace(reading, quality=Quality.SUSPECT, reason=doubt or WRONG_DEVICE)
             if tests and reading.point in tests:
-                tested.append(reading)
+                tested.append(under_test(tests[reading.point], reading))
                 reading = as_tested(reading)
             has_bad = has_bad or reading.quality is not GOOD
             state = _remembered(turn, heard, known, reading)

@@ -31,11 +31,12 @@ from gateway.domain.modes import (
     parted,
 )
 from gateway.domain.moments import Now, carried
-from gateway.domain.readings import Quality, Reading
-from gateway.domain.rules import Severity, judged_points
+from gateway.domain.readings import Quality, Reading, Value
+from gateway.domain.rules import Above, Below, Is, Severity, judged_points
 
 DRILL_MS = 60 * 60_000  # field/patrol-and-alarms 4.4
 TEST_MS = 30 * 60_000
+SIMULATED_BEYOND = 0.05  # of the limit
 MAX_SCENES = 200  # of a timeline; later ones are counted by nobody
 NOTHING_FOUND: Mapping[str, object] = {"counted": None, "expected": None, "findings": []}
 BROKEN_BY = frozenset({Transition.RAISE, Transition.AGAIN})
@@ -187,10 +188,19 @@ def start_test(turn: Turn, event: events.PointTestStarted) -> None:
         refuse(turn, event.reply_to, "unknown_point")
     elif _is_alarmed(turn, event.point):
         refuse(turn, event.reply_to, "alarm_open")
+    elif event.simulate and _simulated(turn, event) is None:
+        refuse(turn, event.reply_to, "cannot_simulate")
     else:
-        test = PointTest(event.point, event.by, turn.now, turn.now.mono_ms + TEST_MS)
+        test = PointTest(
+            event.point,
+            event.by,
+            turn.now,
+            turn.now.mono_ms + TEST_MS,
+            simulated=_simulated(turn, event) if event.simulate else None,
+        )
         fields = {"point": test.point, "by": test.by, "minutes": TEST_MS // 60_000}
-        turn.record_fact("test_start", fields, Mode.TEST)
+        said = {} if test.simulated is None else {"simulated": test.simulated}
+        turn.record_fact("test_start", {**fields, **said}, Mode.TEST)
         freeze_rules(turn, event.point)  # what was pending is not judged on without readings
         _put_test(turn, test)
         answer(turn, event.reply_to, done=1)
@@ -210,6 +220,29 @@ def as_tested(reading: Reading) -> Reading:
     if reading.value is None:
         return reading
     return replace(reading, quality=Quality.TEST, reason=reading.reason or "test")
+
+
+def under_test(test: PointTest, reading: Reading) -> Reading:
+    """The reading as it is judged for a test: good where something else is simulated."""
+    if test.simulated is None:
+        return reading
+    return replace(reading, value=test.simulated, quality=Quality.GOOD, reason="")
+
+
+def _simulated(turn: Turn, event: events.PointTestStarted) -> Value | None:
+    """A value at which that rule of the point raises; None where no single one does."""
+    rule = turn.house.rules.get(event.simulate)
+    if rule is None or rule.point != event.point:
+        return None
+    match rule.condition:
+        case Above(limit):
+            return limit + max(abs(limit) * SIMULATED_BEYOND, 1.0)
+        case Below(limit):
+            return limit - max(abs(limit) * SIMULATED_BEYOND, 1.0)
+        case Is(values):
+            return min(values, key=str)
+        case _:
+            return None
 
 
 def judge_under_test(turn: Turn, readings: Sequence[Reading], weigh: Weigh, latest: Latest) -> None:
@@ -342,6 +375,7 @@ def _restore_test(turn: Turn, point: str, body: str) -> None:
             started=now_of(said["started"]),
             until_ms=int(said["until_ms"]),
             tripped=tuple(map(str, said["tripped"])),
+            simulated=said.get("simulated"),
         )
     except (ValueError, KeyError, TypeError):
         turn.keep("test", point, None)

@@ -150,5 +150,9 @@ REFUSALS: dict[str, Text] = {
         "还要由机构一方签字：给出人员代号", "the institution signs as well: give a staff code"
     ),
     "same_person": Text("两个签字不能是同一人", "the two who sign cannot be one person"),
+    "cannot_simulate": Text(
+        "这条规则不能用一个数值模拟：让设备真实动作",
+        "no single value raises this rule: trip the device itself",
+    ),
     "unknown_output": Text("面板没有接这一项", "the panel has no such output wired"),
 }

@@ -169,11 +169,15 @@ class DrillEnded:
 
 @dataclass(frozen=True, slots=True)
 class PointTestStarted:
-    """测试: a technician works on one point; its readings are not to be believed."""
+    """测试: a technician works on one point; its readings are not to be believed.
+
+    `simulate`: a rule of it; a value that it raises at is judged instead of what is read.
+    """
 
     by: str
     point: str
     reply_to: int | None = None
+    simulate: str = ""
 
 
 @dataclass(frozen=True, slots=True)

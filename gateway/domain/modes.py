@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.domain.moments import Now
+from gateway.domain.readings import Value
 
 
 class Mode(StrEnum):
@@ -64,13 +65,17 @@ class Drill:
 
 @dataclass(frozen=True, slots=True)
 class PointTest:
-    """A point that a technician tests: its readings have quality `test` until `until_ms` (mono)."""
+    """A point that a technician tests: its readings have quality `test` until `until_ms` (mono).
+
+    `simulated`: judged instead of what is read, where nobody can trip the device.
+    """
 
     point: str
     by: str
     started: Now
     until_ms: int
     tripped: tuple[str, ...] = ()  # names of the rules that raised
+    simulated: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,19 @@ ACCEPT_MAKERS: Mapping[str, Maker] = {"accept": _accept}
 def acceptance_queries(state: Callable[[], State], now: Callable[[], Now]) -> Mapping[str, Query]:
     """What can be asked of an acceptance and changes nothing, by verb."""
 
-    async def acceptance(_request: Request) -> Answer:
-        return acceptance_view(state(), now())
+    async def acceptance(request: Request) -> Answer:
+        return acceptance_view(state(), now(), _keys(request))
 
     return {"acceptance": acceptance}
+
+
+def _keys(request: Request) -> frozenset[str] | None:
+    keys = request.get("keys")
+    if keys is None:
+        return None
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise BadRequest("'keys' must be a list of part/subject; leave it out for all")
+    return frozenset(keys)
 
 
 def _code(code: object, name: str) -> str:

@@ -173,7 +173,10 @@ def event_of(request: Request, reply_to: int) -> Event:
             return DrillEnded(_by(request), reply_to, *heads, _findings(request))
         case "test_start":
             return PointTestStarted(
-                _by(request), _words(request, "point", is_needed=True), reply_to
+                _by(request),
+                _words(request, "point", is_needed=True),
+                reply_to,
+                _words(request, "simulate", most=MAX_ALARM),
             )
         case "test_end":
             return PointTestEnded(_by(request), _words(request, "point", is_needed=True), reply_to)

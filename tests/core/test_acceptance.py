@@ -134,6 +134,28 @@ def test_a_trip_counts_only_while_its_point_is_under_test_and_only_when_it_was_r
     assert give(night, 6_000, "trip", LEAK) == "not_tripped"
 
 
+def test_what_nobody_can_trip_is_judged_with_a_simulated_value_and_says_so():
+    night = Night()
+    night.read(1_000, 27)
+    for rule, code in ((LEAK, "done"), (WARN, "done"), (LOAD, "cannot_simulate")):
+        event = events.PointTestStarted("t01", LEAKAGE, 1, rule)
+        assert night.feed(2_000, event).replies[0].code == code
+    night.feed(2_000, events.PointTestStarted("t01", LEAKAGE, 1, LEAK))
+    night.restart(2_500)
+    night.read(3_000, 27)
+    assert (LEAK, "raise") in night.moves(test=True)
+    assert give(night, 4_000, "trip", LEAK) == "done"
+    (said,) = night.data("acceptance")
+    assert (said["shown"], said["value"]) == ("simulated", 315)
+    assert night.data("test_start")[-1]["simulated"] == 315
+    night.feed(5_000, events.PointTestEnded("t01", LEAKAGE))
+    night.read(6_000, 27)
+    assert night.state.alarms == {}
+    assert night.moves(test=False) == []
+    for body in night.facts("test_start"):
+        FACT.validate(body)
+
+
 def test_a_real_alarm_is_no_trip():
     night = Night()
     night.read(1_000, 310)

@@ -54,8 +54,10 @@ async def test_the_walk_is_told_with_everything_that_a_technician_needs():
     assert (trip["limit"], trip["is_tested"], trip["is_tripped"]) == (300, False, False)
     assert view["counts"]["points_open"] == ["board.leak", "board.load"]
     night.feed(3_000, ACCEPT_MAKERS["accept"]({**WHOLE, "shown": "27"}, 1))
-    view = await queries["acceptance"]({})
-    (point,) = [each for each in view["items"] if each["key"] == "point/board.leak"]
+    view = await queries["acceptance"]({"keys": ["point/board.leak"]})
+    (point,) = view["items"]
     assert (point["accepted"]["result"], point["accepted"]["by"]) == ("passed", "t01")
     assert point["accepted"]["record"].startswith("epoch0000001-B-")
     assert view["counts"]["points_open"] == ["board.load"]
+    with pytest.raises(BadRequest):
+        await queries["acceptance"]({"keys": "point/board.leak"})
