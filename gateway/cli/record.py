@@ -15,7 +15,9 @@ from typing import Any, TextIO
 from rich import box
 from rich.table import Table
 
+from gateway.cli.record_times import Afterwards, Anchors, read_anchors
 from gateway.cli.saying import NOTHING, console
+from gateway.domain.moments import Clk, Now
 from gateway.domain.records import Lane
 from gateway.domain.text import Lang, Text
 from gateway.store.reader import Entry, entries
@@ -61,8 +63,8 @@ WHY = {
     "unknown_epoch": Text("所属的启动批次不在表中", "its epoch is not known"),
 }
 COLUMNS = (
-    "lane", "epoch", "seq", "kind", "at", "clk", "err", "boot", "mono", "settled", "sound", "hash",
-    "body",
+    "lane", "epoch", "seq", "kind", "at", "clk", "err", "boot", "mono", "corrected",
+    "corrected_err", "earliest", "latest", "settled", "sound", "hash", "body",
 )  # fmt: skip
 
 
@@ -70,12 +72,18 @@ def list_records(
     directory: Path, *, lang: Lang, lanes: Sequence[Lane], kind: str | None, last: int,
     as_json: bool,
 ) -> int:  # fmt: skip
-    """Print the newest records of each lane; 0, or 1 when a file cannot be read."""
+    """Print the newest records of each lane; 0, or 1 when a file cannot be read.
+
+    The time is the best that is known by now; where it is not the record's own, its clock is
+    followed by what put it right.
+    """
     found = _read(directory, lanes, kind, last, lang)
     if found is None:
         return 1
+    anchors = read_anchors(directory)
     if as_json:
-        print(json.dumps([_plain(entry) for entry in found], ensure_ascii=False, indent=2))
+        plain = [_plain(entry, anchors) for entry in found]
+        print(json.dumps(plain, ensure_ascii=False, indent=2))
         return 0
     if not found:
         print(WORDS["no_records"].in_(lang), file=sys.stderr)
@@ -86,8 +94,9 @@ def list_records(
         record = entry.record
         what = _summary(entry) if entry.is_sound else WORDS["damaged"].in_(lang)
         table.add_row(
-            record.lane.value, f"{record.epoch}-{record.seq}", _time(record.at.utc_ms),
-            record.at.clk.value, record.kind, "✓" if entry.is_settled else NOTHING, what,
+            record.lane.value, f"{record.epoch}-{record.seq}",
+            *_when(record.at, anchors.afterwards(record.at)),
+            record.kind, "✓" if entry.is_settled else NOTHING, what,
         )  # fmt: skip
     console().print(table)
     return 0
@@ -106,9 +115,10 @@ def export(
     if writer is not None:
         writer.writerow(COLUMNS)
     try:
+        anchors = read_anchors(directory)
         for lane in lanes:
             for entry in _entries(directory, lane, kind):
-                plain = _plain(entry)
+                plain = _plain(entry, anchors)
                 if writer is None:
                     print(json.dumps(plain, ensure_ascii=False), file=out)
                 else:
@@ -183,9 +193,14 @@ def _cannot(directory: Path, error: Exception, lang: Lang) -> int:
     return 1
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
-    """An entry as JSON has it; a body that is no JSON as hex."""
+def _plain(entry: Entry, anchors: Anchors) -> dict[str, Any]:
+    """An entry as JSON has it; a body that is no JSON as hex.
+
+    `corrected` is UTC ms with its error where the log knows better by now than the record did;
+    `earliest` and `latest` where all that is known are bounds.
+    """
     record = entry.record
+    better = anchors.afterwards(record.at)
     return {
         "lane": record.lane.value,
         "epoch": record.epoch,
@@ -196,6 +211,10 @@ def _plain(entry: Entry) -> dict[str, Any]:
         "err": record.at.err_ms,
         "boot": record.at.boot,
         "mono": record.at.mono_ms,
+        "corrected": better.utc_ms,
+        "corrected_err": better.err_ms,
+        "earliest": better.earliest_ms,
+        "latest": better.latest_ms,
         "settled": entry.is_settled,
         "sound": entry.is_sound,
         "hash": entry.hash.hex() if entry.hash else None,
@@ -228,6 +247,16 @@ def _summary(entry: Entry) -> str:
     if said.get("t") == "read":
         return f"{len(said.get('r', ()))} r"
     return json.dumps(said.get("data", said), ensure_ascii=False)[:100]
+
+
+def _when(at: Now, better: Afterwards) -> tuple[str, str]:
+    """Time and clock for people."""
+    clk = at.clk.value
+    if better.utc_ms is not None:
+        return _time(better.utc_ms), f"{clk} → {Clk.HOLD.value}"
+    if better.earliest_ms is not None or better.latest_ms is not None:
+        return f"{_time(better.earliest_ms)} … {_time(better.latest_ms)}", clk
+    return _time(at.utc_ms), clk
 
 
 def _time(utc_ms: int | None) -> str:

@@ -31,7 +31,7 @@ from tests.daemon.rig import ENVIRONMENT, ROOT, UPLINK, Daemon, boot_ms, open_da
 from tests.partners.broker import Mosquitto
 
 FILES = ("core.db", "readings.db")
-CONTACTS = 60  # one after the other: the same one three times in a minute would chatter
+CONTACTS = 30  # one after the other: the same one three times in a minute would chatter
 COUNTERS = 20
 PROFILE = """\
 profile: contact-bank

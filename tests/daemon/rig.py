@@ -25,7 +25,8 @@ from gateway.sim.history import read_applied, read_settled
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+# Bytecode may be written: a daemon is started hundreds of times, an installed copy has its own.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
 PATIENCE_S = 60.0  # how long a busy machine may take for anything
 
 
@@ -116,7 +117,7 @@ class Daemon:
             assert self.process is not None
             assert self.process.returncode is None, f"the daemon died:\n{self.log()}"
             assert time.monotonic() < deadline, f"waited for {what}:\n{status}\n{self.log()}"
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)  # an answer costs the daemon some milliseconds
 
     def log(self) -> str:
         path = self.folder / "log"
