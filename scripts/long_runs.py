@@ -351,6 +351,12 @@ async def io(options: argparse.Namespace, folder: Path) -> list[str]:
     return by_tests("tests/store/test_io_errors.py", "fail_once", options, IO_STEP=1)
 
 
+async def bits(options: argparse.Namespace, folder: Path) -> list[str]:
+    """One bit of a file flips, anywhere; a sixteenth as often under a store that starts."""
+    del folder
+    return by_tests("tests/store/test_salvage.py", "flipped", options, BIT_FLIPS=options.flips)
+
+
 async def towns(options: argparse.Namespace, folder: Path) -> list[str]:
     """Seeded towns in simulated time: everything goes wrong, then all must be delivered."""
     del folder
@@ -403,6 +409,7 @@ RUNS: dict[str, Callable[[argparse.Namespace, Path], Awaitable[list[str]]]] = {
     "links": links,
     "power": power,
     "io": io,
+    "bits": bits,
     "towns": towns,
     "outbox": outbox,
     "sins": sins,
@@ -434,6 +441,7 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--moments", default=100, type=int, help="how many of the daemon (100)")
     parser.add_argument("--cuts", default=100_000, type=int, help="of the power (100000)")
+    parser.add_argument("--flips", default=1_000, type=int, help="of a bit (1000)")
     parser.add_argument("--towns", default=10_000, type=int, help="how many seeds (10000)")
     parser.add_argument("--weeks", default=10, type=int, help="how many simulated weeks (10)")
     parser.add_argument("--days", default=30, type=int, help="of the simulated month (30)")

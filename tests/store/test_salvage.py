@@ -1,5 +1,9 @@
-"""Damaged files: what is sound in them comes back under its old identity, the rest never does."""
+"""Damaged files: what is sound in them comes back under its old identity, the rest never does.
 
+BIT_FLIPS=1000 makes it a soak (`scripts/soak bits`).
+"""
+
+import os
 import random
 import shutil
 import sqlite3
@@ -13,6 +17,7 @@ from gateway.store.files import set_aside
 from gateway.store.salvage import salvage
 
 COUNT = 300
+FLIPS = int(os.environ.get("BIT_FLIPS", "200"))
 ALL = {"limit": 10_000, "max_bytes": 1 << 30}
 
 
@@ -135,7 +140,7 @@ async def test_a_flipped_bit_anywhere_never_gives_a_wrong_record(kit, tmp_path):
     source = random.Random(6)
     path = tmp_path / "core.db"
     lost = []
-    for _ in range(200):
+    for _ in range(FLIPS):
         bent = bytearray(content)
         at = source.randrange(len(bent) * 8)
         bent[at // 8] ^= 1 << at % 8
@@ -155,7 +160,7 @@ async def test_flipped_bits_never_reach_who_sends_and_the_store_is_ready(kit):
     path = kit.directory / "core.db"
     content = path.read_bytes()
     source = random.Random(12)
-    for turn in range(12):
+    for turn in range(FLIPS // 16):
         bent = bytearray(content)
         at = source.randrange(len(bent) * 8)
         bent[at // 8] ^= 1 << at % 8
