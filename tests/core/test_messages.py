@@ -229,6 +229,17 @@ def test_only_what_is_over_one_kilobyte_is_deflated():
     assert data_of(large)["data"] == {"a": "b" * 2000}
 
 
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 1_000])
+def test_a_batch_of_any_length_is_one_json_object_without_a_needless_byte(count):
+    some = tuple(Reading("board.a", n / 4, Quality.GOOD, 1_000 + n) for n in range(count))
+    text = messages.unpack(messages.read_body(SENDER, Batch("k7Q2", 1, AT, some)), 1 << 20)
+    data = json.loads(text)
+    first = [row[0] for row in data["r"]]
+    assert [row[1:] for row in data["r"]] == [[n, n / 4] for n in range(count)]
+    assert len(set(first)) <= 1
+    assert json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() == text
+
+
 def test_readings_are_deflated_when_that_is_worth_a_byte():
     def body_of(count: int) -> bytes:
         some = (Reading("board.a", 200 + n * 37 % 250, Quality.GOOD, 7 * n) for n in range(count))
