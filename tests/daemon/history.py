@@ -25,6 +25,7 @@ from typing import Any
 Key = tuple[str, str, int]  # epoch, lane, seq
 Body = Mapping[str, Any]
 
+OWN_RULES = ("gateway/", "gateway.")  # the gateway's own faults: its link, its many starts ...
 ON_ITS_WAY = frozenset({"hist", "durable"})  # marks that a message may get or lose on its way
 
 
@@ -200,7 +201,7 @@ def _strangers(history: History, committed: Mapping[Key, Body]) -> Iterable[str]
     planted = {plant.rule for plant in history.planted}
     for body in history.applied:
         rule = str(body.get("rule", "gateway/"))
-        if not rule.startswith("gateway/") and rule not in planted:
+        if not rule.startswith(OWN_RULES) and rule not in planted:
             yield f"stranger: {name_of(key_of(body))} is of {rule}, which nobody planted"
 
 
