@@ -657,6 +657,7 @@ def _schedule(line: Line, door: BusDoor, clock: Clock, figures: Figures) -> Sche
         hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
         tally=figures.tallies[bus.id],
         plan=lambda device, turnaround_ms: plan_blocks(devices[device], bus, turnaround_ms),
+        number=tuple(figures.tallies).index(bus.id),
     )
 
 

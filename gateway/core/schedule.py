@@ -5,7 +5,8 @@
 
 - Earliest deadline first, blocks of points that a rule judges before plain ones. Plain blocks
   that are past their deadline still get one read in ten, so nothing starves.
-- Blocks of equal period are spread over it; a block keeps to its own phase.
+- Blocks of equal period are spread over it, and those of another bus fall between them; a block
+  keeps to its own phase.
 - While an alarm is pending on one of its points a block is due a second after its last read.
 - Nothing is retried on the spot: a block that failed is due again once at the end of the round.
 - A device that let two requests pass is silent. It is only probed, with its smallest block, after
@@ -132,6 +133,8 @@ class Schedule:
 
     `hold_ms(block)` says how long a block should not be asked for, because a late answer could be
     taken for its own. `plan` gives the blocks of a device anew once its turnaround is known.
+    `number` is that of the bus in the house: buses that begin together shall not ask all at once,
+    as an alarm that is read then waits until all the others are judged.
     """
 
     def __init__(
@@ -143,11 +146,13 @@ class Schedule:
         hold_ms: Callable[[ReadBlock], int] = no_hold,
         tally: BusTally | None = None,
         plan: Plan | None = None,
+        number: int = 0,
     ) -> None:
         self.tally = tally or BusTally(now_ms)
         self._bus = bus
         self._hold_ms = hold_ms
         self._plan = plan
+        self._shift = number * SPREAD
         self._health: dict[str, Health] = {}
         self._jobs = self._jobs_of(blocks, now_ms)
         self._wholes: list[Whole] = []
@@ -272,7 +277,8 @@ class Schedule:
         for group, period in enumerate(sorted(groups)):
             peers = groups[period]
             for n, block in enumerate(peers):
-                phase = now_ms + int((n + group * SPREAD % 1) * period / len(peers))
+                shift = (self._shift + group * SPREAD) % 1
+                phase = now_ms + int((n + shift) * period / len(peers))
                 health = self._health.setdefault(block.device, Health())
                 jobs.append(Job(block, health, now_ms, phase))
         return jobs

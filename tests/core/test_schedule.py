@@ -112,6 +112,24 @@ def test_equal_periods_are_spread_and_other_periods_do_not_fall_on_them():
     assert sum(wait == 100 for wait in waits) <= len(waits) / 10, "few wait for each other"
 
 
+def test_blocks_of_buses_that_begin_together_do_not_fall_on_each_other():
+    due = []
+    for number in range(5):
+        blocks = [block(f"d{n}", 0, period_ms=1_000) for n in range(10)]
+        schedule = Schedule(NETWORK, blocks, 0, number=number)
+        ran = []
+        for now in range(5_000):
+            turn = schedule.next_turn(now)
+            if turn is not None:
+                schedule.note(turn, [0] * turn.block.count, started_ms=now, now_ms=now + 1)
+                ran.append(now)
+        due.append({now % 100 for now in ran if now >= 2_000})
+    assert all(len(moments) == 1 for moments in due)  # each bus asks every 100 ms
+    moments = sorted(moment for each in due for moment in each)
+    gaps = [b - a for a, b in zip(moments, [*moments[1:], moments[0] + 100], strict=True)]
+    assert min(gaps) >= 9, moments
+
+
 def test_a_block_keeps_its_phase_after_it_was_late_once():
     one, other = block("a", 0, period_ms=1_000), block("c", 0, period_ms=1_000)
     slow_once = [2_100]
