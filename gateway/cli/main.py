@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from gateway.cli.accept_verbs import add_accept_verb
 from gateway.cli.alarm_verbs import add_alarm_verbs
 from gateway.cli.bus_verbs import add_bus_verbs
 from gateway.cli.language import language
@@ -397,6 +398,7 @@ def build(lang: Lang) -> typer.Typer:
     add_nfc_verbs(app, lang, SOCKET)
     add_patrol_verbs(app, lang, SOCKET, STORE)
     add_bus_verbs(app, lang, SOCKET, SITE)
+    add_accept_verb(app, lang, SOCKET, SITE)
     add_sheet_verbs(app, lang, SITE)
 
     @platform.command("sim", help=words("platform_sim"), **passed_on)

@@ -68,7 +68,10 @@ async def test_the_console_s_socket_shows_and_does_nothing_else(short_path):
         shown = await request(daemon.console, {"verb": "watch"})
         assert shown["ok"]
         assert shown["site"]["name"] == "测试养老院"
-        for verb in ("status", "silence", "acknowledge", "reset", "panel_test", "uplink_tail", "x"):
+        for verb in (
+            "status", "silence", "acknowledge", "reset", "panel_test", "uplink_tail", "accept",
+            "acceptance", "x",
+        ):  # fmt: skip
             answer = await request(daemon.console, {"verb": verb, "by": "s01", "alarm": LEAK})
             assert (answer["ok"], answer["code"]) == (False, "not_allowed")
         assert daemon.console.stat().st_mode & 0o777 == 0o666
