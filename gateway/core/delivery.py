@@ -6,7 +6,8 @@ and says what to send (`next_message`) and what is settled. One record goes
     NEW --admitted--> SENT --PUBACK 0x00--> AT_BROKER --application ack--> settled
     NEW <-------- link lost; PUBACK 0x10, 0x97, 0x88 .. (backoff); ack timer; nack for now
     parked <----- nack for good; PUBACK 0x87, 0x90, 0x99 after 3 tries on 2 connections;
-                  connection closed under it 3 times, and 3 times when it went alone
+                  connection closed under it 3 times, and 3 times when it went alone;
+                  larger than this broker takes, until one takes it
 
 Lanes: A before everything, then B, then R (live before backlog). No R goes out while an A that
 is not parked is unsettled, so after an outage no reading is settled before the last alarm; an A
@@ -31,6 +32,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 from gateway.core.messages import Ack, Nack
 from gateway.domain.records import Lane, Range
@@ -51,6 +53,7 @@ MISSED_MS = 28_000  # without a word of the platform: people know before 30 s ha
 IN_A_ROW = 9  # messages before one of the next lane
 HELD_BACK_MS = 60_000
 PARKED_REMEMBERED = 4_096
+UNLIMITED = 1 << 40  # bytes
 
 # Of what is held. Alarms find room before the others, who always find it for one record.
 _SHARE = {Lane.A: 0.95, Lane.B: 0.875, Lane.R: 0.75}
@@ -61,8 +64,10 @@ _DENIED_TRIES = 3
 _DENIED_CONNECTIONS = 2
 _CUTS = 3
 _ORDER = (Lane.A, Lane.B, Lane.R)
+_BELOW = {Lane.A: (Lane.B, Lane.R), Lane.B: (Lane.R,)}
 
 Key = tuple[Lane, str, int]  # lane, epoch, seq
+_Place = tuple[tuple[int, int], Key]  # in a queue, by rank
 
 
 class Stage(StrEnum):
@@ -71,8 +76,13 @@ class Stage(StrEnum):
     AT_BROKER = "at_broker"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+# Names of their own: Python 3.11 needs ten times as long for a member of its enumeration.
+_A, _B, _R = Lane.A, Lane.B, Lane.R
+_NEW, _SENT, _AT_BROKER = Stage.NEW, Stage.SENT, Stage.AT_BROKER
+_ACK, _BROKER = Delivery.ACK, Delivery.BROKER
+
+
+class Message(NamedTuple):
     """What goes on the link now; `is_history` asks for the mark `hist: true`."""
 
     key: Key
@@ -136,7 +146,7 @@ class _Entry:
     body: bytes
     rank: tuple[int, int]
     is_live: bool
-    stage: Stage = Stage.NEW
+    stage: Stage = _NEW
     ack_ms: int = 0  # the next wait for the application ack
     retry_ms: int = 0  # the next wait after a refusal
     wakes_ms: int | None = None  # AT_BROKER: ack timer; NEW: not before
@@ -168,9 +178,10 @@ class Outbox:
         self._missed_ms = min(probe_ms, MISSED_MS)
         self._entries: dict[Key, _Entry] = {}
         self._parked: dict[Key, str] = {}
-        self._ready: dict[tuple[Lane, bool], list[tuple[tuple[int, int], Key]]] = {
-            (lane, is_live): [] for lane in Lane for is_live in (False, True)
-        }
+        self._too_large: dict[Key, int] = {}  # of them, and how many bytes
+        self._largest = UNLIMITED
+        self._live: dict[Lane, list[_Place]] = {lane: [] for lane in Lane}
+        self._old: dict[Lane, list[_Place]] = {lane: [] for lane in Lane}
         self._timers: list[tuple[int, Key]] = []
         self._held_bytes = 0
         self._held = dict.fromkeys(Lane, 0)
@@ -209,7 +220,7 @@ class Outbox:
     @property
     def is_open(self) -> bool:
         """The link is up and the platform is known to listen: messages flow."""
-        return self.is_link_up and (self._is_present or self._delivery is Delivery.BROKER)
+        return self.is_link_up and (self._is_present or self._delivery is _BROKER)
 
     @property
     def held(self) -> int:
@@ -242,6 +253,10 @@ class Outbox:
         """True when the record is here or parked: it need not be offered again."""
         return key in self._entries or key in self._parked
 
+    @property
+    def has_changes(self) -> bool:
+        return bool(self._changes)
+
     def take_changes(self) -> list[Change]:
         """Return what people should know, once."""
         changes, self._changes = self._changes, []
@@ -256,6 +271,12 @@ class Outbox:
             len(self._entries) + count <= HELD_MESSAGES * share
             and self._held_bytes + size <= HELD_BYTES * share
         ) or (not self._entries)
+
+    def room(self, lane: Lane) -> tuple[int, int]:
+        """Return how many more records may be held, and of how many bytes in all."""
+        share = _SHARE[lane] if self._held[lane] else 1.0
+        count = int(HELD_MESSAGES * share) - len(self._entries)
+        return max(0, count), max(0, int(HELD_BYTES * share) - self._held_bytes)
 
     def offer(
         self, key: Key, body: bytes, *, is_live: bool = True, is_replay: bool = False
@@ -272,12 +293,12 @@ class Outbox:
         rank = (1, seq) if epoch == self._epoch else (0, self._counter)
         if is_replay:
             rank = (2, self._counter)
-        entry = _Entry(key, body, rank, is_live and lane is Lane.R)
+        entry = _Entry(key, body, rank, is_live and lane is _R)
         entry.ack_ms, entry.retry_ms = _ACK_MS[lane][0], _RETRY_MS[lane][0]
         self._entries[key] = entry
         self._held[lane] += 1
         self._held_bytes += len(body)
-        if lane is Lane.A and not is_replay:
+        if lane is _A and not is_replay:
             self._holding.add(key)
         self._make_ready(entry)
         return True
@@ -289,10 +310,15 @@ class Outbox:
         now_ms: int,
         *,
         receive_maximum: int = 65535,
+        largest: int = UNLIMITED,
         has_session: bool,
         readings_after_ms: int = 0,
-    ) -> None:
-        """A connection is there. Without the old session the broker forgot what it had."""
+    ) -> bool:
+        """A connection is there. Without the old session the broker forgot what it had.
+
+        `largest`: bytes of a body that this broker takes. True when that is enough for something
+        that was too large for another one: it is in the store.
+        """
         self._readings_at_ms = now_ms + readings_after_ms
         self._connection += 1
         self._window = max(1, min(LINK_MESSAGES, receive_maximum))
@@ -304,10 +330,11 @@ class Outbox:
         self._waits_since_ms = {lane: now_ms for lane, count in self._at_broker.items() if count}
         self._held_back_since_ms = None
         self._next_probe_ms = now_ms + min(FIRST_PROBE_MS, self._probe_ms)
-        if not has_session and self._delivery is Delivery.ACK:
+        if not has_session and self._delivery is _ACK:
             for entry in list(self._entries.values()):
-                if entry.stage is Stage.AT_BROKER:
+                if entry.stage is _AT_BROKER:
                     self._to_new(entry)
+        return self._take_back(largest)
 
     def link_down(self, *, was_closed: bool = False) -> None:
         """The connection is gone: what was on it is new again, and no longer live.
@@ -319,17 +346,16 @@ class Outbox:
         self._answered.clear()
         for entry in list(self._entries.values()):
             entry.is_live = False
-            if entry.stage is Stage.SENT:
+            if entry.stage is _SENT:
                 if was_closed:
                     self._note_cut(entry)
                 if entry.key in self._entries:
                     self._to_new(entry)
         self._on_link, self._goes_alone = [0, 0], False
         self._alarms_on_link = self._alarm_bytes = 0
-        live = self._ready[Lane.R, True]
-        for item in live:
-            heappush(self._ready[Lane.R, False], item)
-        live.clear()
+        for place in self._live[_R]:
+            heappush(self._old[_R], place)
+        self._live[_R].clear()
 
     def heard(self, now_ms: int) -> None:
         """The platform spoke: hello or any ack."""
@@ -337,7 +363,7 @@ class Outbox:
         if not self._is_present:
             self._is_present = True
             for entry in self._entries.values():
-                if entry.stage is Stage.NEW and entry.found_nobody:
+                if entry.stage is _NEW and entry.found_nobody:
                     self._to_new(entry)  # in its old place: alarms stay in order
             if self._was_reported_absent is not False:
                 self._was_reported_absent = False
@@ -348,16 +374,18 @@ class Outbox:
     def next_message(self, now_ms: int, lanes: Iterable[Lane] = tuple(Lane)) -> Message | None:
         """Return what to send now and count it as on the link; None when nothing may go."""
         self._run_timers(now_ms)
-        if not self.is_link_up:
+        if not self._window:
             return None
         is_probe = not self.is_open
         if is_probe and (now_ms < self._next_probe_ms or self._on_link[0]):
             return None
-        entry = self._due_by_turn(now_ms, lanes)
+        entry = self._next_entry(now_ms, lanes)
+        while entry is not None and len(entry.body) > self._largest:
+            size = self._too_large[entry.key] = len(entry.body)
+            self._park(entry, f"{size} bytes, the broker takes {self._largest}")
+            entry = self._next_entry(now_ms, lanes)
         if entry is None:
-            entry = self._first_of(now_ms, lanes)
-            if entry is None or not self._fits(entry):
-                return None
+            return None
         if is_probe:
             self._next_probe_ms = now_ms + self._probe_ms
         self._count_turn(entry)
@@ -392,7 +420,7 @@ class Outbox:
             self._free(key[0], self._answered.pop(key))
             return None
         entry = self._entries.get(key)
-        if entry is None or entry.stage is not Stage.SENT:
+        if entry is None or entry.stage is not _SENT:
             return None
         self._leave_link(entry)
         self._goes_alone = False
@@ -404,13 +432,13 @@ class Outbox:
             if lane in self._refused:
                 self._refused.discard(lane)
                 self._changes.append(Accepted(lane))
-            if self._delivery is Delivery.BROKER:
+            if self._delivery is _BROKER:
                 self._drop(entry)
                 return Range(lane, key[1], key[2], key[2])
             self._to_broker(entry, now_ms)
             self._wake_at(entry, now_ms + entry.ack_ms)
             return None
-        says_something_new = code != 0x10 or self._delivery is Delivery.BROKER
+        says_something_new = code != 0x10 or self._delivery is _BROKER
         if lane not in self._refused and says_something_new:
             self._refused.add(lane)
             self._changes.append(Refused(lane, code))
@@ -418,7 +446,7 @@ class Outbox:
             self._deny(entry, code)
         if entry.key in self._entries:
             entry.found_nobody = code == 0x10
-            if entry.found_nobody and self._delivery is Delivery.ACK:
+            if entry.found_nobody and self._delivery is _ACK:
                 self._waits_since_ms.setdefault(lane, now_ms)
             self._back_off(entry, now_ms)
         return None
@@ -457,6 +485,7 @@ class Outbox:
                 self._drop(entry)
                 settled.append(key)
             elif self._parked.pop(key, None) is not None:
+                self._too_large.pop(key, None)
                 settled.append(key)
         return settled
 
@@ -494,31 +523,53 @@ class Outbox:
         self._drop(entry)
         self._parked[entry.key] = why
         if len(self._parked) > PARKED_REMEMBERED:
-            del self._parked[next(iter(self._parked))]  # the store still has it, unsettled
+            oldest = next(iter(self._parked))  # the store still has it, unsettled
+            del self._parked[oldest]
+            self._too_large.pop(oldest, None)
         self._changes.append(Parked(entry.key, why))
 
+    def _take_back(self, largest: int) -> bool:
+        """Park no longer what fits now."""
+        self._largest = largest
+        fits = [key for key, size in self._too_large.items() if size <= largest]
+        for key in fits:
+            del self._too_large[key]
+            self._parked.pop(key, None)
+        return bool(fits)
+
     def _back_off(self, entry: _Entry, now_ms: int) -> None:
-        if entry.stage is Stage.SENT:
+        if entry.stage is _SENT:
             self._answer_early(entry)
         self._leave_broker(entry)
-        entry.stage = Stage.NEW
+        entry.stage = _NEW
         self._wake_at(entry, now_ms + entry.retry_ms)
         entry.retry_ms = min(2 * entry.retry_ms, _RETRY_MS[entry.key[0]][1])
 
     def _to_new(self, entry: _Entry) -> None:
-        if entry.stage is Stage.SENT:
+        if entry.stage is _SENT:
             self._leave_link(entry)
         self._leave_broker(entry)
-        entry.stage = Stage.NEW
+        entry.stage = _NEW
         entry.wakes_ms = None
         self._make_ready(entry)
 
     def _make_ready(self, entry: _Entry) -> None:
-        heappush(self._ready[entry.key[0], entry.is_live], (entry.rank, entry.key))
+        queues = self._live if entry.is_live else self._old
+        heappush(queues[entry.key[0]], (entry.rank, entry.key))
+
+    def _next_entry(self, now_ms: int, lanes: Iterable[Lane]) -> _Entry | None:
+        """Return what goes next, if there is room for it; what no broker takes needs none."""
+        entry = self._due_by_turn(now_ms, lanes)
+        if entry is not None:
+            return entry
+        entry = self._first_of(now_ms, lanes)
+        if entry is None or self._fits(entry) or len(entry.body) > self._largest:
+            return entry
+        return None
 
     def _first_of(self, now_ms: int, lanes: Iterable[Lane]) -> _Entry | None:
         for lane in lanes:
-            if lane is Lane.R and not self._may_send_readings(now_ms):
+            if lane is _R and not self._may_send_readings(now_ms):
                 return None
             entry = self._first_ready(lane)
             if entry is not None:
@@ -527,22 +578,22 @@ class Outbox:
 
     def _due_by_turn(self, now_ms: int, lanes: Iterable[Lane]) -> _Entry | None:
         """The one of a lower lane whose turn it is, if there is room for it on the link."""
-        is_turn_of_b = self._passed[Lane.B] >= IN_A_ROW
-        may_be_of_r = self._passed[Lane.R] >= IN_A_ROW or self._held_back_since_ms is not None
-        if not self.is_open or not (is_turn_of_b or may_be_of_r):
+        is_turn_of_b = self._passed[_B] >= IN_A_ROW
+        may_be_of_r = self._held_back_since_ms is not None or self._passed[_R] >= IN_A_ROW
+        if not (is_turn_of_b or may_be_of_r) or not self.is_open:
             return None
-        entry = self._first_ready(Lane.B) if is_turn_of_b and Lane.B in lanes else None
-        if entry is None and Lane.R in lanes and self._is_turn_of_readings(now_ms):
-            entry = self._first_ready(Lane.R)
+        entry = self._first_ready(_B) if is_turn_of_b and _B in lanes else None
+        if entry is None and _R in lanes and self._is_turn_of_readings(now_ms):
+            entry = self._first_ready(_R)
         return entry if entry is not None and self._fits(entry, is_turn=True) else None
 
     def _is_turn_of_readings(self, now_ms: int) -> bool:
         if self._may_send_readings(now_ms):
-            return self._passed[Lane.R] >= IN_A_ROW
+            return self._passed[_R] >= IN_A_ROW
         if not self._is_held_back_long(now_ms):
             return False
-        above = self._first_ready(Lane.A) or self._first_ready(Lane.B)
-        return above is None or self._passed[Lane.R] >= IN_A_ROW
+        above = self._first_ready(_A) or self._first_ready(_B)
+        return above is None or self._passed[_R] >= IN_A_ROW
 
     def _is_held_back_long(self, now_ms: int) -> bool:
         since_ms = self._held_back_since_ms
@@ -552,28 +603,27 @@ class Outbox:
         """Count how often a lane that waits too was passed by the one above it."""
         lane = entry.key[0]
         self._passed[lane] = 0
-        if lane is Lane.R:
+        if lane is _R:
             self._held_back_since_ms = None
-            is_waiting = entry.is_live and self._first_in(Lane.R, is_live=False) is not None
+            is_waiting = entry.is_live and self._first_in(self._old[_R]) is not None
             self._passed_backlog = self._passed_backlog + 1 if is_waiting else 0
             return
-        for below in (Lane.B, Lane.R) if lane is Lane.A else (Lane.R,):
+        for below in _BELOW[lane]:
             is_waiting = self._first_ready(below) is not None
             self._passed[below] = self._passed[below] + 1 if is_waiting else 0
 
     def _first_ready(self, lane: Lane) -> _Entry | None:
         """Return the first record that may go now: live before backlog, but for one of ten."""
-        live = self._first_in(lane, is_live=True)
+        live = self._first_in(self._live[lane])
         if live is not None and self._passed_backlog < IN_A_ROW:
             return live
-        return self._first_in(lane, is_live=False) or live
+        return self._first_in(self._old[lane]) or live
 
-    def _first_in(self, lane: Lane, *, is_live: bool) -> _Entry | None:
+    def _first_in(self, queue: list[_Place]) -> _Entry | None:
         """Return the head of a queue; forget queue places that are no longer true."""
-        queue = self._ready[lane, is_live]
         while queue:
             entry = self._entries.get(queue[0][1])
-            if entry is not None and entry.stage is Stage.NEW and entry.wakes_ms is None:
+            if entry is not None and entry.stage is _NEW and entry.wakes_ms is None:
                 return entry
             heappop(queue)
         return None
@@ -582,7 +632,7 @@ class Outbox:
         if not self._holding and not self.has_more_alarms:
             self._held_back_since_ms = None
             return now_ms >= self._readings_at_ms
-        if self._held_back_since_ms is None and self._first_ready(Lane.R) is not None:
+        if self._held_back_since_ms is None and self._first_ready(_R) is not None:
             self._held_back_since_ms = now_ms
         return False
 
@@ -590,7 +640,7 @@ class Outbox:
         return any(
             self._first_ready(lane) is not None
             for lane in Lane
-            if lane is not Lane.R or self._may_send_readings(now_ms)
+            if lane is not _R or self._may_send_readings(now_ms)
         )
 
     def _fits(self, entry: _Entry, *, is_turn: bool = False) -> bool:
@@ -600,7 +650,7 @@ class Outbox:
             return True
         if entry.is_suspect or self._goes_alone:
             return False
-        if lane is Lane.A:
+        if lane is _A:
             return count < self._window and (
                 used + size <= self._window_bytes or self._alarm_bytes + size <= KEPT_FOR_A_BYTES
             )
@@ -620,29 +670,29 @@ class Outbox:
         self._window_bytes = min(LINK_BYTES_FAST, max(LINK_BYTES, carried))
 
     def _send(self, entry: _Entry, now_ms: int) -> Message:
-        entry.stage = Stage.SENT
+        entry.stage = _SENT
         entry.tries += 1
         self._goes_alone = entry.is_suspect
         self._take(entry.key[0], 1, len(entry.body))
         entry.sent_ms, entry.ahead_bytes = now_ms, self._on_link[1]
-        is_history = entry.key[0] is Lane.R and not entry.is_live
+        is_history = entry.key[0] is _R and not entry.is_live
         return Message(entry.key, entry.body, is_history)
 
     def _leave_link(self, entry: _Entry) -> None:
-        entry.stage = Stage.NEW
+        entry.stage = _NEW
         self._free(entry.key[0], len(entry.body))
 
     def _to_broker(self, entry: _Entry, now_ms: int) -> None:
         lane = entry.key[0]
-        entry.stage = Stage.AT_BROKER
+        entry.stage = _AT_BROKER
         self._at_broker[lane] += 1
         self._waits_since_ms.setdefault(lane, now_ms)
 
     def _leave_broker(self, entry: _Entry) -> None:
         """It is answered, or will be sent again: then its lane goes on waiting."""
-        if entry.stage is Stage.AT_BROKER:
+        if entry.stage is _AT_BROKER:
             self._at_broker[entry.key[0]] -= 1
-            entry.stage = Stage.NEW
+            entry.stage = _NEW
 
     def _note_answer(self, lane: Lane, now_ms: int) -> None:
         self._waits_since_ms.pop(lane, None)
@@ -654,7 +704,7 @@ class Outbox:
 
     def _answer_early(self, entry: _Entry) -> None:
         """The platform answered before the broker: the place stays taken until the PUBACK."""
-        entry.stage = Stage.NEW
+        entry.stage = _NEW
         self._answered[entry.key] = len(entry.body)
 
     def _free(self, lane: Lane, size: int) -> None:
@@ -663,12 +713,12 @@ class Outbox:
     def _take(self, lane: Lane, count: int, size: int) -> None:
         self._on_link[0] += count
         self._on_link[1] += size
-        if lane is Lane.A:
+        if lane is _A:
             self._alarms_on_link += count
             self._alarm_bytes += size
 
     def _drop(self, entry: _Entry) -> None:
-        if entry.stage is Stage.SENT:
+        if entry.stage is _SENT:
             self._answer_early(entry)
         self._leave_broker(entry)
         del self._entries[entry.key]
@@ -695,7 +745,7 @@ class Outbox:
             entry = self._entries.get(key)
             if entry is None or entry.wakes_ms != at_ms:
                 continue
-            if entry.stage is Stage.AT_BROKER:
+            if entry.stage is _AT_BROKER:
                 entry.ack_ms = min(2 * entry.ack_ms, _ACK_MS[key[0]][1])
                 entry.is_live = False
                 self._release_readings(entry)
@@ -703,7 +753,7 @@ class Outbox:
             self._to_new(entry)
         if self.is_link_up and not self.is_open:
             self._miss_platform(now_ms)
-        elif self._waits_since_ms and self.is_link_up and self._delivery is Delivery.ACK:
+        elif self._waits_since_ms and self.is_link_up and self._delivery is _ACK:
             self._miss_answers(now_ms)
 
     def _miss_answers(self, now_ms: int) -> None:
@@ -721,7 +771,7 @@ class Outbox:
         if not self.is_link_up or now_ms < self._heard_ms + self._missed_ms:
             return
         self._is_present = False
-        if self._was_reported_absent is not True and self._delivery is Delivery.ACK:
+        if self._was_reported_absent is not True and self._delivery is _ACK:
             self._was_reported_absent = True
             self._changes.append(PlatformWent())
 

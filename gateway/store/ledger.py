@@ -232,9 +232,9 @@ class Ledger:
         `settled`: a few ranges that the next commit settles.
         """
         names = self.names
-        gone = [ids for ids in map(self._ids_between, settled) if ids is not None]
         lo = rows.id_of(lane, after or Position(0, 0))
         hi = rows.id_of(lane, Position(rows.MAX_ORDINAL, rows.MAX_SEQ))
+        gone = [ids for ids in map(self._ids_between, settled) if ids is not None and ids[1] > lo]
         found: list[Record] = []
         damaged: dict[int, str] = {}
         size = 0
@@ -246,7 +246,7 @@ class Ledger:
                 damaged[stored[0]] = f"{lane} {rows.position_of(stored[0]).seq}: row is gone"
                 continue
             try:
-                record = rows.from_row(row, names.get(rows.position_of(row[0]).ordinal))
+                record = rows.from_row(row, names.get(rows.ordinal_of(row[0])))
             except RowDamaged as error:
                 damaged[row[0]] = str(error)
                 continue

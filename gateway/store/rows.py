@@ -17,6 +17,8 @@ ROWS_AT_ONCE = 32
 LANES = (Lane.A, Lane.B, Lane.R)
 _SEQ_BITS = 36
 _ORDINAL_BITS = 24
+_LANE_AT = _SEQ_BITS + _ORDINAL_BITS
+_CLOCKS = {clk.value: clk for clk in Clk}
 MAX_SEQ = (1 << _SEQ_BITS) - 1
 MAX_ORDINAL = (1 << _ORDINAL_BITS) - 1
 
@@ -43,11 +45,15 @@ def id_of(lane: Lane, position: Position) -> int:
 
 
 def lane_of(row_id: int) -> Lane:
-    return LANES[row_id >> (_SEQ_BITS + _ORDINAL_BITS)]
+    return LANES[row_id >> _LANE_AT]
+
+
+def ordinal_of(row_id: int) -> int:
+    return row_id >> _SEQ_BITS & MAX_ORDINAL
 
 
 def position_of(row_id: int) -> Position:
-    return Position(row_id >> _SEQ_BITS & MAX_ORDINAL, row_id & MAX_SEQ)
+    return Position(ordinal_of(row_id), row_id & MAX_SEQ)
 
 
 def crc_of(lane: Lane, epoch: str, seq: int, body: bytes) -> int:
@@ -89,13 +95,11 @@ def to_row(record: Record, ordinal: int) -> Row:
 def from_row(row: Row, epoch: str | None) -> Record:
     """The record as it was written; RowDamaged when the row's bytes changed."""
     row_id, kind, boot, mono, utc, clk, err, body, crc = row
-    lane, seq = lane_of(row_id), position_of(row_id).seq
+    lane, seq = LANES[row_id >> _LANE_AT], row_id & MAX_SEQ
     if epoch is None:
         raise RowDamaged(f"{lane} {seq}: epoch is not known")
     if not isinstance(body, bytes) or crc_of(lane, epoch, seq, body) != crc:
         raise RowDamaged(f"{lane} {epoch} {seq}: CRC differs")
-    try:
-        at = Now(mono_ms=mono, utc_ms=utc, clk=Clk(clk), err_ms=err, boot=boot)
-    except ValueError as error:
-        raise RowDamaged(f"{lane} {epoch} {seq}: {error}") from error
-    return Record(lane, epoch, seq, kind, at, body)
+    if clk not in _CLOCKS:
+        raise RowDamaged(f"{lane} {epoch} {seq}: no clock is {clk!r}")
+    return Record(lane, epoch, seq, kind, Now(mono, utc, _CLOCKS[clk], err, boot), body)

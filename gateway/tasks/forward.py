@@ -78,9 +78,12 @@ WAITING_RECORDS = 2_000
 REPLAYS = 64  # ranges that the platform may ask for before it has them
 POST_CHECK_MINUTES = 10  # where the platform does not say
 MAX_POST_CHECK_MINUTES = 255  # one byte in GB/T 26875.3, type 91
+PUBLISH_BYTES = 10  # of a packet besides topic and body, at most: MQTT 5.0, 3.3
+MARK_BYTES = 32  # of the marks that a body may get on its way: more than enough
 LARGEST_ALARM = 8 * 1024  # bytes; a generous guess, only to know when a try is worth it
 
 _TAKEN = "identity_in_use"
+_LANES = tuple(Lane)
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +97,8 @@ class Link(Protocol):
     def tls(self) -> str: ...
     @property
     def receive_maximum(self) -> int: ...
+    @property
+    def maximum_packet(self) -> int: ...
     @property
     def has_session(self) -> bool: ...
     async def publish(
@@ -235,6 +240,7 @@ class _Run:
     is_own_epoch: Callable[[str], bool]
     stopping: asyncio.Event
     progress: Progress
+    topics: Mapping[Lane, str]
     wake: asyncio.Event = field(default_factory=asyncio.Event)  # for who sends
     lanes: dict[Lane, _LaneView] = field(
         default_factory=lambda: {lane: _LaneView() for lane in Lane}
@@ -245,6 +251,11 @@ class _Run:
     room: asyncio.Event = field(default_factory=asyncio.Event)  # perhaps, for a replay
     is_home_reachable: bool = False
     describe_again: bool = False
+    waits_on: Link | None = None  # who sends, and need not wake for each PUBACK
+    is_refill_due: bool = False
+    unsaid: dict[str, str] = field(default_factory=dict)  # why; "" = the broker took it
+    broken: Exception | None = None  # what went wrong there
+    waits_until_ms: int = 0  # who sends
     said: Event | None = None
     fault: str | None = None  # code of the connection's fault that this run raised
     may_stand: bool = True  # such a fault, of this run or of an earlier one
@@ -374,6 +385,7 @@ async def forward(
         is_own_epoch=is_own_epoch,
         stopping=stopping,
         progress=progress or Progress(),
+        topics={lane: lane_topic(sender.gateway, lane) for lane in Lane},
     )
     run.progress.outbox = run.outbox
     async with asyncio.TaskGroup() as parts:
@@ -469,7 +481,9 @@ async def _look_into_store(run: _Run, lane: Lane) -> None:
     """Read on in one lane while there is room and something may be there."""
     view = run.lanes[lane]
     while (view.has_more or run.now_ms() >= view.look_at_ms) and _has_room(run, lane):
-        records = await run.load(lane, after=view.after, limit=LOAD_RECORDS, max_bytes=LOAD_BYTES)
+        count, size = run.outbox.room(lane)
+        limit, max_bytes = max(1, min(LOAD_RECORDS, count)), min(LOAD_BYTES, size)
+        records = await run.load(lane, after=view.after, limit=limit, max_bytes=max_bytes)
         view.look_at_ms = run.now_ms() + LOOK_EVERY_MS
         view.has_more = bool(records)
         for record in records:
@@ -564,12 +578,16 @@ async def _use_broker(run: _Run, broker: Broker) -> tuple[int, str, str]:
 
 async def _use_link(run: _Run, link: Link, broker: Broker) -> str:
     is_fleet = run.uplink.reconnect is Reconnect.FLEET
-    run.outbox.link_up(
+    topic = max(run.topics.values(), key=len)
+    has_more = run.outbox.link_up(
         run.now_ms(),
         receive_maximum=link.receive_maximum,
+        largest=_largest(link, topic) - MARK_BYTES,
         has_session=link.has_session,
         readings_after_ms=round(1000 * run.jitter(0, 5)) if is_fleet else 0,
     )
+    if has_more:
+        run.incoming.look_again()
     if broker_name(broker) in run.progress.births:
         await _look_for_rival(run, link)
     await _say_birth(run, link)
@@ -638,10 +656,17 @@ async def _pump(run: _Run, link: Link, ended: asyncio.Future[str]) -> None:
         if run.now_ms() >= snapshot_at_ms:
             snapshot_at_ms = run.now_ms() + NOW_EVERY_MS
             await _say_now(run, link)
-        _send_lanes(run, link, tuple(Lane))
+        _send_lanes(run, link, _LANES)
         run.tell_changes()
         times = [snapshot_at_ms, run.outbox.wake_ms(run.now_ms()), stop_at_ms, rival_gone_ms]
-        await _wait(run, min(t for t in times if t is not None), run.wake)
+        run.waits_until_ms = min(t for t in times if t is not None)
+        run.waits_on = None if run.stopping.is_set() else link
+        try:
+            await _wait(run, run.waits_until_ms, run.wake)
+        finally:
+            run.waits_on = None
+        if run.broken is not None:
+            raise run.broken
 
 
 def _send_lanes(run: _Run, link: Link, lanes: tuple[Lane, ...]) -> None:
@@ -651,17 +676,38 @@ def _send_lanes(run: _Run, link: Link, lanes: tuple[Lane, ...]) -> None:
         key = message.key
         body = as_history(message.body) if message.is_history else message.body
         run.progress.step("sent", now_ms, key, size=len(body))
-        topic = lane_topic(run.sender.gateway, key[0])
-        link.send(topic, body, partial(_broker_answered, run, key))
+        link.send(run.topics[key[0]], body, partial(_broker_answered, run, key))
 
 
 def _broker_answered(run: _Run, key: Key, code: int) -> None:
+    """Note a PUBACK; the place that it frees is filled once for all that came together."""
     now_ms = run.now_ms()
     run.progress.step("broker", now_ms, key, code=code)
     settled = run.outbox.puback(key, code, now_ms)
     if settled is not None:
         run.settled((settled,))
-    run.wake.set()
+    if run.waits_on is None or run.is_home_reachable:
+        run.wake.set()
+    elif not run.is_refill_due:
+        run.is_refill_due = True
+        asyncio.get_running_loop().call_soon(_refill, run)
+
+
+def _refill(run: _Run) -> None:
+    """Send on without waking who sends, unless that has something else to do or may wait less."""
+    run.is_refill_due = False
+    if run.waits_on is None or run.wake.is_set():
+        return  # it is about to send itself, a birth before all else perhaps
+    try:
+        _send_lanes(run, run.waits_on, _LANES)
+    except LinkLost:
+        return  # it hears that, too
+    except Exception as error:  # noqa: BLE001  # it raises this for its supervisor
+        run.broken = error
+    wake_ms = run.outbox.wake_ms(run.now_ms())
+    is_sooner = wake_ms is not None and wake_ms < run.waits_until_ms
+    if is_sooner or run.broken or run.outbox.has_changes:
+        run.wake.set()
 
 
 async def _say_birth(run: _Run, link: Link) -> None:
@@ -672,16 +718,36 @@ async def _say_birth(run: _Run, link: Link) -> None:
         if mine:
             lanes[lane] = (mine[0].lo, mine[-1].hi)
     state = run.describe(on=True, conn=run.progress.link.connections, at=run.clock(), lanes=lanes)
-    for kind, body in (("state", state), ("points", run.points())):
-        code = await link.publish(topic_of(run.sender.gateway, kind), body, 1, retain=True)
-        if code >= 0x80:
-            run.post(FaultRaised("uplink_refused", kind, f"reason 0x{code:02x}"))
+    await _say(run, link, "state", state)
+    await _say(run, link, "points", run.points())
 
 
 async def _say_now(run: _Run, link: Link) -> None:
     body = run.now_snapshot()
     if body is not None:
-        await link.publish(topic_of(run.sender.gateway, "now"), body, 0)
+        await _say(run, link, "now", body, qos=0)
+
+
+async def _say(run: _Run, link: Link, kind: str, body: bytes, qos: int = 1) -> None:
+    """Publish what is no record, retained with QoS 1; a broker that does not take it is a fault."""
+    topic = topic_of(run.sender.gateway, kind)
+    why = ""
+    if len(body) > _largest(link, topic):
+        why = f"{len(body)} bytes, the broker takes {_largest(link, topic)}"
+    elif (code := await link.publish(topic, body, qos, retain=qos == 1)) >= 0x80:
+        why = f"reason 0x{code:02x}"
+    if why == run.unsaid.get(kind):
+        return
+    run.unsaid[kind] = why
+    if why:
+        run.post(FaultRaised("uplink_refused", kind, why))
+    else:
+        run.post(FaultCleared("uplink_refused", kind))
+
+
+def _largest(link: Link, topic: str) -> int:
+    """Bytes of a body that this broker takes on a topic."""
+    return link.maximum_packet - PUBLISH_BYTES - len(topic.encode())
 
 
 async def _say_goodbye(run: _Run, link: Link) -> None:

@@ -151,6 +151,55 @@ def test_bytes_on_the_link_are_bounded_and_a_large_message_goes_alone():
     assert send_all(box) == [key("A", 1)]
 
 
+def test_what_is_larger_than_the_broker_takes_is_parked_until_one_takes_it():
+    box = opened(largest=1_000)
+    for lane, size in (("A", 1_001), ("B", 1_000), ("R", 5_000), ("R", 10)):
+        assert box.offer(key(lane, size), b"x" * size)
+    assert send_all(box) == [key("B", 1_000), key("R", 10)]  # the alarm holds nothing back
+    why = "the broker takes 1000"
+    assert box.take_changes() == [
+        Parked(key("A", 1_001), f"1001 bytes, {why}"),
+        Parked(key("R", 5_000), f"5000 bytes, {why}"),
+    ]
+    assert box.offer(key("A", 1_001), b"x" * 1_001)  # it is known, and not tried
+    box.link_down()
+    assert box.link_up(0, has_session=True, largest=2_000)
+    assert list(box.parked) == [key("R", 5_000)]
+    assert box.offer(key("A", 1_001), b"x" * 1_001)
+    box.heard(0)
+    assert send_all(box)[0] == key("A", 1_001)
+    box.link_down()
+    assert not box.link_up(0, has_session=True, largest=2_000)
+    assert box.link_up(0, has_session=True)
+    assert box.parked == {}
+
+
+def test_a_large_record_is_parked_though_the_link_is_full():
+    box = opened(largest=20_000)
+    for seq, size in ((1, 7_000), (2, 7_000), (3, 20_001)):
+        box.offer(key("R", seq), b"x" * size)
+    assert send_all(box) == [key("R", 1)]
+    box.offer(key("A", 1), b"x" * 20_001)
+    assert send_all(box) == []
+    assert list(box.parked) == [key("A", 1)]
+    box.puback(key("R", 1), 0, 1)
+    assert send_all(box, 1) == [key("R", 2)]
+    assert list(box.parked) == [key("A", 1), key("R", 3)]
+
+
+def test_the_room_that_is_told_is_the_room_there_is():
+    box = outbox()
+    for lane, size in ((Lane.B, 10), (Lane.R, 3_000), (Lane.A, 700)):
+        count, size_left = box.room(lane)
+        while count and size_left >= size:
+            assert box.offer((lane, "e2", count), b"x" * size)
+            assert box.room(lane)[0] < count
+            count, size_left = box.room(lane)
+        assert not box.offer((lane, "e2", 10_000), b"x" * size)
+        for seq in range(1, HELD_MESSAGES, 2):
+            box.offer((lane, "e2", seq), b"")
+
+
 def test_nobody_subscribed_is_not_delivery():
     box = opened()
     box.offer(key("A", 1), b"x")

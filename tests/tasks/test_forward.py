@@ -31,6 +31,7 @@ from gateway.tasks.forward import Incoming, forward
 from tests.partners.broker import Mosquitto
 
 GATEWAY = "wh-0152-01"
+STATE_TOPIC = f"care/1/{GATEWAY}/up/state"
 ONE_BROKER = (Broker("x", 1),)
 SENDER = Sender(GATEWAY, "e2", {"id": "elm"}, "abcd1234", {"a.b": 0})
 
@@ -282,6 +283,7 @@ class FakeLink:
     """A link whose far end is the test: `codes` answer publishes, `said` keeps them."""
 
     receive_maximum = 16
+    maximum_packet = 268_435_460
     has_session = False
     protocol = "5"
     tls = ""
@@ -493,6 +495,62 @@ async def test_a_long_backlog_is_read_in_small_pieces():
     async with Rig(store, link.connect, delivery=Delivery.BROKER) as rig:
         await rig.until(lambda: not store.records)
         assert store.largest_load <= 128
+
+
+async def test_an_error_while_sending_on_ends_the_forwarder_for_its_supervisor():
+    link = FakeLink()
+    send = link.send
+
+    def fail_later(topic, payload, answered) -> None:
+        if link.kinds().count("r") >= 100:
+            raise RuntimeError("planted")
+        send(topic, payload, answered)
+
+    link.send = fail_later
+    rig = Rig(FakeStore(backlog(0, 0, 300)), link.connect, delivery=Delivery.BROKER)
+    async with asyncio.timeout(30):
+        with pytest.RaisesGroup(RuntimeError, flatten_subgroups=True):
+            await rig.task
+    assert link.kinds().count("r") == 100
+
+
+@pytest.mark.parametrize("steps", range(4))  # from a PUBACK to what is sent next
+async def test_a_birth_that_is_due_goes_before_what_comes_after_it(steps):
+    link = FakeLink()
+    async with Rig(FakeStore(backlog(0, 0, 250)), link.connect) as rig:
+        await rig.until(lambda: "points" in link.kinds())
+        link.hello()
+        while link.kinds().count("r") < 60:
+            await asyncio.sleep(0)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        rig.incoming.describe_again()
+        rig.make(Lane.R, 7)
+        await rig.until(lambda: link.kinds().count("r") == 251)
+    new = next(n for n, (kind, body) in enumerate(link.said) if kind == "r" and b'"e2"' in body)
+    assert link.kinds()[:new].count("points") == 2
+    assert link.kinds()[:new].count("r") < 250
+
+
+async def test_a_birth_that_is_too_large_for_the_broker_is_a_fault_until_one_takes_it():
+    links = [FakeLink(), FakeLink()]
+    links[0].maximum_packet = 150
+    queue = list(links)
+
+    @contextlib.asynccontextmanager
+    async def connect(broker, will, on_message):
+        async with queue.pop(0).connect(broker, will, on_message) as link:
+            yield link
+
+    async with Rig(FakeStore(), connect) as rig:
+        await rig.until(lambda: "now" in links[0].kinds())
+        assert links[0].kinds() == ["points", "now"]  # not the state
+        refused = next(e for e in rig.events if isinstance(e, FaultRaised))
+        assert (refused.code, refused.subject) == ("uplink_refused", "state")
+        assert refused.detail.endswith(f" bytes, the broker takes {150 - 10 - len(STATE_TOPIC)}")
+        links[0].ended.set_result("lost")
+        await rig.until(lambda: "now" in links[1].kinds())
+        assert FaultCleared("uplink_refused", "state") in rig.events
 
 
 class Net:

@@ -7,6 +7,7 @@ waits are shortened and the brokers are real, or speak from a script where none 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from gateway.domain.events import FaultRaised, LinkChanged, PlatformChanged
 from gateway.domain.records import Lane, Range
@@ -61,6 +62,23 @@ async def test_a_denial_that_mqtt_3_1_1_calls_success_settles_nothing_and_is_tol
                     assert number < 600
                 assert rig.progress.link.protocol == "3.1.1"
                 assert not [settled for settled in rig.store.settled if settled.lane is Lane.A]
+
+
+async def test_a_record_that_the_broker_is_too_small_for_is_parked_and_the_link_stays(tmp_path):
+    limit, large = 1_000, replace(backlog(1, 0, 0)[0], seq=2, body=b"x" * 1_000)
+    with Mosquitto(config=f"max_packet_size {limit}") as broker:
+        async with platform(broker, tmp_path / "history"):
+            store = FakeStore([*backlog(1, 1, 1), large])
+            async with Rig(store, speaking(mqtt.V5, broker.broker), probe_ms=20_000) as rig:
+                await rig.until(lambda: list(store.records) == [(Lane.A, "e1", 2)])
+                (told,) = [event for event in rig.events if event == parked(event)]
+                assert told.detail.startswith("e1-A-2: 1000 bytes, the broker takes ")
+                assert rig.progress.link.connections == 1
+
+
+def parked(event: object) -> FaultRaised:
+    detail = event.detail if isinstance(event, FaultRaised) else ""
+    return FaultRaised("record_parked", "A", detail)
 
 
 async def test_a_broker_on_which_nobody_listens_settles_nothing_and_the_platform_is_missed():
