@@ -10,6 +10,7 @@ from gateway.config.buildings import read_buildings
 from gateway.config.buses import PlacedBus, read_buses, report_unused
 from gateway.config.devices import PlacedDevice, check_owner, read_devices
 from gateway.config.duty import read_escalation, read_post_checks
+from gateway.config.institutions import check_type
 from gateway.config.kinds import Kinds
 from gateway.config.panel import read_panel
 from gateway.config.patrol import Known, read_patrol
@@ -77,7 +78,8 @@ def load_site(path: Path, *, store_dir: Path | None = None, is_timed: bool = Tru
     tag_keys = read_tag_keys(tree, path.parent, found)
     people = read_people(path.parent, found, file=str(path.with_name(PEOPLE)))
     points = {p.id: p for placed in devices.values() for p in placed.device.points}
-    patrol = read_patrol(tree, Known(points, people), found)
+    type_ = file.site.institution or "" if file.site is not None else ""
+    patrol = read_patrol(tree, Known(points, people, type_), found)
     if file.site is not None:
         _check_house(tree, file, found)
     problems = _in_reading_order(found, tree.file)
@@ -142,6 +144,7 @@ def _named(tree: Tree) -> set[str]:
 
 
 def _check_house(tree: Tree, file: SiteFile, found: list[Problem]) -> None:
+    check_type(file.site.institution or "", tree, found)
     zone = file.site.timezone
     if zone and not _is_zone(zone):
         fact = Text(f"没有时区 `{zone}`", f"there is no time zone `{zone}`")

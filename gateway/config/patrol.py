@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from gateway.config.institutions import read_institution
 from gateway.config.problems import Place, Problem
 from gateway.config.quantities import duration
 from gateway.config.schema import (
@@ -19,6 +20,7 @@ from gateway.config.schema import (
 )
 from gateway.config.tree import Tree, Where
 from gateway.config.validate import did_you_mean, error, is_given, validate, warning
+from gateway.domain.institutions import DAY_ROUND, NIGHT_ROUND, Duty, Institution
 from gateway.domain.patrol import (
     Checkpoint,
     Choice,
@@ -41,8 +43,8 @@ DAY_MIN = 24 * 60
 WEEK_MIN = 7 * DAY_MIN
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAYTIME = QuietHours(8 * 60, 18 * 60)
-NIGHTLY_MS = 7_200_000  # GB/T 40248-2021 7.3: at least every 2 h at night in care homes
-BASIS = "GB/T 40248-2021 7.3"
+NIGHTLY_MS = 7_200_000  # where the type of institution says nothing: as in elder care
+OWN_BASIS = "default: as in elder care; no rule was found for this type of institution"
 LEG_MIN_MS = 15_000  # field/patrol-and-alarms 2.6
 
 # What is to be looked at by GB/T 40248-2021 7.3.6, for checkpoints that name no set of their own.
@@ -66,6 +68,7 @@ class Known:
 
     points: Mapping[str, Point]
     people: Mapping[str, Person] | None  # None: there is no people.yaml
+    institution: str = "elder-care"
 
 
 def read_patrol(tree: Tree, known: Known, found: list[Problem]) -> Patrol:
@@ -76,7 +79,9 @@ def read_patrol(tree: Tree, known: Known, found: list[Problem]) -> Patrol:
     sets = {name: _items(tree, name, known, found) for name in _names(tree, "items")}
     checkpoints = _checkpoints(tree, sets, known, found)
     routes = _routes(tree, checkpoints, found)
-    schedules = _schedules(tree, routes, known, found)
+    institution = read_institution(known.institution, found)
+    schedules = _schedules(tree, routes, known, institution, found)
+    _check_asked(tree, institution, schedules, found)
     _check_use(tree, checkpoints, routes, schedules, found)
     if known.people is None:
         fact = Text("没有 people.yaml：没有人能巡查", "there is no people.yaml: nobody can patrol")
@@ -298,13 +303,18 @@ def _check_legs(tree: Tree, where: Where, stops: tuple[Stop, ...], found: list[P
 
 
 def _schedules(
-    tree: Tree, routes: Mapping[str, Route], known: Known, found: list[Problem]
+    tree: Tree,
+    routes: Mapping[str, Route],
+    known: Known,
+    institution: Institution,
+    found: list[Problem],
 ) -> dict[str, Schedule]:
     schedules = {}
     for name in _names(tree, "rounds"):
         where: Where = ("patrol", "rounds", name)
         part = validate(RoundPart, tree, where, found)
-        windows = _windows(tree, where, part, found)
+        asked = institution.duty(DAY_ROUND if part.preset == "daily" else NIGHT_ROUND)
+        windows = _windows(tree, where, part, institution.duty(NIGHT_ROUND), found)
         if part.route and part.route not in routes:
             fact = Text(f"没有路线 `{part.route}`", f"there is no route `{part.route}`")
             place = tree.place((*where, "route"))
@@ -323,7 +333,7 @@ def _schedules(
             weekdays=frozenset(days),
             owner=part.owner or "",
             draws=part.draws,
-            basis=part.basis or (BASIS if part.preset else ""),
+            basis=part.basis or (_basis(asked) if part.preset else ""),
         )
         route = routes.get(schedule.route)
         if route is not None:
@@ -333,7 +343,16 @@ def _schedules(
     return schedules
 
 
-def _windows(tree: Tree, where: Where, part: RoundPart, found: list[Problem]) -> tuple[Window, ...]:
+def _basis(duty: Duty | None) -> str:
+    """On what grounds a preset is as it is; said with it where that was not read."""
+    if duty is None:
+        return OWN_BASIS
+    return duty.basis if duty.unverified is None else f"{duty.basis} ({duty.unverified.en})"
+
+
+def _windows(
+    tree: Tree, where: Where, part: RoundPart, night: Duty | None, found: list[Problem]
+) -> tuple[Window, ...]:
     """When it may be walked, by the one way in which the file says it."""
     if part.at and (part.between is not None or part.every is not None or part.preset):
         fact = Text("时间写了两种方式", "its times are given in two ways")
@@ -358,7 +377,8 @@ def _windows(tree: Tree, where: Where, part: RoundPart, found: list[Problem]) ->
         )
         found.append(error(tree.place(where, key=True), "round_times", fact, advice))
         return ()
-    every_ms = part.every or (NIGHTLY_MS if part.preset == "night" else None)
+    nightly_ms = night.every_ms if night is not None and night.every_ms else NIGHTLY_MS
+    every_ms = part.every or (nightly_ms if part.preset == "night" else None)
     every = hours.length_min if every_ms is None else every_ms // 60_000
     if every_ms is not None and every > hours.length_min:
         fact = Text(
@@ -368,7 +388,7 @@ def _windows(tree: Tree, where: Where, part: RoundPart, found: list[Problem]) ->
         advice = Text("缩短 every，或放宽 between", "shorten `every`, or widen `between`")
         found.append(error(tree.place((*where, "every")), "round_times", fact, advice))
         return ()
-    _check_night(tree, where, hours, every, found)
+    _check_night(tree, where, hours, every, night, found)
     end = hours.begin_min + hours.length_min
     return tuple(
         Window(start, min(start + every, end)) for start in range(hours.begin_min, end, every)
@@ -376,17 +396,55 @@ def _windows(tree: Tree, where: Where, part: RoundPart, found: list[Problem]) ->
 
 
 def _check_night(
-    tree: Tree, where: Where, hours: QuietHours, every: int, found: list[Problem]
+    tree: Tree,
+    where: Where,
+    hours: QuietHours,
+    every: int,
+    night: Duty | None,
+    found: list[Problem],
 ) -> None:
+    """Slower than the type of institution asks; where it asks for no interval, none is too slow."""
     is_night = hours.begin_min + hours.length_min > DAY_MIN
-    if is_night and every * 60_000 > NIGHTLY_MS:
+    if not is_night or night is None or night.every_ms is None or not night.is_must:
+        return
+    if every * 60_000 > night.every_ms:
         fact = Text(f"夜间每 {every} 分钟才巡一次", f"by night it is walked every {every} min only")
-        advice = Text(
-            "养老机构夜间至少每 2 小时一次（GB/T 40248-2021 7.3）",
-            "in care homes at least every 2 h by night (GB/T 40248-2021 7.3)",
-        )
+        advice = _asked(night)
         spot = (*where, "every") if tree.at((*where, "every")) is not None else where
         found.append(warning(tree.place(spot, key=True), "night_too_seldom", fact, advice))
+
+
+def _asked(duty: Duty) -> Text:
+    """What is asked, by whom, and what of that nobody has verified."""
+    zh, en = duty.say.zh, duty.say.en
+    if duty.unverified is None:
+        return Text(f"{zh}（{duty.basis}）", f"{en} ({duty.basis})")
+    return Text(
+        f"{zh}（{duty.basis}；未核实：{duty.unverified.zh}）",
+        f"{en} ({duty.basis}; unverified: {duty.unverified.en})",
+    )
+
+
+def _check_asked(
+    tree: Tree, institution: Institution, schedules: Mapping[str, Schedule], found: list[Problem]
+) -> None:
+    """Days or nights without any round, where the type of institution asks for one."""
+    place = tree.place(("patrol", "rounds"), key=True)
+    by_day, by_night = set[int](), set[int]()
+    for schedule in schedules.values():
+        for window in schedule.windows:
+            is_night = window.end_min > DAY_MIN or window.start_min < 0
+            (by_night if is_night else by_day).update(schedule.weekdays)
+    for name, walked, words in (
+        (DAY_ROUND, by_day | by_night, Text("有些日子没有轮次", "some days have no round")),
+        (NIGHT_ROUND, by_night, Text("有些夜里没有轮次", "some nights have no round")),
+    ):
+        duty = institution.duty(name)
+        if duty is not None and duty.is_must and schedules and len(walked) < len(WEEKDAYS):
+            missing = [day for number, day in enumerate(WEEKDAYS) if number not in walked]
+            days = ", ".join(missing)
+            fact = Text(f"{words.zh}：{days}", f"{words.en}: {days}")
+            found.append(warning(place, f"no_{name}", fact, _asked(duty)))
 
 
 def _check_length(

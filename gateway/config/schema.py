@@ -545,6 +545,24 @@ class KindPart(Part):
     rules: Annotated[dict[Any, Any], Entries(KindRulePart)] = {}
 
 
+class DutyPart(Part):
+    """What people of one type of institution have to do, and who says so."""
+
+    say: Phrase
+    every: Ms | None = None
+    must: StrictBool = False
+    basis: Word
+    edition: Word | None = None
+    unverified: Phrase = None
+
+
+class InstitutionPart(Part):
+    """A type of institution: `config/institutions/<type>.yaml`."""
+
+    name: Phrase
+    duties: Annotated[dict[Any, Any], Entries(DutyPart)] = {}
+
+
 class GatePart(Part):
     point: Name
     qualities: dict[StrictInt, Quality] = {}

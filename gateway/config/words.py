@@ -102,8 +102,8 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "id": Text("机构代号：字母、数字、- 和 _", "the house's id: letters, digits, - and _"),
         "name": Text("机构名称", "the house's name"),
         "institution": Text(
-            "机构类别，如 elder-care、child-welfare、relief、funeral",
-            "its type: elder-care, child-welfare, relief, funeral",
+            "机构类别：elder-care、child-welfare、relief、station、funeral；决定夜间多久巡一次",
+            "its type: elder-care, child-welfare, relief, station, funeral; how often by night",
         ),
         "timezone": Text("时区，如 Asia/Shanghai", "time zone, such as Asia/Shanghai"),
         "limit": Text("对整个机构的要求", "what is asked of the whole house"),
@@ -201,7 +201,8 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
     "RoundPart": {
         "route": Text("巡哪条路线", "the route that is walked"),
         "preset": Text(
-            "daily 每日一次、night 夜间每两小时", "daily: once by day; night: every two hours"
+            "daily 每日一次、night 夜间多次（按机构类别，养老机构每两小时）",
+            "daily: once by day; night: as the institution's type asks (elder care: every 2 h)",
         ),
         "every": Text("多久一次", "how often"),
         "between": Text("在哪段时间，可跨零点", "between which hours; may span midnight"),
@@ -380,6 +381,18 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "at_worst_point": Text("限值是最不利点的", "its limits are those of the worst point"),
         "by_class": Text("建筑类别不同时用哪一类", "the kind instead of it in a class of building"),
         "rules": Text("这一类监测点的默认规则", "the default rules of points of this kind"),
+    },
+    "InstitutionPart": {
+        "name": Text("这类机构叫什么", "what such institutions are called"),
+        "duties": Text("要做的事，每件一条", "what they have to do, one entry each"),
+    },
+    "DutyPart": {
+        "say": Text("要做什么，一句话", "what is to be done, in one phrase"),
+        "every": Text("多久一次", "how often"),
+        "must": Text("true：依据要求必须做", "true: its basis demands it"),
+        "basis": Text("依据：哪条规定", "the rule that says so"),
+        "edition": Text("依据的版本", "edition of that rule"),
+        "unverified": Text("哪些没有核实", "what of it was not verified"),
     },
     "GatePart": {
         "point": Text("由哪个监测点判定", "the point that tells"),

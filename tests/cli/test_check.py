@@ -38,7 +38,7 @@ def test_json_has_every_problem_with_its_place(capsys):
 def test_json_keeps_the_shape_that_others_rely_on(capsys):
     check(CASES / "unit_0_and_unit_248" / "site.yaml", lang=Lang.EN, as_json=True)
     document = json.loads(capsys.readouterr().out)
-    assert set(document) == {"ok", "sha", "problems", "coverage"}
+    assert set(document) == {"ok", "sha", "problems", "coverage", "institution"}
     assert document["sha"] is None
     for problem in document["problems"]:
         assert set(problem) == {
@@ -55,3 +55,16 @@ def test_json_of_a_good_file_has_its_warnings_and_its_sha(capsys):
     assert document["ok"] is True
     assert len(document["sha"]) == 64
     assert [problem["code"] for problem in document["problems"]] == ["bus_unused"]
+
+
+def test_what_its_type_asks_of_a_house_is_repeated_with_what_is_unverified(capsys):
+    path = shipped_dir() / "site.example.yaml"
+    assert check(path, lang=Lang.ZH, as_json=False) == 0
+    said = capsys.readouterr().err
+    assert "至少每 2 小时一次 (GB/T 40248-2021 7.3.5)\n" in said
+    assert "(公安部61号令 40); 未核实：" in said
+    assert check(path, lang=Lang.EN, as_json=True) == 0
+    institution = json.loads(capsys.readouterr().out)["institution"]
+    assert institution["type"] == "elder-care"
+    night = next(duty for duty in institution["duties"] if duty["name"] == "night_round")
+    assert (night["every_ms"], night["is_must"], night["unverified"]) == (7_200_000, True, None)

@@ -11,7 +11,7 @@ HEAD = "{{profile: {profile}, bus: b, unit: {unit}{channel}, place: {place}, own
 
 def load(folder: Path, *heads: tuple[str, int, int | None]) -> Loaded:
     """A site with a device for each (profile, unit, channel)."""
-    lines = ["site: {id: s, name: S, institution: i}", "buses: {b: {tcp: h}}", "devices:"]
+    lines = ["site: {id: s, name: S, institution: elder-care}", "buses: {b: {tcp: h}}", "devices:"]
     for index, (profile, unit, channel) in enumerate(heads):
         more = "" if channel is None else f", channel: {channel}"
         head = HEAD.format(profile=profile, unit=unit, channel=more, place=f"place {index}")

@@ -142,7 +142,7 @@ def test_two_names_of_one_adapter_are_one_port(tmp_path):
     (tmp_path / "by-id").symlink_to(port)
     loaded = load(
         tmp_path,
-        "site: {id: s, name: S, institution: i}\n"
+        "site: {id: s, name: S, institution: elder-care}\n"
         f"buses: {{a: {{serial: {port}}}, b: {{serial: {tmp_path / 'by-id'}}}}}\ndevices: {{}}\n",
     )
     (twice,) = [problem for problem in loaded.problems if problem.is_error]

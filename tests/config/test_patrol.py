@@ -53,7 +53,7 @@ def test_a_night_of_the_preset_is_four_rounds_of_two_hours_over_midnight(load):
     found = schedule(load("    night: {route: night, preset: night}"))
     assert found.windows == tuple(Window(at, at + 120) for at in (1320, 1440, 1560, 1680))
     assert found.grace_ms == 900_000
-    assert found.basis == "GB/T 40248-2021 7.3"
+    assert found.basis == "GB/T 40248-2021 7.3.5"
 
 
 def test_a_daily_round_has_the_whole_day(load):

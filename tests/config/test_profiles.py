@@ -182,7 +182,7 @@ def test_profiles_that_extend_each_other_are_an_error_not_a_hang(tmp_path):
             f"profile: {name}\nextends: {base}\n", encoding="utf-8"
         )
     (tmp_path / "site.yaml").write_text(
-        "site: {id: s, name: S, institution: i}\nbuses: {b: {tcp: h}}\n"
+        "site: {id: s, name: S, institution: elder-care}\nbuses: {b: {tcp: h}}\n"
         "devices: {d: {profile: one, bus: b, unit: 1, place: P, owner: O}}\n",
         encoding="utf-8",
     )

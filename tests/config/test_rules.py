@@ -25,7 +25,7 @@ from gateway.domain.site import Due
 def load(folder: Path, profile: str, more: str = "", end: str = "") -> Loaded:
     path = folder / "site.yaml"
     path.write_text(
-        "site: {id: s, name: S, institution: i}\n"
+        "site: {id: s, name: S, institution: elder-care}\n"
         "buses: {b: {tcp: h}}\n"
         "devices:\n"
         f"  d:\n    profile: {profile}\n    bus: b\n    unit: 1\n    place: P\n    owner: O\n"
