@@ -3,38 +3,28 @@
 import argparse
 import asyncio
 import os
-import random
-import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import traceback
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psutil
-from hypothesis import HealthCheck, seed, settings
-from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from gateway.config.load import load_site
 from gateway.sim.bus import open_tcp
 from gateway.sim.devices import SimDevice, by_unit, lx47le
 from gateway.sim.week import Week, live_week, polled_slower
+from scripts.fault_runs import bits, io, kills, links, moments, outbox, power, sins, towns
 from scripts.memory_runs import memory
 from scripts.month_runs import month
+from scripts.promises import by_examples, check, say
 from scripts.reader_runs import reader
 from tests.core.life import House
 from tests.core.patrol_life import Rounds
-from tests.core.test_delivery import Delivering
-from tests.core.test_town import SINS, lived
-from tests.daemon.chaos import kill_in_houses
-from tests.daemon.history import check as compare
-from tests.daemon.links import TROUBLES, Trouble
 from tests.daemon.rig import (
     LEAK,
     Daemon,
@@ -46,33 +36,15 @@ from tests.daemon.rig import (
     site_of,
     until,
 )
-from tests.daemon.test_kills import one_kill
 from tests.partners.broker import Mosquitto
-from tests.store.test_seeded_bugs import SEEDS
 
 OVER_MA, NORMAL_MA = 600.0, 20.0
 HUNG_S = 120.0
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3_600.0}
 ON_DELAY_MS = 500
 SOUNDS_WITHIN_MS = 3_000  # on-delay, two samples and their period, on a busy machine
-KILLS_A_FOLDER = 10
-DRAINED_WITHIN_S = 60  # field/uplink 6.9, 3
-TOLD_WITHIN_MS = 30_000
-LATER_WITHIN_MS = {"connected again": 45_000, "stored at the platform": 60_000}  # uplink 6.9, 6
-NOTHING_SETTLED_MS = 40_000  # watched for so long
 CALM_S = 25.0  # between two alarms of one rule: three of them in a minute would chatter
-SIN_TESTS = ("tests/core/test_town.py", "tests/store/test_seeded_bugs.py")
 WEEK_SITE = Path(__file__).parent / "benchmarks" / "week.site.yaml"
-
-
-def say(what: str, value: object) -> None:
-    print(f"{what:<58} {value}", flush=True)
-
-
-def check(is_kept: bool, promise: str, broken: list[str]) -> None:
-    say(promise, "yes" if is_kept else "NO")
-    if not is_kept:
-        broken.append(promise)
 
 
 async def writer(options: argparse.Namespace, folder: Path) -> list[str]:
@@ -152,102 +124,6 @@ async def _one_alarm(board: SimDevice, daemon: Daemon, number: int, platform: Pl
     return sounded - since
 
 
-async def kills(options: argparse.Namespace, folder: Path) -> list[str]:
-    """Kill gateway, platform and broker in turn while alarms come; then compare the accounts."""
-    seed, broken = seed_of(options), list[str]()
-    tell = told_every(50, options.kills)
-    rounds = await kill_in_houses(folder, options.kills, seed, options.houses, tell, options.most)
-    killed = sum((each.kills for each in rounds), Counter[str]())
-    found = [compare(each.history) for each in rounds if each.history is not None]
-    say("kills", ", ".join(f"{count} {victim}" for victim, count in sorted(killed.items())))
-    say("houses side by side", len(rounds))
-    say("alarms planted", sum(each.planted for each in found))
-    say("  of them over before any disk had them", sum(each.excused for each in found))
-    say("records committed", sum(each.committed for each in found))
-    say("records applied at the platform", sum(each.applied for each in found))
-    say("lost", sum(each.lost for each in found))
-    say("duplicates in effect", sum(each.duplicates for each in found))
-    drained_s = max(each.drained_s for each in rounds)
-    say("all delivered after the last kill", f"{drained_s:.1f} s")
-    check(drained_s <= DRAINED_WITHIN_S, f"delivered within {DRAINED_WITHIN_S} s of calm", broken)
-    check(not any(each.tracebacks for each in rounds), "no error that nobody expected", broken)
-    broken += [each.broken for each in rounds if each.broken]
-    return [*broken, *(problem for each in found for problem in each.problems)]
-
-
-def seed_of(options: argparse.Namespace) -> int:
-    """The seed that was asked for, or one that is drawn; said, so that it can be asked for."""
-    number = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
-    say("seed", number)
-    return number
-
-
-def told_every(step: int, of: int) -> Callable[[], None]:
-    """Call it once each: it says at every `step` how far it is, and how long one takes."""
-    began, number = time.monotonic(), 0
-
-    def tell() -> None:
-        nonlocal number
-        number += 1
-        if number % step == 0:
-            each = (time.monotonic() - began) / number
-            say("kills so far", f"{number} of {of}, {each:.2f} s each")
-
-    return tell
-
-
-async def moments(options: argparse.Namespace, folder: Path) -> list[str]:
-    """Kill the daemon around an alarm, at random moments and inside the commit of the raise."""
-    seed, count = seed_of(options), options.moments
-    began, tell = time.monotonic(), told_every(KILLS_A_FOLDER, count)
-    broken: list[str] = []
-
-    async def one_street(street: int) -> None:
-        dice = random.Random(f"{seed}/{street}")
-        here = folder / f"street{street}"
-        here.mkdir()
-        with Mosquitto() as broker:
-            async with open_platform(here, broker.url) as platform:
-                for number in range(street, count, options.houses):
-                    house = here / str(number)
-                    house.mkdir()
-                    is_between = number // options.houses % 4 == 0
-                    arguments = (f"soak-{number}", dice.uniform(0.0, 1.5), is_between)
-                    try:
-                        await one_kill(house, broker.url, platform, *arguments)
-                    except AssertionError as error:
-                        broken.append(f"kill {number} {arguments}: {error}")
-                        say(f"kill {number}", f"NO: {error}")
-                    tell()
-
-    await asyncio.gather(*(one_street(street) for street in range(options.houses)))
-    say("took", f"{time.monotonic() - began:.0f} s")
-    return broken
-
-
-async def links(options: argparse.Namespace, folder: Path) -> list[str]:
-    """Brokers and lines that take an alarm and lose it, side by side: how soon people are told."""
-    del options
-    broken: list[str] = []
-
-    async def one(number: int, name: str, trouble: Trouble) -> None:
-        here = folder / str(number)
-        here.mkdir()
-        seen = await trouble(here, NOTHING_SETTLED_MS)
-        times = {"sounded": seen.sounded_ms, "told": seen.told_ms, **seen.later}
-        said = ", ".join(f"{what} {ms / 1000:.2f} s" for what, ms in times.items())
-        say(name, f"{said}; {seen.told_as}; {seen.settled} settled")
-        if seen.settled:
-            broken.append(f"{name}: {seen.settled} settled that nobody has")
-        bounds = {"sounded": SOUNDS_WITHIN_MS, "told": TOLD_WITHIN_MS, **LATER_WITHIN_MS}
-        late = [what for what, ms in times.items() if ms > bounds[what]]
-        broken.extend(f"{name}: {what} after {times[what]:.0f} ms" for what in late)
-
-    await asyncio.gather(*(one(n, *each) for n, each in enumerate(TROUBLES.items())))
-    check(not broken, f"nothing settled, all told within {TOLD_WITHIN_MS} ms", broken)
-    return broken
-
-
 async def week(options: argparse.Namespace, folder: Path) -> list[str]:
     """Simulated weeks in a home of ten devices, with 20 incidents each: seeds 1, 2 ..."""
     del folder
@@ -281,119 +157,6 @@ async def life(options: argparse.Namespace, folder: Path) -> list[str]:
     """Anything in any order, 50 steps an example: see `tests.core.life` for what must be true."""
     del folder
     return by_examples(House, options.examples, 50, options)
-
-
-def by_examples(
-    machine: type[RuleBasedStateMachine], examples: int, steps: int, options: argparse.Namespace
-) -> list[str]:
-    """Play a machine in so many examples of so many steps; how it broke, with the steps to it.
-
-    Each process has a seed of its own: the one that is said, the next one ...
-    """
-    first, began = seed_of(options), time.monotonic()
-    share = -(-examples // options.processes)
-    with ProcessPoolExecutor(options.processes) as pool:
-        played = [
-            pool.submit(_play, machine, first + number, share, steps)
-            for number in range(options.processes)
-        ]
-        broken = [what for each in played for what in each.result()]
-    taken = f"{share * options.processes:,} in {time.monotonic() - began:.0f} s"
-    say(f"examples of {steps} steps", taken)
-    return broken
-
-
-def _play(
-    machine: type[RuleBasedStateMachine], number: int, examples: int, steps: int
-) -> list[str]:
-    try:
-        run_state_machine_as_test(
-            seed(number)(machine),
-            settings=settings(
-                max_examples=examples, stateful_step_count=steps, deadline=None,
-                database=None, suppress_health_check=list(HealthCheck),
-            ),
-        )  # fmt: skip
-    except (AssertionError, ExceptionGroup) as error:  # a group: it broke in more than one way
-        return [f"seed {number}: " + "".join(traceback.format_exception(error))]
-    return []
-
-
-def run_tests(
-    options: argparse.Namespace, *words: str, **counts: str
-) -> subprocess.CompletedProcess[str]:
-    """Run tests side by side, with what they take from the environment."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(options.processes), *words]
-    environment = {**os.environ, **counts}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
-def by_tests(path: str, name: str, options: argparse.Namespace, **counts: int) -> list[str]:
-    """Run tests that take their count from the environment; what they say when one fails."""
-    ((variable, count),) = counts.items()
-    began = time.monotonic()
-    done = run_tests(options, "-x", path, "-k", name, **{variable: str(count)})
-    say(f"{path}, {variable.lower()}", f"{count:,} in {time.monotonic() - began:.0f} s")
-    lines = done.stdout.strip().splitlines()
-    say("pytest says", lines[-1] if lines else done.stderr[-300:])
-    return [] if done.returncode == 0 else ["\n".join(lines[-15:])]
-
-
-async def power(options: argparse.Namespace, folder: Path) -> list[str]:
-    """The power goes at any write or sync, under each schema; the test checks itself as well."""
-    del folder
-    return by_tests("tests/store/test_power_cut.py", "test", options, POWER_CUTS=options.cuts)
-
-
-async def io(options: argparse.Namespace, folder: Path) -> list[str]:
-    """Every write below SQLite and every statement above it fails once."""
-    del folder
-    return by_tests("tests/store/test_io_errors.py", "fail_once", options, IO_STEP=1)
-
-
-async def bits(options: argparse.Namespace, folder: Path) -> list[str]:
-    """One bit of a file flips, anywhere; a sixteenth as often under a store that starts."""
-    del folder
-    return by_tests("tests/store/test_salvage.py", "flipped", options, BIT_FLIPS=options.flips)
-
-
-async def towns(options: argparse.Namespace, folder: Path) -> list[str]:
-    """Seeded towns in simulated time: everything goes wrong, then all must be delivered."""
-    del folder
-    first, began = options.seed or 0, time.monotonic()
-    seeds = range(first, first + options.towns)
-    broken, planted, committed = list[str](), 0, 0
-    with ProcessPoolExecutor(options.processes) as pool:
-        for number, found in enumerate(pool.map(lived, seeds, chunksize=20), first):
-            planted, committed = planted + found.planted, committed + found.committed
-            broken += [f"seed {number}: {problem}" for problem in found.problems]
-    say("towns", f"seeds {first} to {seeds[-1]} in {time.monotonic() - began:.0f} s")
-    say("alarms planted, records committed", f"{planted:,}, {committed:,}")
-    check(planted > 10 * len(seeds) and committed > 100 * len(seeds), "enough happened", broken)
-    return broken
-
-
-async def outbox(options: argparse.Namespace, folder: Path) -> list[str]:
-    """Any order of link loss, codes, acks and crashes, 50 steps an example."""
-    del folder
-    return by_examples(Delivering, options.examples, 50, options)
-
-
-async def sins(options: argparse.Namespace, folder: Path) -> list[str]:
-    """Known sins, put back one at a time: by what each is found."""
-    del folder
-    delivery = {sin.__name__: f"the checker says {said}" for sin, said in SINS.items()}
-    store = {sin.__name__: finder.__name__ for sin, finder in SEEDS}
-    done = run_tests(options, "-rA", "-k", "known_sin", *SIN_TESTS)
-    verdicts = re.findall(r"^(PASSED|FAILED|ERROR) \S+\[(\w+)\]", done.stdout, re.MULTILINE)
-    found = {sin for verdict, sin in verdicts if verdict == "PASSED"}
-    broken: list[str] = []
-    for what, table in (("delivery", delivery), ("store", store)):
-        for sin, finder in table.items():
-            say(sin.replace("_", " ").strip(), finder if sin in found else "NOT FOUND")
-        count = len(found & table.keys())
-        check(count == len(table), f"{what}: {count} of {len(table)} found", broken)
-    return broken
 
 
 async def patrol(options: argparse.Namespace, folder: Path) -> list[str]:
