@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.cli.accept_words import output_name
 from gateway.cli.saying import NOTHING, SEVERITIES, Part, number, part_of, rows_of, say
+from gateway.core.acceptance import SIMULATED
 from gateway.core.wiring import DeviceCount, wiring_hints
 from gateway.domain.acceptance import NOT_ACCEPTED, PARTS, RESULTS, Result
 from gateway.domain.acceptance import Part as Tried
@@ -61,6 +62,7 @@ CHAPTERS = {
 }
 NONE = Text("无", "none")
 AS_SHOWN = Text("相符", "as shown")
+MADE_UP = Text("模拟值", "simulated value")
 WELL = Text("良好", "good")
 LOSSY = Text("有丢失", "loses answers")
 SILENT = Text("不应答", "silent")
@@ -235,10 +237,16 @@ def _trips(data: Mapping[str, Any], lang: Lang) -> str:
         rows.append((
             str(item["subject"]), say(item["say"], lang), str(item["place"]),
             number(item["limit"], item["unit"]), number(known.get("value"), known.get("unit")),
-            *_result_cells(item, lang), str(known.get("note", "")),
+            *_result_cells(item, lang), _how(known, lang),
         ))  # fmt: skip
     heads = ("rule", "what", "place", "limit", "raised", "result", "who", "when", "note")
     return _table(heads, rows, lang)
+
+
+def _how(known: Mapping[str, Any], lang: Lang) -> str:
+    """How an alarm was raised where nobody tripped the device; and the note."""
+    simulated = MADE_UP.in_(lang) if known.get("shown") == SIMULATED else ""
+    return " ".join(each for each in (simulated, str(known.get("note", ""))) if each)
 
 
 def _others(data: Mapping[str, Any], lang: Lang) -> str:
