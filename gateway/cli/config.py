@@ -4,6 +4,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from gateway.cli.saying import console, number
 from gateway.config.load import load_site
 from gateway.config.problems import render
+from gateway.core.dictionary import Meaning, meanings_of
 from gateway.core.health import with_own_device
 from gateway.core.messages import sender_of, unpack
 from gateway.core.site_diff import Changed, How, SiteDiff, diff_sites
@@ -21,6 +23,7 @@ from gateway.domain.records import Lane
 from gateway.domain.site import Site
 from gateway.domain.text import Lang, Text
 from gateway.store.reader import Entry, entries
+from gateway.store.survey import remembered
 
 SAME = Text("没有区别", "no difference")
 KINDS = {
@@ -43,8 +46,8 @@ NO_READINGS = Text("没有可用的历史测量值", "no stored reading can be u
 UNREADABLE = Text("读不了 {} 里的测量值：{}", "the readings in {} cannot be read: {}")
 REPLAYED = Text("重放 {} 条测量值，{} 至 {}", "{} readings replayed, {} to {}")
 SKIPPED = Text(
-    "{} 批没有用上：损坏、当时没有时钟，或是按另一份测点表写的",
-    "{} batches not used: damaged, from a time without a clock, or of another list of points",
+    "{} 批没有用上：损坏、当时没有时钟，或写它的测点表已经不在",
+    "{} batches not used: damaged, of a time without a clock, or of a list of points that is gone",
 )
 RULE = Text("{}：原来 {} 次，改后 {} 次", "{}: {} times before, {} times after")
 APPEARING = Text("新出现", "would appear ")
@@ -117,51 +120,70 @@ def _row(change: Changed) -> dict[str, Any]:
 
 def what_would(new: Path, old: Path, store: Path, *, days: float, as_json: bool, lang: Lang) -> int:
     """Replay what is stored through the rules that differ; 0, 1 unreadable, 2 a bad file."""
-    sites = [_load(path, lang) for path in (old, new)]
-    if sites[0] is None or sites[1] is None:
+    was, will = _load(old, lang), _load(new, lang)
+    if was is None or will is None:
         return 2
-    wanted = needed_points(sites[0], sites[1])
+    wanted = needed_points(was, will)
     if not wanted:
         print(NO_RULES.in_(lang), file=sys.stderr)
         return 0
     try:
-        readings, skipped = stored_readings(store, sites[0], wanted, days)
+        readings, skipped = stored_readings(store, (was, will), wanted, days)
     except (OSError, sqlite3.Error) as error:
         print(UNREADABLE.in_(lang).format(store, error), file=sys.stderr)
         return 1
-    found = what_if(sites[0], sites[1], readings)
+    found = what_if(was, will, readings)
     if as_json:
-        print(json.dumps(_replay(found, readings, skipped, sites[1]), ensure_ascii=False, indent=2))
+        print(json.dumps(_replay(found, readings, skipped, will), ensure_ascii=False, indent=2))
     else:
-        _print_replay(found, readings, skipped, sites[1], lang)
+        _print_replay(found, readings, skipped, will, lang)
     return 0
 
 
 def stored_readings(
-    store: Path, site: Site, wanted: frozenset[str], days: float
+    store: Path, sites: Sequence[Site], wanted: frozenset[str], days: float
 ) -> tuple[list[Stored], int]:
     """The stored readings of these points, oldest first, of the last so many days of the data.
 
-    Beside them the number of batches that could not be used: damaged, without UTC, or written
-    under another list of points than the site's.
+    Also from before a change of the list of points, where the daemon has kept that list: of the
+    points that were there then, in the units that they have now. Beside them the number of batches
+    that could not be used: damaged, without UTC, or of a list that nobody knows.
     """
-    watched = with_own_device(site)
-    sender = sender_of(watched, "")
-    names = {index: point for point, index in sender.point_index.items()}
+    lists = _lists(store, sites)
+    units = {key: point.unit for site in sites for key, point in site.points.items()}
     found, skipped = list[Stored](), 0
     for entry in entries(store / READINGS, Lane.R):
         batch = _batch(entry) if entry.is_sound else None
-        if batch is None or batch.get("pts") != sender.points_hash or batch.get("t0") is None:
+        names = None if batch is None else lists.get(str(batch.get("pts")))
+        if batch is None or names is None or batch.get("t0") is None:
             skipped += 1
             continue
         for index, after_ms, value, *rest in batch["r"]:
-            if (point := names.get(index)) in wanted and point is not None:
+            point, unit = names.get(index, ("", ""))
+            if point in wanted and unit == units.get(point):
                 quality, reason = (*rest, "", "")[:2]
                 kept = Quality(quality) if quality else Quality.GOOD
                 found.append(Stored(batch["t0"] + after_ms, point, value, kept, reason))
     found.sort(key=lambda reading: reading.at_ms)
     begin = found[-1].at_ms - days * 86_400_000 if found else 0
     return [reading for reading in found if reading.at_ms >= begin], skipped
+
+
+def _lists(store: Path, sites: Sequence[Site]) -> dict[str, Meaning]:
+    """What the numbers in a batch mean, by the hash that it names: of these sites, and kept ones.
+
+    Without core.db there are those of the sites only.
+    """
+    found: dict[str, Meaning] = {}
+    with suppress(OSError, sqlite3.Error):
+        found |= meanings_of(remembered(store).kept)
+    for site in sites:
+        watched = with_own_device(site)
+        sender, points = sender_of(watched, ""), watched.points
+        found[sender.points_hash] = {
+            number: (name, points[name].unit) for name, number in sender.point_index.items()
+        }
+    return found
 
 
 def _batch(entry: Entry) -> dict[str, Any] | None:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from gateway.core import alarms
+from gateway.core.aside import aside
+from gateway.core.dictionary import note_dictionary
 from gateway.core.dues import look_anew
 from gateway.core.faults import fault_rule, rule_of_fault_id
 from gateway.core.own_faults import clear_fault, raise_fault
@@ -129,6 +131,7 @@ def _take_site(turn: Turn, event: SiteChanged) -> None:
         _carry_alarm(turn, alarm, same_rules)
     end_what_is_gone(turn)
     look_anew(turn)
+    aside(turn, "dictionary", note_dictionary, turn)
 
 
 def _enter(turn: Turn, new: House, same_points: frozenset[str], same_rules: frozenset[str]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from gateway.core import alarms, ladder, nights, post_check, practice, self_test
 from gateway.core.aside import aside
+from gateway.core.dictionary import note_dictionary
 from gateway.core.faults import fault_rule, rule_of_fault_id
 from gateway.core.life_data import SHELVED, to_json
 from gateway.core.own_faults import MOMENTARY
@@ -53,6 +54,7 @@ def restart(turn: Turn) -> None:
         _anchor(turn)
     turn.state = replace(turn.state, lamp_test_until_ms=turn.now.mono_ms + BOOT_TEST_MS)
     aside(turn, "starts", note_start, turn)
+    aside(turn, "dictionary", note_dictionary, turn)
     for known in list(turn.alarms.values()):
         alarm = hear_as_alarm(turn, known)  # what this boot's clock made of its silence is kept
         if house.rule(alarm.rule) is None:

@@ -10,6 +10,9 @@ from gateway.cli.main import main
 from gateway.config.load import load_site
 from gateway.core.health import with_own_device
 from gateway.core.messages import read_body, sender_of
+from gateway.core.state import house_of, state_of
+from gateway.core.step import step
+from gateway.domain.events import Restarted
 from gateway.domain.moments import Clk, Now
 from gateway.domain.outcome import Outcome
 from gateway.domain.readings import Quality, Reading
@@ -157,6 +160,28 @@ def test_another_list_of_points_cannot_be_replayed_and_that_is_said(tmp_path, ca
     assert code == 0
     assert "no stored reading can be used" in out
     assert "3 batches not used" in out
+
+
+async def test_readings_of_before_a_change_of_the_points_are_replayed_where_their_list_was_kept(
+    tmp_path, capsys, history
+):
+    """A device more, and another one gone: what the numbers of the old batches mean is kept."""
+    watched = with_own_device(load_site(tmp_path / "old.yaml").site)
+    state = state_of(house_of(watched, sender_of(watched, "e2"), "0"), (), START)
+    _, outcome = step(state, Restarted(), START)
+    async with open_store(
+        StoreSpec(history), epoch="e2", encode=lambda _: b"", on_durable=len, on_fault=print
+    ) as store:
+        store.submit(outcome)
+        await store.flush()
+    more = SITE.replace("  meter:", "  meter2:")
+    (tmp_path / "old.yaml").write_text(more, encoding="utf-8")
+    new = more.replace("above: 300 mA, clears: 250", "above: 400 mA, clears: 350")
+    code, out, _ = replayed(tmp_path, capsys, history, new)
+    assert code == 0
+    assert "3 readings replayed" in out
+    assert "board.residual_current/residual_alarm: 1 times before, 0 times after" in out
+    assert "not used" not in out
 
 
 def test_the_same_rules_need_no_replay(tmp_path, capsys, history):
