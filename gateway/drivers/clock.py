@@ -114,7 +114,8 @@ class Clock:
 
     async def sleep_until(self, mono_ms: int) -> None:
         """Return at `mono_ms` or, when that is past, after one turn of the loop."""
-        await asyncio.sleep(0)
+        if mono_ms <= self.mono():
+            await asyncio.sleep(0)
         # it waits for a clock: no event announces a moment
         while (wait_ms := mono_ms - self.mono()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(wait_ms / 1000)
