@@ -31,8 +31,6 @@ HARDWARE = (ROOT / "docs" / "hardware.md").read_text("utf-8")
 PAGES = (README, INSTALLATION, HARDWARE)
 UNIT = ROOT / "systemd" / "care-gateway.service"
 PICTURE = ROOT / "docs" / "images" / "demo.svg"
-# What the installation page takes for granted on Raspberry Pi OS; the rest is installed by it.
-THERE = {"install", "journalctl", "systemctl"}
 
 
 def blocks(language: str, page: str = README) -> list[str]:
@@ -84,36 +82,6 @@ def takes(program: str, *given: str) -> None:
         command = command.commands[arguments.pop(0)]
         context = typer.Context(command, parent=context, info_name=command.name)
     command.make_context(command.name, list(arguments))
-
-
-@pytest.mark.parametrize("line", commands(INSTALLATION))
-def test_step_of_the_installation_names_what_is_there(line: str) -> None:
-    words = shlex.split(line)
-    while words[0] in ("sudo", "-u", "care-gateway") and words[1] not in (
-        "check",
-        "status",
-        "--help",
-    ):
-        words.pop(0)
-        if words[0] == "panel":
-            words.insert(0, "care-gateway")
-            break
-    while "=" in words[0]:
-        words.pop(0)
-    program, *arguments = words
-    if program == "care-gateway":
-        if arguments != ["--help"]:
-            takes(program, *arguments)
-        return
-    if program.startswith("scripts/"):
-        assert os.access(ROOT / program, os.X_OK)
-        said = (ROOT / program).read_text("utf-8")
-        assert all(f" {word})" in said for word in arguments if word.startswith("--"))
-        return
-    assert program in THERE
-    for word in arguments:
-        if word.startswith(("config/", "systemd/", "requirements/")):
-            assert (ROOT / word).exists()
 
 
 def test_the_installation_installs_what_the_unit_starts() -> None:
