@@ -53,7 +53,7 @@ def _undecided(turn: Turn, rules: Sequence[Rule], reading: Reading) -> Sequence[
         return rules
     if not bounds.low <= value <= bounds.high:
         return rules
-    if turn.alarms and any(rule in turn.alarms for rule in bounds.plain):
+    if not turn.alarms.keys().isdisjoint(bounds.plain):
         return rules
     return bounds.others
 
