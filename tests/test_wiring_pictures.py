@@ -32,6 +32,7 @@ HARDWARE = (ROOT / "docs" / "hardware.md").read_text("utf-8")
 EXAMPLE = (ROOT / "config" / "site.example.yaml").read_text("utf-8")
 FILES = list(files())
 IDS = [path.stem for path, _, _ in FILES]
+PATIENCE_MS = 120_000
 CHROMIUM = shutil.which("chromium")
 
 
@@ -199,9 +200,12 @@ def test_no_label_is_wider_in_a_browser_than_the_script_takes_it_to_be():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE_MS
+        )
         try:
             page = browser.new_page()
+            page.set_default_timeout(PATIENCE_MS)
             page.set_content("".join(text for _, _, text in FILES))
             real = page.evaluate(
                 "[...document.querySelectorAll('text')]"

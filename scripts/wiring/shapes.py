@@ -194,16 +194,17 @@ def _dashes(is_dashed: bool) -> str:
 
 def clashes(picture: Picture) -> Iterator[str]:
     """What cannot be read: labels on labels, on wires, on the edge of a part or of the picture."""
-    labels = [shape for shape in picture.shapes if isinstance(shape, Words)]
-    for number, label in enumerate(labels):
-        left, top, right, bottom = label.box
+    labels = [(each, each.box) for each in picture.shapes if isinstance(each, Words)]
+    strokes = [(shape, *stroke) for shape in picture.shapes for stroke in _strokes(shape)]
+    for number, (label, box) in enumerate(labels):
+        left, top, right, bottom = box
         if left < 0 or top < 0 or right > picture.size[0] or bottom > picture.size[1]:
-            yield f"{label.text!r} leaves the picture: {label.box}"
-        for other in labels[:number]:
-            if _lie_on(label.box, other.box):
+            yield f"{label.text!r} leaves the picture: {box}"
+        for other, around in labels[:number]:
+            if _lie_on(box, around):
                 yield f"{label.text!r} lies on {other.text!r}"
-        for shape in picture.shapes:
-            if any(_is_crossed(label.box, *stroke) for stroke in _strokes(shape)):
+        for shape, begin, end in strokes:
+            if _is_crossed(box, begin, end):
                 yield f"{label.text!r} is crossed by {shape}"
 
 
