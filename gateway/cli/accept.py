@@ -18,6 +18,7 @@ from gateway.cli.accept_walk import Waits, Walk, try_items, try_sign
 from gateway.cli.asking import NO_PERSON, question, refuse
 from gateway.cli.saying import START
 from gateway.config.answers import read_answers
+from gateway.config.families import profile_digest
 from gateway.config.problems import render
 from gateway.domain.acceptance import Part
 from gateway.domain.text import Lang
@@ -119,7 +120,10 @@ def _tell_left(walk: Walk) -> None:
 def _end(walk: Walk, wanted: Wanted, began: float, *, as_json: bool) -> int:
     """Write the sheet, print the data, and say how far it is."""
     view = walk.ask("acceptance")
-    data = data_of(view, walk.ask("status"), walk.ask("bus_lines").get("lines") or [])
+    names = {item["profile"] for item in view["items"] if item["part"] == Part.DEVICE.value}
+    profiles = {name: profile_digest(walk.site.parent, name) for name in sorted(names)}
+    lines = walk.ask("bus_lines").get("lines") or []
+    data = data_of(view, walk.ask("status"), lines, profiles)
     seconds = time.monotonic() - began
     data["walk"] = {
         "by": walk.by,

@@ -3,6 +3,7 @@
 Pure: from what the daemon said to text. Nothing in it is fetched from anywhere.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -30,7 +31,7 @@ HEADS = {
     "place": Text("位置", "Place"),
     "bus": Text("总线", "Bus"),
     "unit": Text("站号", "Unit"),
-    "profile": Text("档案", "Profile"),
+    "profile": Text("档案（摘要）、型号", "Profile (digest), model"),
     "wiring": Text("接线质量", "Wiring"),
     "asked": Text("请求", "Requests"),
     "lost": Text("丢失", "Lost"),
@@ -54,7 +55,9 @@ CHAPTERS = {
     "lines": Text("总线", "Lines"),
     "devices": Text("设备和接线", "Devices and wiring"),
     "points": Text("监测点与仪表显示", "Points against the displays"),
-    "trips": Text("报警试验（测试标记，不上报）", "Trip tests (marked as tests, told to nobody)"),
+    "trips": Text(
+        "报警试验（带测试标记，不通知任何人）", "Trip tests (marked as tests, told to nobody)"
+    ),
     "others": Text("面板、巡查点、上传、时钟", "Panel, checkpoints, uplink, clock"),
     "missing": Text("本站点不监测", "What is not monitored here"),
     "open": Text("未结报警和故障", "Open alarms and faults"),
@@ -85,19 +88,24 @@ body { font: 10.5pt/1.4 system-ui, "Noto Sans CJK SC", "Microsoft YaHei", sans-s
        max-width: 190mm; margin: 1em auto }
 h1 { font-size: 17pt; margin: 0 } h2 { font-size: 12pt; margin: 1.2em 0 .3em }
 table { border-collapse: collapse; width: 100%; font-size: 9pt }
-th, td { border: .4pt solid #777; padding: 1.2mm 1.6mm; text-align: left; vertical-align: top;
-         overflow-wrap: anywhere }
+th, td { border: .4pt solid #777; padding: 1.2mm 1.4mm; text-align: left; vertical-align: top }
 th { background: #eee } thead { display: table-header-group } tr { break-inside: avoid }
 td.open { font-weight: 700 } td.open::before { content: "\\25B2\\00A0" }
 .sign td { height: 18mm } .small { font-size: 8.5pt; color: #333 }
 """
 
 
-def data_of(acceptance: Part, status: Part, lines: Sequence[Part]) -> dict[str, Any]:
-    """Everything that the sheet says, as plain data: what `--json` prints."""
+def data_of(
+    acceptance: Part, status: Part, lines: Sequence[Part], profiles: Mapping[str, str]
+) -> dict[str, Any]:
+    """Everything that the sheet says, as plain data: what `--json` prints.
+
+    `profiles`: the digest of each profile's file, by its name.
+    """
     return {
         "site": dict(part_of(acceptance, "site")),
         "software": acceptance.get("version"),
+        "profiles": dict(profiles),
         "made_utc_ms": part_of(acceptance, "clock").get("utc_ms"),
         "counts": dict(part_of(acceptance, "counts")),
         "items": [dict(item) for item in rows_of(acceptance, "items")],
@@ -171,10 +179,11 @@ def _devices(data: Mapping[str, Any], lang: Lang) -> str:
     rows = []
     for item in items_of(data, Tried.DEVICE):
         count = counted.get(item["subject"], {})
-        model = " ".join(str(item[key]) for key in ("maker", "model") if item.get(key))
+        about = (item["profile"], data["profiles"].get(item["profile"]), item["maker"])
+        model = " ".join(str(each) for each in (*about, item["model"]) if each)
         rows.append((
             str(item["subject"]), str(item["place"]), f"{item['bus']} / {item['unit']}",
-            f"{item['profile']} {model}", number(count.get("requests")),
+            model, number(count.get("requests")),
             number(count.get("timeouts")), number(count.get("exceptions")),
             number(count.get("p95_ms"), "ms"), _wiring(count, lang), *_result_cells(item, lang),
         ))  # fmt: skip
@@ -341,6 +350,8 @@ def _moment(utc_ms: object) -> str:
     return f"{datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone():%Y-%m-%d %H:%M}"
 
 
+LONG_NAME = 12
+_BREAKS = re.compile(r"([./_-])(?=[A-Za-z])")
 _OPEN = "\x00"  # before the text of a cell that is not as it should be; no text has it
 
 
@@ -364,10 +375,15 @@ def _table(heads: Sequence[str], rows: Iterable[Row], lang: Lang, kind: str = ""
 
 
 def _cells(row: Row, *, has_head: bool) -> str:
-    first = f"<th>{escape(row[0])}</th>" if has_head else _cell(row[0])
+    first = f"<th>{_text(row[0])}</th>" if has_head else _cell(row[0])
     return first + "".join(map(_cell, row[1:]))
 
 
 def _cell(text: str) -> str:
     is_open = text.startswith(_OPEN)
-    return f"<td{' class=open' if is_open else ''}>{escape(text.removeprefix(_OPEN))}</td>"
+    return f"<td{' class=open' if is_open else ''}>{_text(text.removeprefix(_OPEN))}</td>"
+
+
+def _text(text: str) -> str:
+    """A long name may go on in the next line after a dot or the like; words stay whole."""
+    return _BREAKS.sub(r"\1<wbr>", escape(text)) if len(text) > LONG_NAME else escape(text)

@@ -17,8 +17,8 @@ WORDS = {
     "device": Text(
         "设备 {device}（{place}）：总线 {bus} 站号 {unit}，档案 {profile}。{identity}。"
         "装在这里、型号相符：ok",
-        "Device {device} ({place}): bus {bus} unit {unit}, profile {profile}. {identity}. "
-        "It hangs there and is that model: ok",
+        "Device {device} ({place}): bus {bus} unit {unit}, profile {profile}; {identity}. "
+        "If it hangs there and is that model: ok",
     ),
     "known": Text("自报型号相符：{shown}", "it says itself what it is: {shown}"),
     "plausible": Text("读数合理：{shown}", "what it shows is plausible: {shown}"),
@@ -51,7 +51,7 @@ WORDS = {
         "tripped, simulate a value: sim",
     ),
     "trip_now": Text(
-        "测试已开始，报警只在现场响、不上报。现在让设备动作（最多 {seconds} 秒）",
+        "测试已开始，报警只在现场响，不通知任何人。现在让设备动作（最多 {seconds} 秒）",
         "Under test: it sounds here and calls nobody. Trip the device now (within {seconds} s)",
     ),
     "simulating": Text("模拟 {rule}……", "simulating {rule} ..."),

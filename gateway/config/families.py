@@ -1,5 +1,6 @@
 """Every profile there is, the site's own and the shipped, as the families a scan looks for."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def read_family(site_dir: Path, name: str) -> Family | None:
     shelf = Shelf(site_dir, shipped_dir(), Kinds(shipped_dir() / "rules", found))
     profile = find_profile(name, Place(name, 0, 0, "", 0), shelf, found)
     return None if profile is None or not profile.is_sound else _family(profile, shelf.kinds)
+
+
+def profile_digest(site_dir: Path, name: str) -> str:
+    """The first twelve digits of the SHA-256 of a profile's file; "" where there is none."""
+    own = site_dir / "profiles" / f"{name}.yaml"
+    path = own if own.is_file() else shipped_dir() / "profiles" / f"{name}.yaml"
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except OSError:
+        return ""
 
 
 def _is_base(name: str, shelf: Shelf) -> bool:
