@@ -5,11 +5,23 @@ python prove_house.py device PORT FILE     a breaker on a TCP port; its residual
 python prove_house.py run FOLDER SITE      the daemon, with what tests plant: while FOLDER/decider
                                            exists its decider hangs, while FOLDER/writer exists the
                                            writer of core.db does
+python prove_house.py reader PORT FILE     a PN532 under this path; while FILE exists a card lies
+                                           on it
+
+What is so, as exit code 0:
+python prove_house.py reader-is STATE N    the daemon says so of its reader, with N taps
+python prove_house.py page PORT PATH       this machine answers with 200
+python prove_house.py whole FOLDER         it holds databases, and SQLite finds them sound
+python prove_house.py ports                prints what listens, other than Unix sockets
 """
 
 import asyncio
+import shutil
+import sqlite3
 import sys
 import time
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 from gateway.app import Failpoints
@@ -17,9 +29,14 @@ from gateway.cli.run import main as run_daemon
 from gateway.core.judge import Verdict, judge
 from gateway.domain.readings import Reading
 from gateway.domain.rules import Rule
+from gateway.drivers.sockets import NoAnswer, ask
 from gateway.sim.bus import open_tcp
+from gateway.sim.desk_reader import open_desk_reader
 from gateway.sim.devices import by_unit, lx47le
+from gateway.sim.ntag import Card
 
+SOCKET = Path("/run/care-gateway/daemon.sock")
+LISTENS, BOUND = "0A", "07"  # TCP, UDP
 LOOK_EVERY_S = 0.05
 
 
@@ -52,9 +69,67 @@ async def be_device(port: int, truth: Path) -> None:
             await asyncio.sleep(LOOK_EVERY_S)
 
 
+def be_reader(port: Path, card: Path) -> None:
+    with open_desk_reader(port) as desk:
+        shutil.chown(port, "root", "dialout")
+        port.chmod(0o660)
+        while True:
+            desk.put(Card(bytes.fromhex("a1b2c3d4")) if card.exists() else None)
+            time.sleep(LOOK_EVERY_S)
+
+
+def is_reader(state: str, taps: int) -> bool:
+    try:
+        seen = ask(SOCKET, {"verb": "reader_status"}, 5.0).get("reader")
+    except NoAnswer:
+        return False
+    return isinstance(seen, dict) and (seen.get("state"), seen.get("taps")) == (state, taps)
+
+
+def is_page(port: int, path: str) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5.0)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def is_whole(folder: Path) -> bool:
+    checks = []
+    for path in folder.glob("*.db"):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            checks.append(db.execute("PRAGMA quick_check").fetchall() == [("ok",)])
+    return bool(checks) and all(checks)
+
+
+def ports() -> list[str]:
+    """`tcp 8080` and the like, of both address families."""
+    found = set()
+    for name, state in (("tcp", LISTENS), ("tcp6", LISTENS), ("udp", BOUND), ("udp6", BOUND)):
+        rows = [
+            line.split() for line in Path("/proc/net", name).read_text("ascii").splitlines()[1:]
+        ]
+        found |= {(name[:3], int(row[1].rpartition(":")[2], 16)) for row in rows if row[3] == state}
+    return [f"{kind} {port}" for kind, port in sorted(found)]
+
+
 if __name__ == "__main__":
     verb, *words = sys.argv[1:]
-    if verb == "device":
-        asyncio.run(be_device(int(words[0]), Path(words[1])))
-    else:
-        sys.exit(run_daemon([words[1]], failpoints(Path(words[0]))))
+    match verb:
+        case "device":
+            asyncio.run(be_device(int(words[0]), Path(words[1])))
+        case "reader":
+            be_reader(Path(words[0]), Path(words[1]))
+        case "reader-is":
+            sys.exit(not is_reader(words[0], int(words[1])))
+        case "page":
+            sys.exit(not is_page(int(words[0]), words[1]))
+        case "whole":
+            sys.exit(not is_whole(Path(words[0])))
+        case "ports":
+            print(*ports())
+        case _:
+            sys.exit(run_daemon([words[1]], failpoints(Path(words[0]))))
