@@ -131,6 +131,7 @@ DECIDE_WITHIN_S = 30.0  # a house; the watchdog looks after a decider that hangs
 STOP_WITHIN_S = 5.0  # for the decider, for the disk and for the link, each
 MAX_CONSOLES = 8  # one is usual, with three connections; a ninth is told that it is busy
 MAX_READERS = 4
+IDLE_S = 30.0  # on sockets that every user of this machine may open; the console asks each second
 READER_USER = "care-gateway-reader"
 PLAN_AFTER_S = 5.0  # the arithmetic takes a start's time on a small board, the watch has a minute
 
@@ -685,7 +686,14 @@ async def _be_watched(socket: Path, watch: Watch, phones: Phones) -> None:
 
     # Open to every user of this machine: it shows what the page shows to everyone in the house,
     # and a visit needs a phone that is remembered, or a PIN.
-    async with serve(socket, handle, mode=0o666, max_peers=MAX_CONSOLES):
+    async with serve(
+        socket,
+        handle,
+        mode=0o666,
+        max_peers=MAX_CONSOLES,
+        max_each=MAX_CONSOLES // 2,
+        idle_s=IDLE_S,
+    ):
         await asyncio.Event().wait()
 
 
@@ -713,7 +721,8 @@ async def _take_taps(socket: Path, taps: Taps) -> None:
             return {"ok": False, "code": "not_allowed", "error": "only the reader's process"}
         return await taps.handle(request)
 
-    async with serve(socket, handle, mode=0o666, max_peers=MAX_READERS):
+    most, each = MAX_READERS, MAX_READERS // 2
+    async with serve(socket, handle, mode=0o666, max_peers=most, max_each=each, idle_s=IDLE_S):
         await watch_reader(taps, sleep=asyncio.sleep)
 
 

@@ -9,7 +9,7 @@ import pwd
 import socket
 import stat
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,33 +58,42 @@ Ask = Callable[[Mapping[str, object]], Awaitable[Message]]
 
 @asynccontextmanager
 async def serve(
-    path: Path, handle: Handle, *, mode: int = 0o660, max_peers: int = MAX_PEERS
+    path: Path,
+    handle: Handle,
+    *,
+    mode: int = 0o660,
+    max_peers: int = MAX_PEERS,
+    max_each: int | None = None,
+    idle_s: float | None = None,
 ) -> AsyncIterator[None]:
     """Answer on `path` while the block runs. Requests of one connection are answered in order.
 
+    `max_each`: of all places so many for one user, other than root and who runs this process.
+    `idle_s`: a peer that asks nothing, or does not take its answer, for so long is let go.
     A left-over socket file is replaced. Raises OSError: EADDRINUSE when somebody listens there,
     EEXIST when the path is something else than a socket.
     """
     _claim(path)
-    tasks: set[asyncio.Task[Any]] = set()
+    peers: dict[asyncio.Task[Any], Peer] = {}
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = cast("asyncio.Task[Any]", asyncio.current_task())
-        tasks.add(task)
+        task, peer = cast("asyncio.Task[Any]", asyncio.current_task()), _peer(writer)
+        peers[task] = peer
         try:
-            if len(tasks) > max_peers:
-                error = f"more than {max_peers} connections; try again"
-                await _send(writer, _refusal("busy", error))
+            if (most := _refuses(peer, peers.values(), max_peers, max_each)) is not None:
+                async with asyncio.timeout(idle_s):
+                    error = f"more than {most} connections; try again"
+                    await _send(writer, _refusal("busy", error))
             else:
-                await _converse(reader, writer, handle)
-        except OSError as error:  # the peer went away in the middle
+                await _converse(reader, writer, handle, peer, idle_s)
+        except OSError as error:  # the peer went away in the middle, or said nothing for too long
             log.debug("connection ended why=%s", error)
         except asyncio.CancelledError:
             # Only `serve` cancels, when it ends; asyncio's streams (before 3.12) take a handler
             # that ended by it for an error and log its traceback.
             log.debug("connection ended by us")
         finally:
-            tasks.discard(task)
+            del peers[task]
             writer.close()
 
     listener, inode = _listen(path, mode)
@@ -93,9 +102,9 @@ async def serve(
         yield
     finally:
         server.close()
-        for task in tasks:
+        for task in peers:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*peers, return_exceptions=True)
         _release(path, inode)
 
 
@@ -160,19 +169,38 @@ def ask(path: Path, message: Mapping[str, object], timeout_s: float = 10.0) -> M
     return _answer(path, line)
 
 
+def _refuses(
+    peer: Peer, peers: Collection[Peer], max_peers: int, max_each: int | None
+) -> int | None:
+    """The number of places that are all taken, this peer's among them; None: it may stay."""
+    if len(peers) > max_peers:
+        return max_peers
+    is_stranger = peer.uid not in (0, os.getuid())
+    if max_each is not None and is_stranger:
+        return max_each if sum(each.uid == peer.uid for each in peers) > max_each else None
+    return None
+
+
 async def _converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handle: Handle
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    handle: Handle,
+    peer: Peer,
+    idle_s: float | None,
 ) -> None:
-    peer = _peer(writer)
+    """Until the peer leaves. TimeoutError when it is idle for too long."""
     while True:
         try:
-            line = await reader.readline()
+            async with asyncio.timeout(idle_s):
+                line = await reader.readline()
         except ValueError:  # the rest of an endless line is not worth reading
             await _send(writer, _refusal("too_long", f"a request is at most {MAX_REQUEST} bytes"))
             return
         if not line.endswith(b"\n"):  # the end, perhaps in the middle of a request
             return
-        await _send(writer, await _reply(line, peer, handle))
+        answer = await _reply(line, peer, handle)
+        async with asyncio.timeout(idle_s):
+            await _send(writer, answer)
 
 
 async def _reply(line: bytes, peer: Peer, handle: Handle) -> Message:

@@ -17,11 +17,14 @@ from gateway.drivers.sockets import (
     NoAnswer,
     NoDaemon,
     Peer,
+    _refuses,
     ask,
     connected,
     request,
     serve,
 )
+
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -231,3 +234,83 @@ async def test_a_socket_may_take_fewer_connections_than_others(path: Path) -> No
         assert (await ask_on({}))["ok"]
         assert (await request(path, {}))["code"] == "busy"
         assert mode_of(path) == 0o666
+
+
+async def test_who_asks_nothing_for_too_long_gives_its_place_to_another(path: Path) -> None:
+    async with serve(path, echo, max_peers=1, idle_s=0.2):
+        reader, writer = await asyncio.open_unix_connection(path)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await reader.read() == b""  # let go
+        assert (await until_free(path))["ok"]
+        writer.close()
+
+
+async def test_who_does_not_take_its_answer_gives_its_place_to_another(path: Path) -> None:
+    async def flood(_message: Message, _peer: Peer) -> Message:
+        return {"ok": True, "much": "x" * 4_000_000}  # more than any socket buffer
+
+    async with serve(path, flood, max_peers=1, idle_s=0.2):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as deaf:
+            deaf.connect(str(path))
+            deaf.sendall(b"{}\n")
+            assert (await until_free(path))["ok"]
+
+
+async def test_who_goes_on_asking_is_not_let_go(path: Path) -> None:
+    async with serve(path, echo, idle_s=30.0), connected(path) as ask_on:
+        for _ in range(3):
+            assert (await ask_on({}))["ok"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+async def test_one_stranger_cannot_take_every_place(path: Path) -> None:
+    path.parent.chmod(0o755)
+    async with serve(path, echo, mode=0o666, max_peers=4, max_each=2):
+        held = [as_stranger(path) for _ in range(3)]
+        try:
+            said = [await asyncio.to_thread(line_of, one, b"{}\n") for one in held[:2]]
+            said.append(await asyncio.to_thread(line_of, held[2]))  # it is told without asking
+            assert (await request(path, {}))["ok"]
+        finally:
+            for one in held:
+                one.close()
+    assert [b'"uid":65534' in line for line in said] == [True, True, False]
+    assert b'"code":"busy"' in said[2]
+
+
+def as_stranger(path: Path) -> socket.socket:
+    """A connection of another user: the kernel notes whose it is when it is made."""
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    os.seteuid(65_534)
+    try:
+        one.connect(str(path))
+    finally:
+        os.seteuid(0)
+    return one
+
+
+def line_of(one: socket.socket, sent: bytes = b"") -> bytes:
+    one.settimeout(PATIENCE_S)
+    if sent:
+        one.sendall(sent)
+    with one.makefile("rb") as answers:
+        return answers.readline()
+
+
+def test_root_and_the_daemon_s_own_user_have_every_place() -> None:
+    mine, other = Peer(1, os.getuid(), 0), Peer(2, 65_533, 0)
+    assert _refuses(mine, [mine] * 4, 4, 2) is None
+    assert _refuses(mine, [mine] * 5, 4, 2) == 4
+    assert _refuses(other, [mine, mine, other, other], 4, 2) is None
+    assert _refuses(other, [mine, other, other, other], 4, 2) == 2
+    assert _refuses(other, [other] * 4, 4, None) is None
+
+
+async def until_free(path: Path) -> Message:
+    """Ask until there is a place."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            answer = await request(path, {})
+            if answer.get("code") != "busy":
+                return answer
+            await asyncio.sleep(0.02)
