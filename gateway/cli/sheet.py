@@ -25,6 +25,7 @@ from gateway.cli.sheet_csv import csv_of
 from gateway.cli.sheet_page import heading, page_of
 from gateway.cli.sheet_tables import Table, house_tables, notes_of, overview, quiet, tables_of
 from gateway.cli.sheet_words import Voice
+from gateway.config.institutions import read_institution
 from gateway.config.load import load_site
 from gateway.config.problems import render
 from gateway.core.sheet import LASTING, Known, sheet_of
@@ -66,7 +67,6 @@ class _House:
     site: Site | None
     store: Path
     zone: tzinfo
-    zone_name: str
     voice: Voice
 
 
@@ -135,13 +135,12 @@ def _house(asked: Asked) -> _House:
     if site is None:
         print(render(loaded.problems, asked.lang), file=sys.stderr)
     zone = zone_of(site.timezone) if site is not None else None
-    name = site.timezone if site is not None and zone is not None else "UTC"
     people = site.people.values() if site is not None and asked.is_named else ()
     names = {person.code: person.name for person in people}
     store = (
         site.store.directory if site is not None else asked.store or Path("/var/lib/care-gateway")
     )
-    return _House(site, store, zone or UTC, name, Voice(asked.lang, zone or UTC, names))
+    return _House(site, store, zone or UTC, Voice(asked.lang, zone or UTC, names))
 
 
 def _made(house: _House, period: Period, now: Now, lang: Lang) -> Sheet | None:
@@ -149,7 +148,8 @@ def _made(house: _House, period: Period, now: Now, lang: Lang) -> Sheet | None:
     try:
         known = _known(house.store, period)
         records = _records(house.store, period)
-        return sheet_of(house.site, period, now, house.zone_name, records, known)
+        asked = None if house.site is None else read_institution(house.site.institution, [])
+        return sheet_of(house.site, period, now, house.zone, records, known, asked)
     except (sqlite3.Error, OSError) as error:
         print(UNREADABLE.in_(lang).format(house.store, error), file=sys.stderr)
         return None

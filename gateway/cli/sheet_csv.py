@@ -8,7 +8,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from io import StringIO
 
-from gateway.cli.sheet_tables import notes_of, overview, severity
+from gateway.cli.sheet_tables import done_of, notes_of, overview, severity
 from gateway.cli.sheet_words import (
     ALLOWED,
     CHECKS,
@@ -148,6 +148,12 @@ def _occurrence(row: Occurrence, voice: Voice) -> Cells:
 
 
 def _of_house(sheet: Sheet, voice: Voice) -> Iterator[Cells]:
+    for duty in sheet.duties:
+        yield {"list": voice(WORDS["duties"]), "what": voice(duty.say), "count": duty.done,
+               "limit": duty.due, "result": done_of(duty, voice), "text": duty.basis,
+               "state": "" if duty.unverified is None
+               else voice(SAID["unverified"]).format(voice(duty.unverified)),
+               "id": duty.name}  # fmt: skip
     for row in sheet.rounds:
         yield {"list": voice(WORDS["rounds"]), **_round(row, voice)}
     for check in sheet.post_checks:

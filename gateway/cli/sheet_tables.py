@@ -23,6 +23,7 @@ from gateway.cli.sheet_words import (
 from gateway.domain.rules import Severity
 from gateway.domain.sheet import (
     Aside,
+    DutyRow,
     Occurrence,
     OpenCase,
     RoundRow,
@@ -74,6 +75,9 @@ def tables_of(section: Section, voice: Voice) -> Iterator[Table]:
 
 def house_tables(sheet: Sheet, voice: Voice) -> Iterator[Table]:
     """What belongs to the house and to no building of it."""
+    yield _table(
+        voice, "duties", ("what", "done", "basis"), [_duty(row, voice) for row in sheet.duties]
+    )
     yield _table(voice, "rounds", ("window", "round", "state", "stops", "by", "found", "remarks",
                                    "signed"),
                  [_round(row, voice) for row in sheet.rounds])  # fmt: skip
@@ -223,6 +227,25 @@ def _aside(row: Aside, voice: Voice) -> Row:
     since = voice(SAID["before"]) if row.since is None else voice.clock(row.since)
     return (voice(SAID["shelved" if row.is_shelved else "out"]), row.subject, row.place, since,
             until, voice.who(row.by), row.why, row.order)  # fmt: skip
+
+
+def _duty(row: DutyRow, voice: Voice) -> Row:
+    grounds = [row.basis]
+    if row.unverified is not None:
+        grounds.append(voice(SAID["unverified"]).format(voice(row.unverified)))
+    return voice(row.say), done_of(row, voice), "\n".join(grounds)
+
+
+def done_of(row: DutyRow, voice: Voice) -> str:
+    """How far a duty was done in the period."""
+    if row.done is not None:
+        words = SAID["of_days" if row.name == "day_round" else "of_rounds"]
+        return voice(words).format(row.done, row.due)
+    if row.name != "drill":
+        return voice(SAID["not_counted"])
+    if row.last is None:
+        return voice(SAID["no_drill"])
+    return voice(SAID["last_time"]).format(voice.clock(row.last, "%Y-%m-%d"))
 
 
 def _round(row: RoundRow, voice: Voice) -> Row:

@@ -1,6 +1,6 @@
 """The institution's sheet: one pass over the records of a day or month, and what they add up to.
 
-    sheet = sheet_of(frame, period, made, records, known)
+    sheet = sheet_of(site, period, made, zone, records, known)
 
 Nothing is looked up anywhere else: the site file gives names and what is watched, `Known` what the
 files say beside the records. What a sheet holds is bounded, however many records there are.
@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, tzinfo
 from typing import Any, TypeVar
 
 from gateway.core.coverage import SUBJECTS, coverage_of
@@ -34,10 +34,11 @@ from gateway.core.sheet_alarms import (
     troubles_of,
 )
 from gateway.core.sheet_patrol import KINDS as OF_DUTY
-from gateway.core.sheet_patrol import Duty, take_duty
+from gateway.core.sheet_patrol import Duty, duties_of, take_duty
 from gateway.core.sheet_times import Anchors, total_ms, when_of, within
 from gateway.domain.alarms import Alarm
 from gateway.domain.cases import between_ms
+from gateway.domain.institutions import Institution
 from gateway.domain.kept import Kept
 from gateway.domain.moments import Now
 from gateway.domain.patrol import Patrol
@@ -63,7 +64,7 @@ NOISIEST = 10
 SILENT_MS = 15 * 60_000  # readings alone make a record every minute
 # Wanted of any time: what they say holds on until another one of them.
 LASTING = frozenset({
-    "anchor", "boot", "stop", "shelve", "unshelve", "out_of_service", "in_service",
+    "anchor", "boot", "stop", "shelve", "unshelve", "out_of_service", "in_service", "drill_end",
 })  # fmt: skip
 _NO_WAY_UP = ("uplink_", "platform_absent", "identity_in_use")
 
@@ -103,9 +104,10 @@ def sheet_of(
     site: Site | None,
     period: Period,
     made: Now,
-    zone: str,
+    zone: tzinfo,
     records: Iterable[Record | None],
     known: Known,
+    institution: Institution | None = None,
 ) -> Sheet:
     """Make the sheet. `records`: lane A's, then lane B's, each in its order; None: damaged.
 
@@ -115,7 +117,7 @@ def sheet_of(
     made_ms = made.utc_ms if made.utc_ms is not None else period.end_ms
     lives = Lives(period, made_ms, known.anchors)
     patrol = site.patrol if site is not None else Patrol()
-    duty, others = Duty(period, known.anchors, patrol), _Others()
+    duty, others = Duty(period, known.anchors, patrol, zone), _Others()
     for record in records:
         if record is None:
             others.damaged += 1
@@ -132,12 +134,13 @@ def sheet_of(
         site="" if site is None else site.id,
         name="" if site is None else site.name,
         institution="" if site is None else site.institution,
-        zone=zone,
+        zone=str(zone),
         period=period,
         made=made,
         watched=None if site is None else _watched(site),
         sections=tuple(_sections(site, lives, duty, others, buildings)),
         closed_cases=closed_in(lives),
+        duties=() if institution is None else tuple(duties_of(duty, institution, made_ms)),
         rounds=tuple(sorted(duty.rounds.values(), key=lambda row: (row.opens.utc_ms or 0, row.id))),
         post_checks=tuple(duty.checks.values()),
         drills=tuple(duty.drills),

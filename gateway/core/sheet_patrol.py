@@ -6,12 +6,22 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import tzinfo
 from typing import Any
 
-from gateway.core.sheet_times import Anchors, days_of, when_of
+from gateway.core.sheet_times import Anchors, days_of, local, when_of
+from gateway.domain.institutions import Institution
 from gateway.domain.moments import Now
 from gateway.domain.patrol import Checkpoint, Patrol
-from gateway.domain.sheet import DrillRow, Finding, Period, PostCheckRow, RoundRow, When
+from gateway.domain.sheet import (
+    DrillRow,
+    DutyRow,
+    Finding,
+    Period,
+    PostCheckRow,
+    RoundRow,
+    When,
+)
 from gateway.domain.text import Text
 
 Data = Mapping[str, Any]
@@ -20,6 +30,8 @@ KINDS = frozenset({
     "round", "round_signed", "round_explained", "hazard", "post_check", "drill_end", "self_test",
     "test_end",
 })  # fmt: skip
+DAY_MS = 86_400_000
+NIGHT_FROM, NIGHT_UNTIL = 22, 6  # o'clock
 MOST_ROUNDS, MOST_FINDINGS, MOST_CHECKS, MOST_DRILLS = 2_000, 1_000, 500, 100
 
 
@@ -30,12 +42,14 @@ class Duty:
     period: Period
     anchors: Anchors
     patrol: Patrol
+    zone: tzinfo
     rounds: dict[str, RoundRow] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     checks: dict[str, PostCheckRow] = field(default_factory=dict)
     drills: list[DrillRow] = field(default_factory=list)
     self_tests: Counter[str] = field(default_factory=Counter)
     tests: int = 0
+    last_drill: When | None = None
     left_out: Counter[str] = field(default_factory=Counter)
     days: frozenset[str] = frozenset()
 
@@ -55,12 +69,14 @@ def take_duty(duty: Duty, kind: str, at: Now, data: Data) -> None:
             _change_round(duty, data["round"], explained=data["reason"])
         case "post_check":
             _take_check(duty, when, data)
+        case "drill_end" if not _is_after(duty.period, when):
+            duty.last_drill = when
+            if _is_within(duty.period, when):
+                _put(duty, "drills", duty.drills, MOST_DRILLS, _drill(when, data))
         case _ if not _is_within(duty.period, when):
             return
         case "hazard":
             _put(duty, "findings", duty.findings, MOST_FINDINGS, _finding(when, data))
-        case "drill_end":
-            _put(duty, "drills", duty.drills, MOST_DRILLS, _drill(when, data))
         case "self_test":
             duty.self_tests[data["result"]] += 1
         case "test_end":
@@ -92,6 +108,7 @@ def _take_round(duty: Duty, data: Data) -> None:
         marks=dict(marks),
         asked=len(data["asked"]),
         met=data["met"],
+        is_night=_is_night(duty, data),
         flags=tuple(data["flags"]),
     )
 
@@ -99,6 +116,12 @@ def _take_round(duty: Duty, data: Data) -> None:
 def _change_round(duty: Duty, name: str, **changes: str) -> None:
     if name in duty.rounds:
         duty.rounds[name] = replace(duty.rounds[name], **changes)  # type: ignore[arg-type]
+
+
+def _is_night(duty: Duty, data: Data) -> bool:
+    """Whether most of its window lies between 22:00 and 6:00."""
+    middle = local((data["opens"] + data["closes"]) // 2, duty.zone)
+    return middle.hour >= NIGHT_FROM or middle.hour < NIGHT_UNTIL
 
 
 def _counts(visit: Data) -> bool:
@@ -175,11 +198,36 @@ def _drill(when: When, data: Data) -> DrillRow:
     )
 
 
+def duties_of(duty: Duty, institution: Institution, made_ms: int) -> Iterator[DutyRow]:
+    """What the type of institution asks beside what was done of it; days to come are not due."""
+    end_ms = min(duty.period.end_ms, made_ms)
+    due_days = max(0, -(-(end_ms - duty.period.begin_ms) // DAY_MS))
+    done = {"done", "done_late"}
+    by_day = {row.shift_date for row in duty.rounds.values() if row.state in done}
+    nights = [row for row in duty.rounds.values() if row.is_night and row.state != "cancelled"]
+    for each in institution.duties:
+        row = DutyRow(each.name, each.say, each.basis, each.unverified)
+        match each.name:
+            case "day_round":
+                yield replace(row, done=len(by_day), due=due_days)
+            case "night_round":
+                walked = sum(night.state in done for night in nights)
+                yield replace(row, done=walked, due=len(nights))
+            case "drill":
+                yield replace(row, last=duty.last_drill)
+            case _:
+                yield row
+
+
 def _put(duty: Duty, name: str, rows: list[Any], most: int, row: object) -> None:
     if len(rows) < most:
         rows.append(row)
     else:
         duty.left_out[name] += 1
+
+
+def _is_after(period: Period, when: When) -> bool:
+    return when.utc_ms is not None and when.utc_ms >= period.end_ms
 
 
 def _is_within(period: Period, when: When) -> bool:

@@ -128,6 +128,7 @@ class RoundRow:
     marks: Mapping[str, int]  # flag -> visits
     asked: int
     met: int
+    is_night: bool = False
     flags: tuple[str, ...] = ()  # what its figures have to allow for
     explained: str = ""
     signed_by: str = ""
@@ -215,6 +216,22 @@ class OffRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DutyRow:
+    """What the type of institution asks: `done` of `due` in the period; None: not counted here.
+
+    `last` is for what comes seldom: when it was last done, as far as the records go back.
+    """
+
+    name: str
+    say: Text
+    basis: str
+    unverified: Text | None
+    done: int | None = None
+    due: int | None = None
+    last: When | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Watched:
     """What the site file has watched: its numbers, and what nobody watches."""
 
@@ -262,6 +279,7 @@ class Sheet:
     watched: Watched | None
     sections: tuple[Section, ...]
     closed_cases: int  # closed out in the period
+    duties: tuple[DutyRow, ...]
     rounds: tuple[RoundRow, ...]
     post_checks: tuple[PostCheckRow, ...]
     drills: tuple[DrillRow, ...]

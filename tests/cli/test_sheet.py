@@ -1,9 +1,11 @@
 """The institution's sheet as technicians and inspectors get it: page, table, folder."""
 
+import asyncio
 import csv
 import json
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -17,6 +19,8 @@ from gateway.cli.sheet_page import page_of
 from gateway.cli.sheet_words import Voice
 from gateway.core.sheet import Known, sheet_of
 from gateway.core.sheet_times import period_of
+from gateway.domain.events import Ticked
+from gateway.domain.institutions import Duty, Institution
 from gateway.domain.moments import Clk, Now
 from gateway.domain.patrol import Checkpoint, Item, Patrol, Route, Stop
 from gateway.domain.points import Encoding, Point, Table, WordType
@@ -24,9 +28,16 @@ from gateway.domain.records import Lane, Record
 from gateway.domain.sheet import LaneEnd, Span
 from gateway.domain.site import Bus, Device, Due, PanelPins, Site, StoreSpec, TcpLink
 from gateway.domain.text import Lang, Text
+from gateway.store.store import open_store
 from tests.cli.sheet_house import all_well, eventful, home_of, plant, site_file
 from tests.core.patrol_house import ZONE, at
 
+ASKED = Institution("elder-care", Text("养老机构", "elder care"), (
+    Duty("day_round", Text("每日巡查", "A round a day"), "GB/T 40248-2021 7.3.4", is_must=True),
+    Duty("night_round", Text("夜间巡查", "Rounds by night"), "GB/T 40248-2021 7.3.5"),
+    Duty("inspection", Text("每月检查", "An inspection a month"), "GB/T 40248-2021 7.3.7"),
+    Duty("drill", Text("半年演练", "A drill"), "61号令", unverified=Text("没有读到", "not read")),
+))  # fmt: skip
 HERE = Path(__file__).parent / "sheets"
 SUNDAY = "2026-11-01"
 MADE = Now(1, 1_793_520_000_000 + 32 * 3_600_000, Clk.SYNC, 40, "later")
@@ -79,7 +90,7 @@ def _sheet(span: Span):
     known = Known(last={**last, "epoch0000002": MADE}, records=records, unsettled=3, ends=ends)
     period = period_of(span, date(2026, 11, 1), ZONE, 0)
     made = MADE if span is Span.DAY else replace(MADE, utc_ms=period.end_ms + 30_000_000)
-    return sheet_of(_site(), period, made, "Asia/Shanghai", _planted(), known)
+    return sheet_of(_site(), period, made, ZONE, _planted(), known, ASKED)
 
 
 GOLDEN = [
@@ -243,6 +254,28 @@ def test_without_a_site_file_the_records_are_told_and_that_it_is_missing(house, 
     asked = Asked(missing, store, Lang.ZH)
     assert show(asked, Span.DAY, SUNDAY, html=None, to_csv=None, as_json=False) == 0
     assert "站点文件读不了" in capsys.readouterr().out
+
+
+async def test_it_is_made_beside_a_daemon_that_writes(house, tmp_path):
+    """The store is open and was just written to: nobody waits for anybody."""
+    path, _, now = house
+    home = home_of(path)
+    all_well(home)
+    epoch, outcomes = home.epochs[0]
+    page = tmp_path / "day.html"
+    async with open_store(
+        StoreSpec(tmp_path / "store"), epoch=epoch, encode=lambda _: b"{}",
+        on_durable=lambda _: None, on_fault=lambda _: None,
+    ) as store:  # fmt: skip
+        for outcome in outcomes:
+            store.submit(outcome)
+        await store.flush()
+        asked = Asked(path, tmp_path / "store", Lang.ZH)
+        made = partial(show, asked, Span.DAY, SUNDAY, html=page, to_csv=None, as_json=False)
+        assert await asyncio.to_thread(made, now=now) == 0
+        store.submit(home.feed(Ticked()))
+        await store.flush()
+    assert "榆园养老院" in page.read_text("utf-8")
 
 
 def test_what_cannot_be_made_says_why(house, tmp_path, capsys):

@@ -8,10 +8,12 @@ from gateway.core.sheet import Known, building_of, sheet_of
 from gateway.core.sheet_alarms import MOST
 from gateway.core.sheet_times import anchors_of, days_of, period_of, total_ms, when_of
 from gateway.domain.alarms import Alarm, AlarmState
+from gateway.domain.institutions import Duty, Institution
 from gateway.domain.kept import Kept
 from gateway.domain.moments import Clk, Now
 from gateway.domain.records import Lane, Record
 from gateway.domain.sheet import Span, Sure, When
+from gateway.domain.text import Text
 
 ZONE = ZoneInfo("Asia/Shanghai")
 DAY = period_of(Span.DAY, date(2026, 11, 1), ZONE, 0)
@@ -64,7 +66,7 @@ class Records:
 
     def sheet(self, **known):
         lanes = sorted(self.made, key=lambda record: record.lane)
-        return sheet_of(None, DAY, MADE, "Asia/Shanghai", lanes, Known(**known))
+        return sheet_of(None, DAY, MADE, ZONE, lanes, Known(**known))
 
 
 def rows(sheet):
@@ -267,8 +269,36 @@ def test_what_it_holds_is_bounded_and_what_is_left_out_is_counted():
             yield records.made[0]
         yield None
 
-    sheet = sheet_of(None, DAY, MADE, "Asia/Shanghai", endless(MOST + 30), Known())
+    sheet = sheet_of(None, DAY, MADE, ZONE, endless(MOST + 30), Known())
     assert len(rows(sheet)) == MOST
     assert sheet.left_out == {"occurrences": 30}
     assert sheet.damaged == 1
     assert sheet.noisy == (("board.leak", "1F 厨房", MOST + 30),)
+
+
+def test_what_the_type_of_institution_asks_stands_beside_what_was_done():
+    asked = Institution("x", Text("x", "x"), tuple(
+        Duty(name, Text(name, name), "GB")
+        for name in ("day_round", "night_round", "inspection", "drill")
+    ))  # fmt: skip
+    records = Records()
+    drill = {
+        "scenario": "s", "scope": "", "leader": "s01", "started": at(-30 * 24 * HOUR).utc_ms,
+        "lasted_ms": 1, "first_ack_ms": 1, "first_arrival_ms": 1, "counted": None,
+        "expected": None, "findings": [],
+    }  # fmt: skip
+    records.fact(at(-30 * 24 * HOUR), "drill_end", **drill)
+    for hour, state in ((8, "done"), (22, "done_late"), (24, "missed"), (26, "cancelled")):
+        begin = at(hour * HOUR).utc_ms
+        records.fact(
+            at((hour + 2) * HOUR), "round", round=f"r/{hour}", schedule="r", route="r",
+            shift_date="2026-11-01", opens=begin, closes=begin + 2 * HOUR, state=state, reason="",
+            owner="", started=None, stops=["A"], missing=[], visits=[], asked=[], met=0, flags=[],
+        )  # fmt: skip
+    sheet = sheet_of(None, DAY, MADE, ZONE, records.made, Known(), asked)
+    by_name = {row.name: row for row in sheet.duties}
+    assert (by_name["day_round"].done, by_name["day_round"].due) == (1, 1)
+    assert (by_name["night_round"].done, by_name["night_round"].due) == (1, 2)
+    assert by_name["inspection"].done is None
+    assert by_name["drill"].last == When(at(-30 * 24 * HOUR).utc_ms)
+    assert sheet.drills == ()  # it was not in the period
