@@ -7,20 +7,20 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gateway.app import Failpoints, Options, run
 from gateway.cli.language import language
-from gateway.config.load import load_site
-from gateway.config.problems import render
+from gateway.cli.site_file import SiteRead, begin, read_apart, read_here
 from gateway.domain.errors import SiteRefused
 from gateway.domain.site import Site
 from gateway.domain.text import Lang
 from gateway.drivers.panel import Gpio
-from gateway.drivers.systemd import open_log
-from gateway.store.store import StoreBusy
+
+if TYPE_CHECKING:
+    from gateway.app import Failpoints
 
 log = logging.getLogger(__name__)
 
@@ -34,22 +34,33 @@ SWITCH_S = 0.001
 NEVER = 1_000_000
 
 
-def main(argv: Sequence[str], failpoints: Failpoints | None = None) -> int:
+def main(argv: Sequence[str], failpoints: "Failpoints | None" = None) -> int:
     """Run until SIGTERM; exit code 0, 1 when the store is in use, 2 for a site file with errors."""
     arguments = _parser(language(argv, os.environ)).parse_args(argv)
+    words = arguments.site, arguments.store, Lang(arguments.lang)
+    reading = begin(partial(read_here, *words))
+    # what follows is loaded while another process reads the site file
+    from gateway.drivers.systemd import open_log
+    from gateway.store.store import StoreBusy
+
     try:
         with open_log(logging.DEBUG if arguments.verbose else logging.INFO):
-            return _run(arguments, failpoints)
+            return _run(arguments, failpoints, reading)
     except StoreBusy as busy:
         sys.stderr.write(f"{busy}\n")
         return 1
 
 
-def _run(arguments: argparse.Namespace, failpoints: Failpoints | None) -> int:
-    # what `check` says of load and detection times is not worth waiting for at every start
-    load = partial(_load, arguments.site, arguments.store, Lang(arguments.lang))
+def _run(
+    arguments: argparse.Namespace,
+    failpoints: "Failpoints | None",
+    reading: Callable[[], SiteRead],
+) -> int:
+    from gateway.app import Options, run
+
+    words = arguments.site, arguments.store, Lang(arguments.lang)
     try:
-        site = load()
+        site = _taken(reading)
     except SiteRefused as refused:
         sys.stderr.write(f"{refused.detail}\n")
         return 2
@@ -67,23 +78,19 @@ def _run(arguments: argparse.Namespace, failpoints: Failpoints | None) -> int:
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, NEVER)  # everything: at moments of our own (tasks/tidy_memory)
     gc.enable()
+    load = partial(_taken, partial(read_apart, *words))
     asyncio.run(run(site, options, failpoints, load=load))
     return 0
 
 
-def _load(path: Path, store: Path | None, lang: Lang) -> Site:
-    """Read the site file, at the start and at each reload; SiteRefused has all that is wrong."""
-    loaded = load_site(path, store_dir=store, is_timed=False)
-    if loaded.site is None:
-        errors = [problem for problem in loaded.problems if problem.is_error]
-        first = errors[0]
-        more = f" (+{len(errors) - 1})" if len(errors) > 1 else ""
-        why = f"{first.file}:{first.line}: {first.fact.in_(lang)}{more}"
-        raise SiteRefused(why, render(errors, lang))
-    if loaded.problems:  # said by `check`, each under its line
+def _taken(read: Callable[[], SiteRead]) -> Site:
+    """The site as read, at the start and at each reload; SiteRefused has all that is wrong."""
+    found = read()
+    site = found.taken()
+    if found.warnings:  # said by `check`, each under its line
         template = "site file has warnings, `care-gateway check` shows them site=%s warnings=%s"
-        log.warning(template, loaded.site.id, len(loaded.problems))
-    return loaded.site
+        log.warning(template, site.id, found.warnings)
+    return site
 
 
 def _parser(lang: Lang) -> argparse.ArgumentParser:

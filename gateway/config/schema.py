@@ -202,7 +202,8 @@ Baud = Annotated[
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    # a model is built when it is needed: most sites need half of them
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
 
 class HouseLimits(Part):

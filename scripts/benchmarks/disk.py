@@ -47,6 +47,7 @@ async def measure(folder: Path, plan: Plan) -> list[Figure]:
                         f"disk-{turn}",
                     ),
                     f"gateway-{turn}",
+                    has_pin_log=False,  # no part of the daemon in a house
                 )
             )
             for turn in range(plan.repeats)

@@ -244,7 +244,7 @@ def pin_to(pids: Sequence[int], cores: Sequence[int]) -> None:
 
 @asynccontextmanager
 async def open_gateway(
-    world: World, house: House, name: str, core: int | None = None
+    world: World, house: House, name: str, core: int | None = None, *, has_pin_log: bool = True
 ) -> AsyncIterator[Running]:
     """The daemon over a fresh store, in `name` under the world's folder."""
     folder = world.folder / name
@@ -252,8 +252,9 @@ async def open_gateway(
     argv = [
         sys.executable, "-m", "gateway", "run", str(site), "--store", str(folder / "store"),
         "--socket", str(folder / "s"), "--panel", "mock",
-        "--panel-log", str(folder / "pins.jsonl"),
     ]  # fmt: skip
+    if has_pin_log:
+        argv += ["--panel-log", str(folder / "pins.jsonl")]
     async with _measured(argv, folder, core) as gateway:
         yield gateway
 
