@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gateway.config.institutions import institution_types
 from gateway.config.kinds import Kinds
 from gateway.config.problems import Problem
 from gateway.config.quantities import KNOWN_UNITS, duration
@@ -87,7 +88,7 @@ def _offers(shipped: Path) -> Mapping[str, list[str]]:
         "profile": sorted(path.stem for path in (shipped / "profiles").glob("*.yaml")),
         "kind": sorted(kinds),
         "timezone": ["Asia/Shanghai"],
-        "institution": ["elder-care", "child-welfare", "relief", "funeral"],
+        "institution": list(institution_types(shipped / "institutions")),
         "serial": ["/dev/serial/by-path/"],
         "unit": list(KNOWN_UNITS),
     }
