@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -41,6 +42,7 @@ AWAY_S = 60.0  # a broker, a device
 SAMPLE_S = 60.0
 HURRIED_BELOW_S = 3_600.0  # a shorter run does as much in less time
 CALM_SAMPLES, CALM_S = 5, 120.0
+PATIENCE_S = 600.0  # for anything: the machine has more to do for hours
 
 SITE = """\
 site: {{id: soak-house, name: 测试养老院, institution: elder-care}}
@@ -50,7 +52,7 @@ buses:
 devices:
 {devices}
 panel: {{red: 17, amber: 27, yellow: 22, green: 23, buzzer: 24, silence: 25}}
-uplink: {{gateway: soak-memory, brokers: ["{broker}"], reconnect: local}}
+uplink: {{gateway: soak-memory, brokers: ["{broker}"], reconnect: local, receipt_within: 0}}
 """
 DEVICE = """\
   board-{number}:
@@ -203,7 +205,7 @@ async def sample_again(home: Home, rows: list[dict[str, Sample]]) -> None:
 async def calm_samples(home: Home) -> dict[str, Sample]:
     """Samples while nobody does anything: files and threads were the same several times running."""
     async with home.acting:
-        await home.daemon.status_when(_is_calm, "a calm house")
+        await when(home.daemon, _is_calm, "a calm house")
         deadline, held = time.monotonic() + CALM_S, list[list[tuple[int, int]]]()
         while True:
             await asyncio.sleep(1.0)
@@ -215,9 +217,8 @@ async def calm_samples(home: Home) -> dict[str, Sample]:
                 return found
 
 
-def _is_calm(status: dict[str, object]) -> bool:
-    link = status["link"]
-    return isinstance(link, dict) and link["is_platform_present"] and not status["alarms"]
+def _is_calm(status: dict[str, Any]) -> bool:
+    return status["link"]["is_platform_present"] and not status["alarms"]
 
 
 # --- what happens in the house ------------------------------------------------------------------
@@ -235,7 +236,7 @@ async def act_again(home: Home, name: str) -> None:
 
 async def ask(home: Home) -> None:
     """What a technician looks at: all of it, and the open cases."""
-    await home.daemon.status_when(lambda status: status["points"], "the status")
+    await when(home.daemon, lambda status: status["points"], "the status")
 
 
 async def look_at_page(home: Home) -> None:
@@ -254,25 +255,26 @@ async def raise_alarm(home: Home) -> None:
     rule = _rule_of(board)
     known = len(home.platform.raises(rule))
     board.truth["residual_current"] = OVER_MA
-    await until(lambda: len(home.platform.raises(rule)) > known, "the alarm at the platform")
+    await until(
+        lambda: len(home.platform.raises(rule)) > known, "the alarm at the platform", PATIENCE_S
+    )
     await home.daemon.ask(verb="acknowledge", by="E07", alarm=rule)
     board.truth["residual_current"] = NORMAL_MA
-    await home.daemon.status_when(
+    await when(
+        home.daemon,
         lambda s: not any(a["rule"] == rule and a["state"] in ("UA", "AA") for a in s["alarms"]),
         "the end of the alarm",
     )
     await home.daemon.ask(verb="handle", by="E07", case=rule, verdict="test", text="planted")
     await home.daemon.ask(verb="reset", by="E07", alarm=rule)
-    await home.daemon.status_when(
-        lambda s: not any(a["rule"] == rule for a in s["alarms"]), "the reset"
-    )
+    await when(home.daemon, lambda s: not any(a["rule"] == rule for a in s["alarms"]), "the reset")
 
 
 async def hush_device(home: Home) -> None:
     """A device says nothing for a minute: a fault, which goes by itself and is seen to."""
     board = home.boards[-1 - home.done["silence"] % len(home.boards)]
     board.is_silent = True
-    await home.daemon.status_when(lambda s: _faults_of(s, board), "the fault")
+    await when(home.daemon, lambda s: _faults_of(s, board), "the fault")
     await asyncio.sleep(AWAY_S * home.pace)
     board.is_silent = False
     await see_to_faults(home)
@@ -281,10 +283,10 @@ async def hush_device(home: Home) -> None:
 async def stop_broker(home: Home) -> None:
     """No broker for a minute; what came meanwhile is delivered afterwards."""
     home.broker.stop()
-    await home.daemon.status_when(lambda s: not s["link"]["is_up"], "the loss of the link")
+    await when(home.daemon, lambda s: not s["link"]["is_up"], "the loss of the link")
     await asyncio.sleep(AWAY_S * home.pace)
     home.broker.start()
-    await home.daemon.status_when(lambda s: s["link"]["is_platform_present"], "the platform")
+    await when(home.daemon, lambda s: s["link"]["is_platform_present"], "the platform")
     await see_to_faults(home)
 
 
@@ -304,7 +306,7 @@ async def reload(home: Home) -> None:
 async def see_to_faults(home: Home) -> None:
     """Somebody acknowledges what is over; nothing stays open."""
     await home.daemon.ask(verb="acknowledge", by="E07")
-    await home.daemon.status_when(lambda status: not status["alarms"], "the end of the faults")
+    await when(home.daemon, lambda status: not status["alarms"], "the end of the faults")
 
 
 ACTS: dict[str, Callable[[Home], Awaitable[None]]] = {
@@ -338,10 +340,12 @@ async def open_home(folder: Path, pace: float) -> AsyncIterator[Home]:
         def site(place: str) -> str:
             return site_of(ports, broker.url, place)
 
-        platform = await stack.enter_async_context(open_platform(folder, broker.url))
+        platform = await stack.enter_async_context(
+            open_platform(folder, broker.url, "platform", "--receipts")
+        )
         daemon = await stack.enter_async_context(open_daemon(folder, site("1F")))
         await daemon.start()
-        await daemon.status_when(_is_calm, "a calm house")
+        await when(daemon, _is_calm, "a calm house")
         console, port = await stack.enter_async_context(open_console(daemon))
         await stack.enter_async_context(open_page(port))
         processes = {
@@ -410,13 +414,26 @@ async def _get(port: int, path: str) -> tuple[asyncio.StreamReader, asyncio.Stre
     return reader, writer
 
 
+async def when(
+    daemon: Daemon, holds: Callable[[dict[str, Any]], object], what: str
+) -> dict[str, Any]:
+    """The first status for which this is so; asked gently, for the machine may be busy for long."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        status = await daemon.ask(verb="status")
+        if status is not None and holds(status):
+            return status
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {PATIENCE_S:.0f} s for {what}:\n{daemon.log()}")
+        await asyncio.sleep(0.5)
+
+
 def _rule_of(board: SimDevice) -> str:
     return f"{board.name}.residual_current/residual_alarm"
 
 
-def _faults_of(status: dict[str, object], board: SimDevice) -> bool:
-    alarms = status["alarms"]
-    return isinstance(alarms, list) and any(a["rule"].endswith(f"/{board.name}") for a in alarms)
+def _faults_of(status: dict[str, Any], board: SimDevice) -> bool:
+    return any(alarm["rule"].endswith(f"/{board.name}") for alarm in status["alarms"])
 
 
 def _hour_of(row: dict[str, Sample]) -> float:
