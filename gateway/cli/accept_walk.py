@@ -16,9 +16,9 @@ from gateway.cli.accept_asking import Asker, Kind, Said
 from gateway.cli.accept_words import output_name, words
 from gateway.cli.asking import refusal_of
 from gateway.cli.bus_line import NoLine, Target, find_target, opener
-from gateway.cli.bus_scan import parse_units
+from gateway.cli.bus_scan import parse_units, teller
 from gateway.cli.bus_solve import as_yaml
-from gateway.cli.saying import QUALITIES, number, say, worded
+from gateway.cli.saying import QUALITIES, age, number, say, worded
 from gateway.config.families import read_families, read_family
 from gateway.core.scan import Found, ScanPlan
 from gateway.core.solve import sample_of, solve
@@ -27,7 +27,7 @@ from gateway.domain.errors import BusDown
 from gateway.domain.families import Family
 from gateway.domain.text import Lang
 from gateway.drivers.sockets import ask
-from gateway.tasks.scan_bus import scan_bus
+from gateway.tasks.scan_bus import Progress, scan_bus
 
 Item = Mapping[str, Any]
 
@@ -35,6 +35,8 @@ USUAL_UNITS = "1-32"
 POLL_S = 0.1
 AROUND = 4  # registers to each side of a point, where a display does not fit
 CANDIDATES_SHOWN = 3
+ANSWER_MS = 400  # a device that is slower is there, but not when it is looked for
+TOLD_FROM_MS = 5_000
 SIMULATE = frozenset({"sim", "模拟"})
 RTC = Path("/sys/class/rtc")
 
@@ -210,8 +212,10 @@ def _scanned(
     """Who of these units answers, as the line is set; None when the line is down."""
     try:
         target = find_target(bus, socket=walk.socket, site=walk.site)
-        plan = ScanPlan((None,), tuple(units), timeout_ms=400)
-        return asyncio.run(_scan(plan, families, target))
+        plan = ScanPlan((None,), tuple(units), timeout_ms=ANSWER_MS)
+        if plan.estimate_ms > TOLD_FROM_MS:
+            walk.say("asking", units=len(units), time=age(plan.estimate_ms, walk.lang))
+        return asyncio.run(_scan(plan, families, target, walk.lang))
     except BusDown as down:
         walk.say("line_down", why=down.why)
     except NoLine as none:
@@ -219,8 +223,16 @@ def _scanned(
     return None
 
 
-async def _scan(plan: ScanPlan, families: Sequence[Family], target: Target) -> tuple[Found, ...]:
-    return await scan_bus(plan, families, open_line=opener(target), tell=lambda _: None)
+async def _scan(
+    plan: ScanPlan, families: Sequence[Family], target: Target, lang: Lang
+) -> tuple[Found, ...]:
+    """Long ones tell how far they are."""
+    tell = teller(plan, lang) if plan.estimate_ms > TOLD_FROM_MS else _nobody
+    return await scan_bus(plan, families, open_line=opener(target), tell=tell)
+
+
+def _nobody(_progress: Progress) -> None:
+    """Soon done."""
 
 
 # -- values -------------------------------------------------------------------------------------

@@ -8,6 +8,10 @@ WORDS = {
         "总线 {bus}：站点文件里有站号 {units}。找一找别的站号：ok=1-32，或写 1-100",
         "Bus {bus}: the site file has units {units}. Look for others: ok=1-32, or type 1-100",
     ),
+    "asking": Text(
+        "问 {units} 个站号，没有应答时最多约 {time}",
+        "asking {units} units: at most {time} if nobody answers",
+    ),
     "nobody_else": Text("{units}：没有别的设备", "{units}: nobody else"),
     "others": Text(
         "站点文件里没有的设备：{found}。登记到站点文件，或 f 原因",

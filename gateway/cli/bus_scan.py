@@ -70,7 +70,7 @@ def scan(
                 time=age(plan.estimate_ms, lang),
             )
         )  # fmt: skip
-        tell = _teller(plan, lang)
+        tell = teller(plan, lang)
         found = asyncio.run(scan_bus(plan, families, open_line=opener(target), tell=tell))
         talk(_words("found", lang, count=len(found)))
         return _propose(found, target, lang, out=out, is_set=is_set, as_json=as_json)
@@ -78,7 +78,7 @@ def scan(
     return on_line(where, lang, work)
 
 
-def _teller(plan: ScanPlan, lang: Lang) -> Callable[[Progress], None]:
+def teller(plan: ScanPlan, lang: Lang) -> Callable[[Progress], None]:
     """Progress on stderr: one line that renews itself in a terminal, a line per find elsewhere."""
     is_live = sys.stderr.isatty()
     began = time.monotonic()

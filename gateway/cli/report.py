@@ -36,7 +36,7 @@ JOURNAL_LINES = 5_000
 MOST_BYTES = 4 * 2**20  # of one part
 
 _OF_PEOPLE = frozenset(
-    {"by", "owner", "leader", "person", "persons", "people", "staff", "supervisor"}
+    {"by", "owner", "leader", "person", "partner", "persons", "people", "staff", "supervisor"}
 )
 _OWNER = re.compile(r"(\b(?:owner|username)\s*:\s*)(\"[^\"]*\"|'[^']*'|[^,}#\n]+)")
 _LOGIN = re.compile(r"(\w+://)[^/@\s]+@")

@@ -38,6 +38,7 @@ from gateway.domain.rules import judged_points
 KEPT = "acceptance"  # kind in `domain.kept`
 SEEN_WITHIN_MS = 600_000  # how old the gateway's own evidence may be
 CLOCK_OFF_S = Decimal(2)
+LAPSED_MOST = 200  # on one record: it is a message of the contract as well
 TOLERANCE_AT_MOST = 0.2  # of what the display shows
 
 SIMULATED = "simulated"  # instead of a display: nobody tripped the device
@@ -93,7 +94,7 @@ def restore_acceptance(turn: Turn) -> None:
 
 
 def drop_what_changed(turn: Turn) -> None:
-    """Let go of what is another thing now, or is no longer there; all on one record."""
+    """Let go of what is another thing now, or is no longer there."""
     accepted = turn.state.accepting.accepted
     gone = [
         key
@@ -329,7 +330,7 @@ def _put(turn: Turn, given: Acceptance) -> None:
 
 
 def _lapse(turn: Turn, keys: Iterable[str]) -> None:
-    """Forget these, as far as they were known; one record says which."""
+    """Forget these, as far as they were known, and say which."""
     accepting = turn.state.accepting
     known = [key for key in dict.fromkeys(keys) if key in accepting.accepted]
     if not known:
@@ -338,7 +339,8 @@ def _lapse(turn: Turn, keys: Iterable[str]) -> None:
     turn.state = replace(turn.state, accepting=replace(accepting, accepted=left))
     for key in known:
         turn.keep(KEPT, key, None)
-    turn.record_fact("acceptance_lapsed", {"subjects": known})
+    for start in range(0, len(known), LAPSED_MOST):
+        turn.record_fact("acceptance_lapsed", {"subjects": known[start : start + LAPSED_MOST]})
 
 
 def _to_json(given: Acceptance) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from gateway.cli import accept_walk
 from gateway.cli.accept_asking import Asker, Kind, Paused, Said, understood
 from gateway.cli.accept_sheet import html_of
+from gateway.cli.accept_words import WORDS
 from gateway.cli.main import main
 from gateway.core.acceptance_view import acceptance_counts, acceptance_view
 from gateway.core.view import alarms_view
@@ -307,6 +309,12 @@ def test_an_answer_for_a_thing_wins_over_one_for_many_and_each_is_given_once():
     assert said == ["1", "2", ""]
     assert [asker.ask("point/a.c", "?").kind for _ in range(2)] == [Kind.YES, Kind.LATER]
     assert asker.prompts == 5
+
+
+def test_both_languages_say_the_same_things():
+    for name, text in WORDS.items():
+        zh, en = (set(re.findall(r"{(\w+)}", each)) for each in (text.zh, text.en))
+        assert zh == en, name
 
 
 @pytest.mark.parametrize("lang", list(Lang))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.core.health import with_own_device
 from gateway.core.judge import judge
-from gateway.core.messages import sender_of
+from gateway.core.messages import sender_of, unpack
 from gateway.core.state import house_of, state_of
 from gateway.core.step import step
 from gateway.domain import events
@@ -95,7 +95,7 @@ class Night:
     def feed(self, ms, event, judge=judge):
         self.state, outcome = step(self.state, event, self.now(ms), judge=judge)
         self.outcomes.append((ms, outcome))
-        self.records.extend(json.loads(record.body) for record in outcome.records)
+        self.records.extend(json.loads(unpack(r.body, 2**24)) for r in outcome.records)
         for alarm in outcome.alarms:
             self.alarms[alarm.rule] = alarm
         for each in outcome.kept:

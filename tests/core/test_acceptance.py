@@ -370,6 +370,21 @@ def test_what_a_changed_file_makes_another_thing_is_not_accepted_any_more(change
     assert len(night.data("acceptance_lapsed")) == len(told), "said once"
 
 
+def test_what_lapses_by_the_hundred_is_told_in_records_of_a_bearable_size():
+    made = house()
+    board = made.site.devices[0]
+    points = tuple(replace(board.points[0], id=f"board.p{n}", name=f"p{n}") for n in range(450))
+    night = Night(house(devices=(replace(board, points=points),), rules=()))
+    for each in points:
+        result = {"result": "skipped", "note": "x"}
+        assert give(night, 1_000, "point", each.id, **result) == "done"
+    night.house = house(devices=(replace(board, points=points, unit=9),), rules=())
+    night.feed(2_000, events.SiteChanged(night.house))
+    told = [each["subjects"] for each in night.data("acceptance_lapsed")]
+    assert [len(each) for each in told] == [200, 200, 50]
+    assert accepted(night) == set()
+
+
 def test_a_signature_goes_with_whatever_is_tried_after_it():
     night = walked()
     assert give(night, 4_000, "sign", "sheet", partner="m01") == "done"
