@@ -8,7 +8,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from io import StringIO
 
-from gateway.cli.sheet_tables import done_of, notes_of, overview, severity
+from gateway.cli.sheet_tables import done_of, notes_of, overview, severity, told_of
 from gateway.cli.sheet_words import (
     ALLOWED,
     CHECKS,
@@ -142,7 +142,7 @@ def _occurrence(row: Occurrence, voice: Voice) -> Cells:
         "result": voice.word(VERDICT_WORDS, row.verdict) if row.verdict else "",
         "by": _listed([voice.who(code) for code in by]),
         "text": _listed([voice.cause(row.cause) if row.cause else "", voice.actions(row.actions),
-                         row.text]),
+                         row.text, *told_of(row, voice)]),
         "id": row.id,
     }  # fmt: skip
 

@@ -8,6 +8,7 @@ from gateway.cli.naming import short
 from gateway.cli.saying import SEVERITIES, number
 from gateway.cli.sheet_words import (
     ALLOWED,
+    AUDIENCES,
     CHECKS,
     DUES,
     GAPS,
@@ -16,6 +17,7 @@ from gateway.cli.sheet_words import (
     SAID,
     SOURCES,
     TESTS,
+    TOLD,
     VERDICT_WORDS,
     WORDS,
     Voice,
@@ -165,12 +167,15 @@ def _table(voice: Voice, name: str, columns: Sequence[str], rows: Sequence[Row])
 
 def _occurrence(row: Occurrence, voice: Voice) -> Row:
     marks = [voice(SAID["missed"])] if row.is_missed else []
+    if row.is_first_out:
+        marks.append(voice(SAID["first_out"]))
     if row.activations > 1:
         marks.append(voice(SAID["times"]).format(row.activations))
     if row.escalated:
         marks.append(voice.word(ROLES, row.escalated))
     if row.is_open:
         marks.append(voice(SAID["open"]))
+    marks += told_of(row, voice)
     limit = "" if row.limit is None else f"\n({number(row.limit, row.unit)})"
     value = "" if row.value is None else number(row.value, row.unit)
     return (
@@ -186,6 +191,14 @@ def _occurrence(row: Occurrence, voice: Voice) -> Row:
         _verdict(row, voice),
         short(row.id),
     )
+
+
+def told_of(row: Occurrence, voice: Voice) -> list[str]:
+    """Who knows of it."""
+    return [
+        f"{voice.word(AUDIENCES, name)}: {voice.word(TOLD, level)}"
+        for name, level in row.told.items()
+    ]
 
 
 def _proof(row: Occurrence, voice: Voice) -> str:
@@ -225,7 +238,8 @@ def _trouble(row: Trouble, voice: Voice) -> Row:
 def _aside(row: Aside, voice: Voice) -> Row:
     until = voice(SAID["still"]) if row.until is None else voice.clock(row.until)
     since = voice(SAID["before"]) if row.since is None else voice.clock(row.since)
-    return (voice(SAID["shelved" if row.is_shelved else "out"]), row.subject, row.place, since,
+    subject = row.subject if row.say is None else f"{voice(row.say)}\n{row.subject}"
+    return (voice(SAID["shelved" if row.is_shelved else "out"]), subject, row.place, since,
             until, voice.who(row.by), row.why, row.order)  # fmt: skip
 
 

@@ -147,6 +147,18 @@ ROLES = {
     "director": Text("已呼叫院长和平台", "Director and platform called"),
 }
 VERDICT_WORDS = {verdict.value: words for verdict, words in VERDICTS.items()}
+TOLD = {  # how far an alarm got with an audience
+    "stored": Text("平台已收", "stored"),
+    "sent": Text("已送达", "sent"),
+    "seen": Text("已查看", "seen"),
+    "silent": Text("没有按时回执", "no receipt in time"),
+    "": Text("还没有回执", "no receipt yet"),
+}
+AUDIENCES = {
+    "inst": Text("机构", "institution"),
+    "civil": Text("民政部门", "bureau"),
+    "fire": Text("消防部门", "fire brigade"),
+}
 SAID = {  # of one thing, within a cell
     "no_verdict": Text("未填结论", "No verdict"),
     "unacked": Text("未确认", "Not acknowledged"),
@@ -156,6 +168,7 @@ SAID = {  # of one thing, within a cell
     "handled": Text("已填结论，待销号", "Handled, to be closed out"),
     "unhandled": Text("未处理", "Not handled"),
     "closed": Text("{} 已销号", "Closed out {}"),
+    "first_out": Text("首发", "First-out"),
     "missed": Text("漏报补录", "Entered by people"),
     "times": Text("抖动 ×{}", "×{}"),
     "tap": Text("贴卡{}级", "tap, proof {}"),

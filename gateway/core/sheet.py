@@ -318,10 +318,11 @@ def building_of(place: str, buildings: Sequence[str]) -> str:
 
 
 def _aside(site: Site | None, others: _Others) -> Iterator[Aside]:
+    rules = {} if site is None else {rule.id: rule.say for rule in site.rules}
     for each in [*others.over, *list(others.aside.values())[:MOST_ROWS]]:
         yield Aside(
             each.subject, _place_of(site, each.subject), each.is_shelved, each.since, each.until,
-            each.by, each.why, each.order,
+            each.by, each.why, each.order, rules.get(each.subject),
         )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.core.sheet_times import Anchors, moment_of, total_ms, when_of, within
 from gateway.domain.alarms import Alarm, AlarmState
-from gateway.domain.cases import between_ms
+from gateway.domain.cases import ReceiptLevel, between_ms
 from gateway.domain.moments import Now
 from gateway.domain.rules import Severity
 from gateway.domain.sheet import Occurrence, OpenCase, Period, Trouble, When
@@ -223,7 +223,15 @@ def _occurrence(lives: Lives, key: str, life: _Life) -> Occurrence:
         is_open=life.state in _OPEN,
         is_acked=bool(acked) or life.acked is not None,
         was_before=life.was_before,
+        is_first_out=bool(case.get("first_out")),
+        told={name: _reached(got) for name, got in (case.get("aud") or {}).items()},
     )
+
+
+def _reached(got: Data) -> str:
+    """How far an alarm got with one audience: the highest receipt, or that there was none."""
+    found = [level.value for level in ReceiptLevel if got.get(level.value)]
+    return found[-1] if found else "silent" if got.get("silent") else ""
 
 
 def _missed(lives: Lives, key: str, at: Now, data: Data) -> Occurrence:

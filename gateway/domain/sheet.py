@@ -77,6 +77,8 @@ class Occurrence:
     is_acked: bool = False
     is_missed: bool = False  # nobody's rule raised it: people entered it afterwards
     was_before: bool = False  # raised before the period, and not over then
+    is_first_out: bool = False  # of a flood
+    told: Mapping[str, str] = field(default_factory=dict)  # audience -> how far, or `silent`
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,7 @@ class Aside:
     by: str
     why: str
     order: str = ""
+    say: Text | None = None  # of a rule: what it would have said
 
 
 @dataclass(frozen=True, slots=True)
