@@ -12,6 +12,7 @@ from scripts.benchmarks import console, day, disk, engine, latency, panel, path,
 from scripts.benchmarks.__main__ import BENCHMARKS, parse
 from scripts.benchmarks.figures import Figure, percentile, table
 from scripts.benchmarks.house import DETECTORS, House, write_house
+from scripts.benchmarks.precedence import raise_sessions
 from scripts.benchmarks.rig import checkpoint_bytes
 
 DOCS = (Path(__file__).parents[1] / "docs" / "benchmarks.md").read_text("utf-8")
@@ -108,3 +109,12 @@ async def test_benchmark_gives_its_figures(folder, measure, plan, count):
     assert all(value >= 0 for figure in figures for value in figure.gateway)
     assert any(figure.value > 0 for figure in figures)
     assert len({figure.name for figure in figures}) == count
+
+
+def test_precedence_raises_each_session_and_says_when_it_may_not(tmp_path: Path) -> None:
+    for pid in (7, 8):
+        (tmp_path / str(pid)).mkdir()
+    raise_sessions([7, 8], tmp_path)
+    assert [(tmp_path / str(pid) / "autogroup").read_text() for pid in (7, 8)] == ["-15", "-15"]
+    with pytest.raises(OSError, match="9"):
+        raise_sessions([9], tmp_path)
