@@ -95,7 +95,7 @@ async def test_a_healthy_house_has_no_fault_of_its_own_once_everything_has_run(t
             raised = {body["rule"] for body in daemon.records() if body.get("tr") == "raise"}
             assert raised == set(), daemon.log()
             assert "Traceback" not in daemon.log()
-            assert platform.applied("R")
+            await until(lambda: platform.applied("R"), "readings at the platform")
             await alarm_sounds(board, daemon)
             assert await daemon.stop() == 0
 
