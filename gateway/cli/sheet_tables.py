@@ -373,7 +373,9 @@ def _records(sheet: Sheet, voice: Voice) -> str:
         lane, _, why = key.partition("/")
         parts.append(f"{lane} {voice.word(GAPS, why)} {count}")
     if sheet.damaged:
-        parts.append(voice(Text("损坏 {}", "{} damaged")).format(sheet.damaged))
+        parts.append(
+            voice(Text("损坏或读不懂 {}", "{} damaged or not understood")).format(sheet.damaged)
+        )
     return _listed(parts)
 
 

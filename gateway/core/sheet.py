@@ -9,10 +9,12 @@ files say beside the records. What a sheet holds is bounded, however many record
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, tzinfo
 from typing import Any, TypeVar
 
+from gateway.core.case_data import KEPT_CASE
 from gateway.core.coverage import SUBJECTS, coverage_of
 from gateway.core.dues import WARN_DAYS
 from gateway.core.faults import rule_of_fault_id
@@ -21,6 +23,7 @@ from gateway.core.messages import unpack
 from gateway.core.sheet_alarms import (
     BLIND,
     Lives,
+    check_case,
     closed_in,
     fault_spans,
     occurrences_of,
@@ -66,6 +69,8 @@ SILENT_MS = 15 * 60_000  # readings alone make a record every minute
 LASTING = frozenset({
     "anchor", "boot", "stop", "shelve", "unshelve", "out_of_service", "in_service", "drill_end",
 })  # fmt: skip
+# What a record or a kept text of another version raises here: it costs itself only.
+_NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, AttributeError)
 _NO_WAY_UP = ("uplink_", "platform_absent", "identity_in_use")
 
 Row = TypeVar("Row")
@@ -119,10 +124,10 @@ def sheet_of(
     patrol = site.patrol if site is not None else Patrol()
     duty, others = Duty(period, known.anchors, patrol, zone), _Others()
     for record in records:
-        if record is None:
-            others.damaged += 1
-        else:
+        try:
             _take(lives, duty, others, record)
+        except _NOT_UNDERSTOOD:
+            others.damaged += 1
     rules = {} if site is None else {rule.id: rule for rule in site.rules}
     take_open(lives, _open_alarms(site, rules, known.alarms))
     for case in _kept_cases(known.kept):
@@ -161,8 +166,10 @@ def sheet_of(
     )
 
 
-def _take(lives: Lives, duty: Duty, others: _Others, record: Record) -> None:
-    """Hand a record to whom it concerns."""
+def _take(lives: Lives, duty: Duty, others: _Others, record: Record | None) -> None:
+    """Hand a record to whom it concerns; a ValueError for one that is damaged."""
+    if record is None:
+        raise ValueError("damaged")
     said = json.loads(unpack(record.body, MAX_BODY))
     if said.get("t") == "alarm":
         take_alarm(lives, record.at, said)
@@ -255,8 +262,11 @@ def _open_alarms(
 
 def _kept_cases(kept: Iterable[Kept]) -> Iterator[Mapping[str, Any]]:
     for each in kept:
-        if each.kind == "case" and each.body is not None:
-            yield {"lapsed": False, **json.loads(each.body)}
+        if each.kind == KEPT_CASE and each.body is not None:
+            with suppress(*_NOT_UNDERSTOOD):
+                case = {"lapsed": False, **json.loads(each.body)}
+                check_case(case)
+                yield case
 
 
 def _place_of(site: Site | None, subject: str) -> str:

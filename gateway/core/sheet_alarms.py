@@ -27,6 +27,14 @@ BLIND = frozenset({
     "device_silent", "device_refuses", "points_unanswered", "readings_invalid", "wrong_device",
     "bus_down", "bus_silent", "rule_failed", "rule_out_of_service",
 })  # fmt: skip
+_OF_ALARM = frozenset({
+    "tr", "sev", "rule", "point", "val", "lim", "unit", "say", "place", "state", "raised", "alarm",
+    "detail",
+})  # fmt: skip
+_OF_CASE = frozenset({
+    "case", "sev", "say", "place", "raised", "acked", "arrived", "returned", "finding", "closed",
+    "drill", "test",
+})  # fmt: skip
 _ACTIVE = frozenset(state.value for state in AlarmState if state.is_active)
 _UNACKED = frozenset(state.value for state in AlarmState if state.is_unacknowledged)
 _OPEN = frozenset(state.value for state in AlarmState if state.is_open)
@@ -77,7 +85,8 @@ class Lives:
 
 
 def take_alarm(lives: Lives, at: Now, said: Data) -> None:
-    """One transition of an alarm, warning or fault, from lane A or B."""
+    """One transition of an alarm, warning or fault, from lane A or B; KeyError for none."""
+    _check(said, _OF_ALARM)
     raised = moment_of(said.get("raised")) or at
     when, began = when_of(at, lives.anchors), when_of(raised, lives.anchors)
     if said.get("drill") or said.get("test") or _is_after(lives, began) or _is_before(lives, when):
@@ -148,8 +157,20 @@ def take_case(lives: Lives, data: Data) -> None:
 
     The first word counts: what is kept may have been read before the case was closed.
     """
+    check_case(data)
     if not data["drill"] and not data["test"]:
         lives.cases.setdefault(data["case"], data)
+
+
+def check_case(data: Data) -> None:
+    """KeyError or TypeError for what is no case of this version."""
+    _check(data, _OF_CASE)
+
+
+def _check(data: Data, wanted: frozenset[str]) -> None:
+    if missing := wanted - data.keys():
+        raise KeyError(*sorted(missing))
+    _text(data["say"])
 
 
 def take_missed(lives: Lives, occurrence: str, at: Now, data: Data) -> None:

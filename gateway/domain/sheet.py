@@ -295,7 +295,7 @@ class Sheet:
     changes: tuple[tuple[When, str], ...]  # the site file: when, and its sha from then on
     records: Mapping[str, int]  # lane -> records of the period
     unsettled: int  # of them, when the sheet was made
-    damaged: int  # in the whole file
+    damaged: int  # of those that were looked at: damaged, or not understood
     ends: tuple[LaneEnd, ...]
     since: When | None  # the oldest record that is still there
     is_cut: bool  # records of the period were cleared away, up to `since`

@@ -302,3 +302,16 @@ def test_what_the_type_of_institution_asks_stands_beside_what_was_done():
     assert by_name["inspection"].done is None
     assert by_name["drill"].last == When(at(-30 * 24 * HOUR).utc_ms)
     assert sheet.drills == ()  # it was not in the period
+
+
+def test_a_record_that_is_not_understood_costs_itself_only():
+    records = Records()
+    records.alarm(at(HOUR))
+    records.put(Lane.A, "alarm", at(HOUR), {"t": "alarm", "tr": "raise"})
+    records.put(Lane.B, "round", at(HOUR), {"t": "fact", "kind": "round", "data": None})
+    records.made.append(Record(Lane.B, "e1", 9, "case", at(HOUR), b"[1"))
+    records.fact(at(HOUR), "case", case="z", drill=False, test=False)
+    sheet = records.sheet(kept=(Kept("case", "x", "{}"), Kept("case", "y", "no JSON")))
+    assert len(rows(sheet)) == 1
+    assert sheet.sections[0].open_cases == ()
+    assert sheet.damaged == 4
