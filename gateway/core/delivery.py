@@ -272,12 +272,6 @@ class Outbox:
             and self._held_bytes + size <= HELD_BYTES * share
         ) or (not self._entries)
 
-    def room(self, lane: Lane) -> tuple[int, int]:
-        """Return how many more records may be held, and of how many bytes in all."""
-        share = _SHARE[lane] if self._held[lane] else 1.0
-        count = int(HELD_MESSAGES * share) - len(self._entries)
-        return max(0, count), max(0, int(HELD_BYTES * share) - self._held_bytes)
-
     def offer(
         self, key: Key, body: bytes, *, is_live: bool = True, is_replay: bool = False
     ) -> bool:

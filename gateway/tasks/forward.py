@@ -210,9 +210,15 @@ class _LaneView:
     """How far a lane was read from the store."""
 
     after: Any | None = None
+    read: deque[Record] = field(default_factory=deque)  # that found no room yet
     has_more: bool = True
+    has_reread: bool = False  # since the store was asked
     look_at_ms: int = 0
     look: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def begin_anew(self) -> None:
+        self.after, self.has_more, self.has_reread = None, True, True
+        self.read.clear()
 
 
 @dataclass(slots=True)
@@ -456,7 +462,7 @@ def _take_incoming(run: _Run) -> None:
     if run.incoming.must_reread:
         run.incoming.must_reread = False
         for view in run.lanes.values():
-            view.after, view.has_more = None, True
+            view.begin_anew()
     if run.incoming.has_overrun:
         run.incoming.has_overrun = False
         for view in run.lanes.values():
@@ -478,21 +484,35 @@ def _take_incoming(run: _Run) -> None:
 
 
 async def _look_into_store(run: _Run, lane: Lane) -> None:
-    """Read on in one lane while there is room and something may be there."""
+    """Read on in one lane while something may be there; a piece more than there is room for.
+
+    So the next records are here already when the platform makes room.
+    """
     view = run.lanes[lane]
-    while (view.has_more or run.now_ms() >= view.look_at_ms) and _has_room(run, lane):
-        count, size = run.outbox.room(lane)
-        limit, max_bytes = max(1, min(LOAD_RECORDS, count)), min(LOAD_BYTES, size)
-        records = await run.load(lane, after=view.after, limit=limit, max_bytes=max_bytes)
+    while _offer_read(run, view):
+        if not view.has_more and run.now_ms() < view.look_at_ms:
+            return
+        view.has_reread = False
+        records = await run.load(lane, after=view.after, limit=LOAD_RECORDS, max_bytes=LOAD_BYTES)
         view.look_at_ms = run.now_ms() + LOOK_EVERY_MS
+        if view.has_reread:
+            continue  # these may not be the first ones any more
         view.has_more = bool(records)
-        for record in records:
-            key = _key(record)
-            if key not in run.settled_early and not run.outbox.offer(
-                key, record.body, is_live=False
-            ):
-                return
-            view.after = run.position(record)
+        if records:
+            view.read.extend(records)
+            view.after = run.position(records[-1])
+
+
+def _offer_read(run: _Run, view: _LaneView) -> bool:
+    """Hand on what was read; False when there is no room for all of it."""
+    while view.read:
+        key = _key(view.read[0])
+        if key not in run.settled_early and not run.outbox.offer(
+            key, view.read[0].body, is_live=False
+        ):
+            return False
+        view.read.popleft()
+    return True
 
 
 async def _replay(run: _Run) -> None:

@@ -187,19 +187,6 @@ def test_a_large_record_is_parked_though_the_link_is_full():
     assert list(box.parked) == [key("A", 1), key("R", 3)]
 
 
-def test_the_room_that_is_told_is_the_room_there_is():
-    box = outbox()
-    for lane, size in ((Lane.B, 10), (Lane.R, 3_000), (Lane.A, 700)):
-        count, size_left = box.room(lane)
-        while count and size_left >= size:
-            assert box.offer((lane, "e2", count), b"x" * size)
-            assert box.room(lane)[0] < count
-            count, size_left = box.room(lane)
-        assert not box.offer((lane, "e2", 10_000), b"x" * size)
-        for seq in range(1, HELD_MESSAGES, 2):
-            box.offer((lane, "e2", seq), b"")
-
-
 def test_nobody_subscribed_is_not_delivery():
     box = opened()
     box.offer(key("A", 1), b"x")

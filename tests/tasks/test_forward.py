@@ -497,6 +497,48 @@ async def test_a_long_backlog_is_read_in_small_pieces():
         assert store.largest_load <= 128
 
 
+async def test_one_piece_more_is_read_than_there_is_room_for():
+    link = FakeLink()
+    store = FakeStore(backlog(0, 0, 2_000))
+    load, loads = store.load, []
+
+    async def count(lane, **bounds) -> list[Record]:
+        found = await load(lane, **bounds)
+        loads.append(len(found))
+        return found
+
+    store.load = count
+    async with Rig(store, link.connect) as rig:
+        await rig.until(lambda: "points" in link.kinds())
+        link.hello()
+        await rig.until(lambda: link.kinds().count("r") == 384 and sum(loads) == 512)
+        link.tell("ack", {"v": 1, "t": "ack", "ep": "e1", "R": [[1, 384]]})
+        await rig.until(lambda: link.kinds().count("r") == 768)
+        assert sum(loads) <= 768 + 128
+
+
+async def test_what_came_back_while_the_store_was_asked_is_not_missed():
+    link, older = FakeLink(), record(Lane.R, 1, "e0")
+    store = FakeStore(backlog(0, 0, 3))
+    load, is_asked, may_answer = store.load, asyncio.Event(), asyncio.Event()
+
+    async def answer_late(lane, **bounds) -> list[Record]:
+        found = await load(lane, **bounds)
+        if lane is Lane.R and found:
+            is_asked.set()
+            await may_answer.wait()
+        return found
+
+    store.load = answer_late
+    async with Rig(store, link.connect, delivery=Delivery.BROKER) as rig:
+        await is_asked.wait()
+        store.records[Lane.R, "e0", 1] = older
+        rig.incoming.look_again()
+        await rig.until(lambda: not rig.incoming.must_reread)
+        may_answer.set()
+        await rig.until(lambda: not store.records)
+
+
 async def test_an_error_while_sending_on_ends_the_forwarder_for_its_supervisor():
     link = FakeLink()
     send = link.send
