@@ -822,9 +822,14 @@ async def _status(
     figures: Figures,
     clock: Clock,
 ) -> Answer:
-    """Everything `care-gateway status` shows."""
-    now, state, stats = clock.now(), decided.state, store.stats()
-    site, acceptance = decided.site, acceptance_counts(state)
+    """Everything `care-gateway status` shows.
+
+    What grows with the points is put together in a thread: the state never changes, and whoever
+    watches a large house shall not hold up its alarms.
+    """
+    now, state = clock.now(), decided.state
+    shown = await asyncio.to_thread(_shown_points, state, now)
+    stats, site, acceptance = store.stats(), state.house.site, shown["acceptance"]
     return {
         "version": VERSION,
         "site": {"id": site.id, "name": site.name, "sha": site.sha},
@@ -843,13 +848,13 @@ async def _status(
         "alarms": alarms_view(state, now),
         "cases": counts(state.cases),
         **limits_view(state, now),
-        "coverage": {**coverage_view(state.house.site), "not_accepted": acceptance["points_open"]},
+        "coverage": {**shown["coverage"], "not_accepted": acceptance["points_open"]},
         "acceptance": acceptance,
         "flood": flood_view(state),
         "noisy": noisy_view(state, now),
         "practice": practice_view(state, now),
         "patrol": patrol_counts(state, now),
-        "points": points_view(state, now),
+        "points": shown["points"],
         "devices": devices_view(state, figures.tallies, now.mono_ms),
         "buses": buses_view(figures.tallies, figures.counts(), now.mono_ms),
         "lanes": lanes_view(progress, stats.unsettled, now.mono_ms),
@@ -868,6 +873,14 @@ async def _status(
         },
         "link": _link(site, state, progress, now),
         "inbox": {"waiting": len(inbox), "dropped": inbox.dropped},
+    }
+
+
+def _shown_points(state: State, now: Now) -> dict[str, Any]:
+    return {
+        "points": points_view(state, now),
+        "coverage": coverage_view(state.house.site),
+        "acceptance": acceptance_counts(state),
     }
 
 

@@ -17,7 +17,10 @@ from gateway.drivers.sockets import (
     NoAnswer,
     NoDaemon,
     Peer,
+    _line,
+    _parts,
     _refuses,
+    _send,
     ask,
     connected,
     request,
@@ -314,3 +317,49 @@ async def until_free(path: Path) -> Message:
             if answer.get("code") != "busy":
                 return answer
             await asyncio.sleep(0.02)
+
+
+LONG = [{"id": f"点{n}", "value": n / 4, "of": [n] * (n % 3)} for n in range(151)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"ok": True, "points": LONG[:50]},
+        {"points": LONG[:51]},
+        {"ok": True, "points": LONG, 7: "x", "rows": tuple(LONG[:100]), "no": None},
+        {"a": LONG, "b": LONG},
+    ],
+)
+def test_an_answer_in_parts_is_the_same_line(message: Message) -> None:
+    parts = list(_parts(message))
+    assert b"".join(parts) == _line(message)
+    items = sum(len(value) for value in message.values() if isinstance(value, list | tuple))
+    assert len(parts) >= items // 50
+
+
+async def test_while_a_long_answer_is_made_others_have_their_turn() -> None:
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    class Writer:
+        turns_before: int
+
+        def write(self, _data: bytes) -> None:
+            self.turns_before = turns
+
+        async def drain(self) -> None:
+            pass
+
+    writer, message = Writer(), {"ok": True, "points": LONG * 10}
+    others = asyncio.create_task(take_turns())
+    await asyncio.sleep(0)
+    await _send(writer, message)  # type: ignore[arg-type]
+    others.cancel()
+    assert writer.turns_before >= len(list(_parts(message))) - 2 > 30
