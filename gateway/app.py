@@ -101,7 +101,7 @@ from gateway.drivers.sockets import Peer, is_user, serve
 from gateway.store.store import Store, open_store
 from gateway.tasks.acceptance_commands import ACCEPT_MAKERS, acceptance_queries
 from gateway.tasks.bus_tools import BusTools, HeldLine
-from gateway.tasks.commands import Answer, Desk, Request
+from gateway.tasks.commands import NO_ANSWER, Answer, Desk, Request
 from gateway.tasks.decide import decide
 from gateway.tasks.forward import Incoming, Link, broker_name, forward
 from gateway.tasks.inbox import Inbox
@@ -417,8 +417,16 @@ async def run(
             for tally in figures.tallies.values():
                 for device in tally.devices.keys() - devices:
                     del tally.devices[device]
-            put = inbox.put  # behind the last block that was read by the old house
-            answer = await desk.ask(lambda number: put(SiteChanged(new, number)), DECIDE_WITHIN_S)
+            asked: list[SiteChanged] = []
+
+            async def put(number: int) -> None:
+                event = SiteChanged(new, number)
+                await inbox.put(event)  # behind the last block that was read by the old house
+                asked.append(event)
+
+            answer = await desk.ask(put, DECIDE_WITHIN_S)
+            for event in asked if answer["code"] == NO_ANSWER else ():
+                inbox.withdraw(event)  # refused is refused, however late the decider comes to it
             if not answer["ok"]:
                 raise SiteRefused(f"the decider did not take it: {answer['code']}")
 

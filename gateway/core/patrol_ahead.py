@@ -5,13 +5,19 @@ from dataclasses import replace
 from datetime import tzinfo
 
 from gateway.core.inhibits import bus_subject
-from gateway.core.patrol_plan import compensating_rounds, rounds_between, stops_near
+from gateway.core.patrol_plan import (
+    COMPENSATING,
+    compensating_rounds,
+    rounds_between,
+    stops_near,
+)
 from gateway.core.patrol_rounds import (
     CLOCK_UNSURE,
     GATEWAY_DOWN,
     Happening,
     end_round,
     flagged,
+    forgive,
     moved,
     put_patrol,
     put_plan,
@@ -177,7 +183,8 @@ def _compensate(turn: Turn, zone: tzinfo, utc_ms: int) -> None:
                 compensating_rounds(subject, since_ms, stops, every_ms, utc_ms + PLANNED_MS, zone),
             )
     for subject in plan.outs.keys() - outs.keys():
-        _call_off(turn, f"comp:{subject}")
+        _call_off(turn, f"{COMPENSATING}{subject}")
+        forgive(turn, f"{COMPENSATING}{subject}")  # nobody walks it any more
 
 
 def _points_of(turn: Turn, subject: str) -> frozenset[str]:

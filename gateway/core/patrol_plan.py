@@ -7,6 +7,7 @@ from gateway.domain.patrol import Checkpoint, Patrol, Schedule
 from gateway.domain.rounds import Round, RoundFlag
 
 COMPENSATING_GRACE_MS = 900_000
+COMPENSATING = "comp:"  # of the schedule that stands in for what is out of service
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -74,8 +75,8 @@ def compensating_rounds(
     for opens_ms in range(since_ms, hi_ms, every_ms):
         local = (_EPOCH + opens_ms * _MS).astimezone(zone)
         yield Round(
-            id=f"comp:{subject}/{local:%Y-%m-%d/%H%M}",
-            schedule=f"comp:{subject}",
+            id=f"{COMPENSATING}{subject}/{local:%Y-%m-%d/%H%M}",
+            schedule=f"{COMPENSATING}{subject}",
             route="",
             shift_date=local.date().isoformat(),
             opens_ms=opens_ms,

@@ -19,7 +19,16 @@ from gateway.core.faults import fault_rule, rule_of_fault_id
 from gateway.core.own_faults import clear_fault, raise_fault
 from gateway.core.people import answer, refuse
 from gateway.core.practice import end_what_is_gone
-from gateway.core.starting import OF_BUS, OF_DEVICE, drop_alarm, has_identity, hear_as_alarm
+from gateway.core.starting import (
+    OF_BUS,
+    OF_DEVICE,
+    OF_ROUNDS,
+    drop_alarm,
+    has_identity,
+    hear_as_alarm,
+    is_bus_unasked,
+    is_schedule_gone,
+)
 from gateway.core.state import DeviceState, House, Looked, judged_anew
 from gateway.core.turn import Turn
 from gateway.domain.alarms import Alarm, AlarmState
@@ -255,7 +264,8 @@ def _is_over(house: House, rule_id: str, same_rules: frozenset[str]) -> bool:
     return (
         (code in OF_DEVICE | OF_POINTS and subject not in house.devices)
         or (code == "wrong_device" and not has_identity(house, subject))
-        or (code in OF_BUS | {"foreign_master"} and subject not in house.devices_on)
+        or (code in OF_BUS | {"foreign_master"} and is_bus_unasked(house, subject))
+        or (code in OF_ROUNDS and is_schedule_gone(house, subject))
         or (code in OF_RULE and subject not in same_rules)
         or (code == "residual_ct" and subject not in house.residuals)
         or (code == "task_failed" and _is_bus_gone(house, subject))

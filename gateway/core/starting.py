@@ -9,6 +9,8 @@ from gateway.core.faults import fault_rule, rule_of_fault_id
 from gateway.core.life_data import SHELVED, to_json
 from gateway.core.own_faults import MOMENTARY
 from gateway.core.panel import BOOT_TEST_MS
+from gateway.core.patrol_plan import COMPENSATING
+from gateway.core.patrol_rounds import MISSED, MISSED_AGAIN
 from gateway.core.starts import note_start
 from gateway.core.state import House
 from gateway.core.turn import Turn
@@ -23,6 +25,7 @@ JUDGED_ANEW = frozenset({
 })  # fmt: skip
 OF_DEVICE = frozenset({"device_silent", "wrong_device", "residual_ct"})
 OF_BUS = frozenset({"bus_down", "bus_silent", "detection_late"})
+OF_ROUNDS = frozenset({MISSED, MISSED_AGAIN})
 OF_UPLINK = frozenset({"uplink_down", "platform_absent", "audience_silent", "identity_in_use"})
 
 
@@ -111,9 +114,21 @@ def _is_over(house: House, rule_id: str) -> bool:
         (code in JUDGED_ANEW and not subject.startswith("store "))
         or (code in OF_DEVICE and subject not in house.devices)
         or (code == "wrong_device" and not has_identity(house, subject))
-        or (code in OF_BUS and subject not in house.devices_on)
+        or (code in OF_BUS and is_bus_unasked(house, subject))
+        or (code in OF_ROUNDS and is_schedule_gone(house, subject))
         or (code in OF_UPLINK and not house.has_uplink)
     )
+
+
+def is_bus_unasked(house: House, bus: str) -> bool:
+    """It is gone, or nothing is left on it that would be read: nobody finds out how it is."""
+    return not house.devices_on.get(bus)
+
+
+def is_schedule_gone(house: House, schedule: str) -> bool:
+    """No round of it will be walked any more; those that compensate end with what they are for."""
+    is_compensating = schedule.startswith(COMPENSATING) and bool(house.patrol.checkpoints)
+    return schedule not in house.patrol.schedules and not is_compensating
 
 
 def has_identity(house: House, device: str) -> bool:

@@ -48,6 +48,7 @@ VERBS = (
 )  # fmt: skip
 
 ANSWER_WITHIN_S = 5.0
+NO_ANSWER = "no_answer"
 
 Query = Callable[[Request], Awaitable[Answer]]  # asks, changes nothing
 Maker = Callable[[Request, int], Event]  # of a request and the number that is replied to
@@ -104,8 +105,10 @@ class Desk:
                 await put(number)
                 reply = await future
         except TimeoutError:
-            error = f"the decider did not answer in {within_s:.0f} s"
-            return {"ok": False, "code": "no_answer", "error": error}
+            if not future.done() or future.cancelled():
+                error = f"the decider did not answer in {within_s:.0f} s"
+                return {"ok": False, "code": NO_ANSWER, "error": error}
+            reply = future.result()  # it came in the same turn of the loop: it is decided
         finally:
             self._waiting.pop(number, None)
         return _answer_of(reply)

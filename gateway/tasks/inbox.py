@@ -45,6 +45,7 @@ class Inbox:
         self._numbers = count()
         self._last_of: dict[str, int] = {}  # device -> where its last block stands
         self._reader: asyncio.Future[None] | None = None
+        self._withdrawn: Event | None = None
         self._is_stopping = False
         self._was_tick = False
         self._since_yield = 0
@@ -85,6 +86,10 @@ class Inbox:
             self._first.append(event)
         self._wake()
 
+    def withdraw(self, event: Event) -> None:
+        """Pass over what `put` has added, if it still stands here: nobody waits for it any more."""
+        self._withdrawn = event
+
     async def get(self, until_ms: int | None = None) -> Event:
         """Return the next event, or `Ticked` once `until_ms` (mono) has come.
 
@@ -107,7 +112,11 @@ class Inbox:
         if is_due and (not self._was_tick or self._readings.empty()):
             return Ticked()
         if not self._readings.empty():
-            return self._readings.get_nowait()[2]
+            event = self._readings.get_nowait()[2]
+            if event is not self._withdrawn:
+                return event
+            self._withdrawn = None
+            return Ticked()
         return Stopping() if self._is_stopping else None
 
     async def _let_others_run(self) -> None:

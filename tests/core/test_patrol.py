@@ -7,7 +7,7 @@ import pytest
 from gateway.core.patrol_views import patrol_counts
 from gateway.domain import events
 from gateway.domain.moments import Clk
-from gateway.domain.patrol import Schedule, Tag, TagKind, Window
+from gateway.domain.patrol import Patrol, Schedule, Tag, TagKind, Window
 from gateway.domain.people import Person, Right, Role
 from gateway.domain.rounds import Answer, RoundState
 from gateway.domain.signals import Pattern
@@ -370,6 +370,45 @@ def test_a_reload_replans_and_keeps_what_runs_and_the_tags_that_were_registered(
     assert home.visit("STAIR", uid="0499").ok
     assert home.ask(events.SiteChanged(house(ONE_DAY))).ok
     assert home.ended()["day/2026-11-01/1200"]["reason"] == "schedule_changed"
+
+
+@pytest.mark.parametrize("is_restart", [False, True])
+@pytest.mark.parametrize("is_patrolled", [False, True])
+def test_a_missed_round_of_a_schedule_that_is_gone_keeps_no_fault_open(is_restart, is_patrolled):
+    """Once its rounds are forgotten nobody could walk or explain it any more."""
+    home = Home(house(ONE_DAY))
+    home.until(at(1, "12:00"))
+    assert home.faults() == {"gateway/round_missed/day"}
+    night = patrol(schedules=(Schedule("night", "day", (Window(1_320, 1_380),)),))
+    later = house(night if is_patrolled else Patrol())
+    if is_restart:
+        home.restart(later)
+    else:
+        assert home.ask(events.SiteChanged(later)).ok
+    assert home.faults() == set()
+    alarm = home.state.alarms["gateway/round_missed/day"]
+    assert alarm.state.is_unacknowledged  # it was so, and somebody shall have seen it
+
+
+def test_a_missed_round_of_a_schedule_that_is_changed_stays_a_fault():
+    home = Home(house(ONE_DAY))
+    home.until(at(1, "12:00"))
+    later = patrol(schedules=(Schedule("day", "day", (Window(540, 600),)),))
+    assert home.ask(events.SiteChanged(house(later))).ok
+    assert home.faults() == {"gateway/round_missed/day"}
+
+
+def test_missed_rounds_for_what_was_out_of_service_are_over_when_it_is_back():
+    home = Home(house(patrol(schedules=())))
+    home.until(at(1, "12:00"))
+    home.ask(events.TakeOutOfService("t01", "pump", "检修", "WO-7"))
+    home.until(at(1, "18:00"))
+    assert home.faults() == {"gateway/rounds_missed/comp:pump"}
+    assert home.ask(events.SiteChanged(house(patrol(schedules=(), compensate_every_ms=HOUR)))).ok
+    assert home.faults() == {"gateway/rounds_missed/comp:pump"}
+    home.ask(events.PutInService("t01", "pump"))
+    home.until(at(1, "18:20"))
+    assert home.faults() == set()
 
 
 def test_a_manager_calls_a_round_off_and_a_patroller_does_not():

@@ -290,6 +290,22 @@ def test_faults_of_what_is_gone_end():
     assert play.state.alarms["gateway/device_silent/board"].state is AlarmState.AA
 
 
+@pytest.mark.parametrize("is_restart", [False, True])
+def test_faults_of_a_bus_on_which_nothing_is_left_to_read_end(is_restart):
+    play = begun()
+    faults = {f"gateway/{code}/hall" for code in ("bus_down", "bus_silent", "detection_late")}
+    for name in faults:
+        play.feed(2_000, events.FaultRaised(name.split("/")[1], "hall", "why"))
+    play.feed(2_000, events.FaultRaised("bus_down", "line", "why"))
+    bare = replace(without_gas(site()), buses=site().buses)
+    if is_restart:
+        play = Play(house(bare), play.state.alarms.values(), at=4_000)
+        play.feed(4_000, events.Restarted())
+    else:
+        reload(play, 4_000, bare)
+    assert open_faults(play) == {"gateway/bus_down/line"}
+
+
 def test_a_fault_about_points_that_are_gone_ends():
     play = begun()
     for ms in range(1_000, 6_000, 1_000):

@@ -205,3 +205,16 @@ async def test_a_refusal_says_why_in_words_and_what_is_done_names_its_case():
         else:
             assert answer["say"]["zh"] == REFUSALS["same_person"].zh
             assert answer["error"] == REFUSALS["same_person"].en
+
+
+async def test_what_the_decider_answers_as_time_is_up_is_not_called_unanswered():
+    desk = Desk(lambda _event: None, no_status)
+
+    async def put(number):
+        loop = asyncio.get_running_loop()
+        loop.call_soon(desk.answer, Reply(number, ok=True, code="done"))
+        while loop.time() < ends:  # both come in the next turn of the loop, the answer first
+            pass
+
+    ends = asyncio.get_running_loop().time() + 0.1
+    assert await desk.ask(put, 0.05) == {"ok": True, "code": "done"}

@@ -189,3 +189,25 @@ async def test_too_many_priority_events_drop_the_oldest_that_can_be_missed() -> 
     assert got[1:] == [Silence("a"), Silence("b"), Silence("c")]
     assert isinstance(got[0], FaultRaised)  # said once, before anything else
     assert got[0].code == "inbox_overrun"
+
+
+async def test_what_was_withdrawn_is_passed_over_and_all_else_comes() -> None:
+    inbox = Inbox(lambda: 1_000)
+    refused, asked_again = SiteChanged("house", 1), SiteChanged("house", 1)
+    for event in (refused, asked_again, block(1)):
+        await inbox.put(event)
+    inbox.withdraw(refused)
+    came = [await inbox.get() for _ in range(3)]
+    assert [event for event in came if not isinstance(event, Ticked)] == [asked_again, block(1)]
+    assert asked_again in came
+    assert not any(event is refused for event in came)
+
+
+async def test_what_was_withdrawn_too_late_changes_nothing() -> None:
+    inbox = Inbox(lambda: 1_000)
+    taken = SiteChanged("house", 1)
+    await inbox.put(taken)
+    assert await inbox.get() is taken
+    inbox.withdraw(taken)
+    await inbox.put(block(1))
+    assert await inbox.get() == block(1)
