@@ -43,6 +43,10 @@ _HELP = {
     "test_start": Text(
         "开始测试一个测点，30 分钟后自行结束。", "Begin to test a point; it ends after 30 minutes."
     ),
+    "simulate": Text(
+        "不动设备：按会触发这条规则的模拟值判断。",
+        "Leave the device alone: judge a value that this rule of the point raises at.",
+    ),
     "test_stop": Text("结束测试。", "End the test."),
     "post": Text("查岗。", "Post checks."),
     "answer": Text("应答查岗。", "Answer the post check."),
@@ -403,6 +407,9 @@ def _add_practice(app: typer.Typer, usual: Lang, daemon: Path) -> None:
     @groups["test"].command("start", help=_HELP["test_start"].in_(usual))
     def test_start(
         point: Annotated[str, point_argument],
+        simulate: Annotated[
+            str, typer.Option("--simulate", help=_HELP["simulate"].in_(usual), metavar="RULE")
+        ] = "",
         by: Annotated[str | None, shared["by"]] = None,
         socket: Annotated[Path, shared["socket"]] = daemon,
         as_json: Annotated[bool, shared["json"]] = False,
@@ -410,7 +417,8 @@ def _add_practice(app: typer.Typer, usual: Lang, daemon: Path) -> None:
     ) -> None:
         from gateway.cli.practice import do
 
-        raise typer.Exit(do(socket, "test_start", by, {"point": point}, as_json=as_json, lang=lang))
+        fields = {"point": point, "simulate": simulate}
+        raise typer.Exit(do(socket, "test_start", by, fields, as_json=as_json, lang=lang))
 
     @groups["test"].command("stop", help=_HELP["test_stop"].in_(usual))
     def test_stop(

@@ -21,6 +21,7 @@ TYPED = frozenset({  # refusals that typing something else mends; every other on
     "unknown_point", "unknown_verdict", "unknown_cause", "unknown_action", "needs_person",
     "needs_reason", "needs_order", "too_long", "not_for_alarms", "text_too_short",
     "answers_missing", "missed_is_entered", "unknown_round", "unknown_person",
+    "cannot_simulate",
 })  # fmt: skip
 REFUSED = {  # where the daemon gives a code without words
     "drill_running": Text("已经有演练在进行", "a drill runs already"),

@@ -24,14 +24,14 @@ from decimal import Decimal, InvalidOperation
 
 from gateway.core.acceptance_items import digest_of, digest_of_all, subjects_of
 from gateway.core.ladder import now_of
-from gateway.core.patrol_people import refusal_of_person
+from gateway.core.patrol_people import refusal_of_person, today
 from gateway.core.people import NOBODY, answer, refuse
 from gateway.core.state import quality_now
 from gateway.core.turn import Turn
 from gateway.domain import events
 from gateway.domain.acceptance import SHEET, SILENCE, Acceptance, Part, Result, Subject
 from gateway.domain.modes import Mode, twin_id
-from gateway.domain.people import Right
+from gateway.domain.people import Right, is_good_on
 from gateway.domain.readings import Quality, Reading, Value
 from gateway.domain.rules import judged_points
 
@@ -268,8 +268,12 @@ def _check_sign(turn: Turn, event: events.AcceptanceGiven) -> Found:
         raise Refused("needs_partner")
     if partner == event.by:
         raise Refused("same_person")
-    if turn.house.people and partner not in turn.house.people:
-        raise Refused("unknown_person")
+    if turn.house.people:
+        person = turn.house.people.get(partner)
+        if person is None:
+            raise Refused("unknown_person")
+        if not is_good_on(person.until, today(turn)):
+            raise Refused("person_expired")
     left = not_accepted(subjects_of(turn.house), turn.state.accepting.accepted)
     return {"value": len(left)}
 

@@ -1,8 +1,12 @@
 """A file of answers for an acceptance."""
 
+from pathlib import Path
+
 import pytest
 
 from gateway.config.answers import read_answers
+from gateway.config.shipped import shipped_dir
+from gateway.domain.acceptance import Part
 
 
 def read(tmp_path, text):
@@ -35,6 +39,13 @@ def test_what_is_no_answer_has_its_place(tmp_path, text, code):
     _, problems = read(tmp_path, text)
     assert [problem.code for problem in problems] == [code]
     assert problems[0].place.line > 0
+
+
+def test_the_example_has_answers_for_every_part():
+    answers, problems = read_answers(shipped_dir() / "answers.example.yaml")
+    assert problems == ()
+    assert {key.partition("/")[0] for key in answers} == {*Part, "points"} - {Part.UPLINK}
+    assert "answers.example.yaml" in (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
 
 def test_a_file_that_is_not_there_is_a_problem(tmp_path):

@@ -14,11 +14,13 @@ from gateway.domain import events
 from gateway.domain.acceptance import Part, Subject
 from gateway.domain.errors import DeviceSilent
 from gateway.domain.moments import Clk
+from gateway.domain.patrol import Checkpoint, Item, Patrol, Tag
 from gateway.domain.people import Person, Role
 from gateway.domain.readings import Quality
 from gateway.domain.rules import Above, AllOf, Member
 from gateway.domain.signals import Lamp, Pattern
 from gateway.domain.site import Broker, PanelPins, Uplink
+from gateway.domain.text import Text
 from tests.core.night_house import DAY, LEAK, LOAD, MIN, RULES, WARN, Night, house
 
 LEAKAGE = "board.leak"
@@ -255,6 +257,24 @@ def test_a_clock_that_nobody_set_and_one_that_is_off_are_not_accepted():
         assert give(night, 2_000, "clock", "clock", shown=off) == code
 
 
+def test_a_tag_counts_when_its_page_was_opened_or_it_was_tapped_a_moment_ago():
+    spot = Checkpoint("1F-EPS", "配电间", "1F", (Item("clear", Text("畅通", "Clear")),), tags=(
+        Tag("04A1", "1F-EPS"),
+    ))  # fmt: skip
+    night = Night(house(patrol=Patrol(checkpoints={spot.code: spot})))
+    assert f"tag/{spot.code}" in left(night)
+    for event in (events.TagSeen(spot.code), events.TapSeen("desk", "04A1")):
+        night.restart(night.outcomes[-1][0] + 1_000)
+        ms = night.outcomes[-1][0]
+        night.feed(ms, events.TagSeen("2F-STAIR"))
+        night.feed(ms, events.TapSeen("desk", "04FF"))
+        assert give(night, ms, "tag", spot.code) == "not_seen"
+        night.feed(ms + 1, event)
+        assert give(night, ms + 11 * MIN, "tag", spot.code) == "not_seen"
+        night.feed(ms + 11 * MIN, event)
+        assert give(night, ms + 12 * MIN, "tag", spot.code) == "done"
+
+
 # -- people -------------------------------------------------------------------------------------
 
 
@@ -272,6 +292,7 @@ def test_where_people_are_known_it_is_one_of_them_who_may():
     assert give(night, 2_000, "sign", "sheet", partner="t01") == "same_person"
     assert give(night, 2_000, "sign", "sheet") == "needs_partner"
     assert give(night, 2_000, "sign", "sheet", partner="x") == "unknown_person"
+    assert give(night, 2_000, "sign", "sheet", partner="t09") == "person_expired"
     assert give(night, 2_000, "sign", "sheet", partner="m01") == "done"
 
 
