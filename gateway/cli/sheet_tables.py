@@ -140,7 +140,8 @@ def overview(sheet: Sheet, voice: Voice) -> Iterator[tuple[str, str]]:
 def quiet(sheet: Sheet, voice: Voice) -> str:
     """The one sentence of a time in which nothing happened; empty where something did."""
     is_quiet = not any(
-        section.occurrences or section.troubles or section.findings for section in sheet.sections
+        section.occurrences or section.troubles or section.findings or section.aside
+        for section in sheet.sections
     ) and not any((sheet.off, sheet.undelivered_ms, [r for r in sheet.rounds if not _is_done(r)]))
     if not sum(sheet.records.values()):
         return voice(WORDS["no_record"])

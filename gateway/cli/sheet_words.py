@@ -110,7 +110,9 @@ NONE = {  # what to say of a table without rows: that it was looked at
     "findings": Text("没有登记隐患。", "No hazard was entered."),
     "aside": Text("没有屏蔽或停用。", "Nothing was shelved or out of service."),
     "dues": Text("60 天内没有到期。", "Nothing is due within 60 days."),
-    "blind": Text("没有设备失联（网关停机另列）。", "No device was lost from sight (stops are apart)."),
+    "blind": Text(
+        "没有设备失联（网关停机另列）。", "No device was lost from sight (stops are apart)."
+    ),
     "duties": Text("这类机构没有列出要求。", "Nothing is listed for this type of institution."),
     "rounds": Text("没有应巡的轮次。", "No round was to be walked."),
     "post_checks": Text("没有查岗。", "No post check was asked."),
