@@ -35,7 +35,7 @@ async def kills(options: argparse.Namespace, folder: Path) -> list[str]:
     tell = told_every(50, options.kills)
     rounds = await kill_in_houses(folder, options.kills, seed, options.houses, tell, options.most)
     killed = sum((each.kills for each in rounds), Counter[str]())
-    found = [compare(each.history) for each in rounds if each.history is not None]
+    found = [compare(each.history) for each in rounds]
     say("kills", ", ".join(f"{count} {victim}" for victim, count in sorted(killed.items())))
     say("houses side by side", len(rounds))
     say("alarms planted", sum(each.planted for each in found))
@@ -48,6 +48,9 @@ async def kills(options: argparse.Namespace, folder: Path) -> list[str]:
     say("all delivered after the last kill", f"{drained_s:.1f} s")
     check(drained_s <= DRAINED_WITHIN_S, f"delivered within {DRAINED_WITHIN_S} s of calm", broken)
     check(not any(each.tracebacks for each in rounds), "no error that nobody expected", broken)
+    chains = [each.chains for each in rounds if each.chains]
+    check(not chains, "hash chains whole, with the platform's heads in them", broken)
+    broken += chains
     broken += [each.broken for each in rounds if each.broken]
     return [*broken, *(problem for each in found for problem in each.problems)]
 

@@ -27,7 +27,16 @@ from gateway.sim.bus import open_tcp
 from gateway.sim.devices import SimDevice, by_unit
 from gateway.sim.history import read_applied, read_settled
 from tests.daemon.history import Body, History, Key, Planted, key_of
-from tests.daemon.rig import ENVIRONMENT, ROOT, UPLINK, Daemon, boot_ms, open_daemon, until
+from tests.daemon.rig import (
+    ENVIRONMENT,
+    PATIENCE_S,
+    ROOT,
+    UPLINK,
+    Daemon,
+    boot_ms,
+    open_daemon,
+    until,
+)
 from tests.partners.broker import Mosquitto
 
 FILES = ("core.db", "readings.db")
@@ -113,6 +122,12 @@ class Town:
 
     def applied(self) -> list[Body]:
         return [json.loads(row.body) for row in read_applied(self.path)]
+
+    def heads(self) -> dict[str, str]:
+        """The heads of the hash chains that the gateway's last state message told, by lane."""
+        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=30)) as db:
+            ((state,),) = db.execute("SELECT state FROM gateways").fetchall()
+        return dict(json.loads(state)["head"])
 
     def acknowledged(self) -> list[Key]:
         return [
@@ -238,7 +253,7 @@ class Chaos:
     async def _done(self, verb: str, rule: str, by: str, **more: object) -> None:
         """Ask until it is done: the daemon may have been killed a moment ago."""
         about = "case" if verb in ("handle", "close") else "alarm"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             answer = await self.daemon.ask(verb=verb, by=by, **{about: rule}, **more)
             if answer is not None and answer["ok"]:
@@ -409,9 +424,10 @@ class Round:
     """One house after its kills; `broken` says how it stopped early."""
 
     kills: Counter[str]
-    history: History | None = None
+    history: History
     drained_s: float = 0.0
     tracebacks: int = 0  # in the logs of gateway and platform
+    chains: str = ""  # what is wrong with the hash chains, against the platform's heads too
     broken: str = ""
 
 
@@ -425,21 +441,38 @@ async def kill_all_round(
     tell: Progress = lambda: None,
     most_s: float = float("inf"),
 ) -> Round:
-    """At least `count` kills in one house, then calm; `tell` is called after each cause.
+    """At least `count` kills in one house, then calm; `tell` is called for each.
 
-    After `most_s` no more are begun: a busy machine takes longer for each.
+    After `most_s` no more are begun: a busy machine takes longer for each. A house that breaks is
+    judged by what it left behind.
     """
     end = time.monotonic() + most_s
     async with open_chaos(folder) as chaos:
-        while chaos.kills.total() < count and time.monotonic() < end:
-            before = chaos.kills.total()
-            await chaos.one_kill(dice)
-            for _ in range(chaos.kills.total() - before):
-                tell()
-        drained_s = await chaos.calm()
+        try:
+            while chaos.kills.total() < count and time.monotonic() < end:
+                before = chaos.kills.total()
+                await chaos.one_kill(dice)
+                for _ in range(chaos.kills.total() - before):
+                    tell()
+            drained_s = await chaos.calm()
+        except Exception:  # noqa: BLE001  # whatever it was is told with what it left behind
+            why = f"{folder.name}: {traceback.format_exc()}"
+            return Round(chaos.kills, chaos.history(is_over=False), broken=why)
         logs = ((folder / name).read_text() for name in ("log", "platform.log"))
         tracebacks = sum(log.count("Traceback") for log in logs)
-        return Round(chaos.kills, chaos.history(), drained_s, tracebacks)
+        chains = await verified(chaos.daemon.store, chaos.town.heads())
+        return Round(chaos.kills, chaos.history(), drained_s, tracebacks, chains)
+
+
+async def verified(store: Path, heads: dict[str, str]) -> str:
+    """What `care-gateway record verify` finds wrong with the files; empty when all is whole."""
+    held = [word for lane, head in heads.items() for word in ("--head", f"{lane}={head}")]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "record", "verify", "--store", str(store), *held,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=ROOT, env=ENVIRONMENT,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    return "" if process.returncode == 0 else said.decode()
 
 
 async def kill_in_houses(
@@ -456,10 +489,7 @@ async def kill_in_houses(
         house = folder / str(number)
         house.mkdir()
         dice = random.Random(f"{seed}/{number}")
-        try:
-            return await kill_all_round(house, share, dice, tell, most_s)
-        except Exception:  # noqa: BLE001  # one house that broke does not end the others' run
-            return Round(Counter(), broken=f"house {number}: {traceback.format_exc()}")
+        return await kill_all_round(house, share, dice, tell, most_s)
 
     shares = [count // houses + (number < count % houses) for number in range(houses)]
     return await asyncio.gather(*(one(number, share) for number, share in enumerate(shares)))

@@ -27,7 +27,8 @@ T = TypeVar("T")
 
 # Bytecode may be written: a daemon is started hundreds of times, an installed copy has its own.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
-PATIENCE_S = 120.0  # how long a busy machine may take for anything
+# How long a busy machine may take for anything; the soak gives it more.
+PATIENCE_S = float(os.environ.get("PATIENCE_S", "120"))
 
 
 async def until(look: Callable[[], T | None], what: str, seconds: float = PATIENCE_S) -> T:

@@ -15,6 +15,7 @@ DRAINED_WITHIN_S = 60
 
 async def test_kills_of_gateway_platform_and_broker_lose_nothing_and_double_nothing(tmp_path):
     done = await kill_all_round(tmp_path, KILLS, random.Random(SEED))
+    assert done.broken == ""
     assert set(done.kills) == {"gateway", "platform", "broker"}
     found = check(done.history)
     assert found.problems == ()
@@ -22,6 +23,7 @@ async def test_kills_of_gateway_platform_and_broker_lose_nothing_and_double_noth
     assert len(done.history.sounded) == found.planted - found.excused
     assert done.drained_s <= DRAINED_WITHIN_S
     assert done.tracebacks == 0
+    assert done.chains == ""
 
 
 async def test_the_alarm_after_a_lost_tail_arrives_though_the_platform_had_acknowledged_more(
