@@ -14,7 +14,8 @@ from gateway.domain.events import FaultCleared, FaultRaised
 from gateway.domain.signals import Lamp, Pattern, Signal
 from gateway.domain.site import PanelPins
 from gateway.domain.text import Lang, Text
-from gateway.drivers.panel import Gpio, Panel, drive_safe, mono, open_panel
+from gateway.drivers.gpio import Gpio
+from gateway.drivers.panel import Panel, drive_safe, mono, open_panel
 from gateway.drivers.sockets import NoAnswer, NoDaemon, ask
 
 SOCKET = Path("/run/care-gateway/daemon.sock")

@@ -1,7 +1,6 @@
 """`care-gateway run`: the daemon. Loads no command-line library: memory counts for years."""
 
 import argparse
-import asyncio
 import faulthandler
 import gc
 import logging
@@ -17,7 +16,7 @@ from gateway.cli.site_file import SiteRead, begin, read_apart, read_here
 from gateway.domain.errors import SiteRefused
 from gateway.domain.site import Site
 from gateway.domain.text import Lang
-from gateway.drivers.panel import Gpio
+from gateway.drivers.gpio import Gpio
 
 if TYPE_CHECKING:
     from gateway.app import Failpoints
@@ -39,7 +38,7 @@ def main(argv: Sequence[str], failpoints: "Failpoints | None" = None) -> int:
     arguments = _parser(language(argv, os.environ)).parse_args(argv)
     words = arguments.site, arguments.store, Lang(arguments.lang)
     reading = begin(partial(read_here, *words))
-    # what follows is loaded while another process reads the site file
+    # what follows, asyncio too, is loaded while another process reads the site file
     from gateway.drivers.systemd import open_log
     from gateway.store.store import StoreBusy
 
@@ -56,6 +55,8 @@ def _run(
     failpoints: "Failpoints | None",
     reading: Callable[[], SiteRead],
 ) -> int:
+    import asyncio
+
     from gateway.app import Options, run
 
     words = arguments.site, arguments.store, Lang(arguments.lang)

@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from gateway.domain.events import FaultCleared, FaultRaised
 from gateway.domain.signals import Lamp, Levels, Pattern, Signal
 from gateway.domain.site import PanelPins
 from gateway.domain.text import Lang
+from gateway.drivers.gpio import Gpio
 
 log = logging.getLogger(__name__)
 
@@ -61,15 +61,6 @@ SAFE = Levels(red=False, amber=False, yellow=True, green=False, buzzer=False)
 DARK = Signal(Lamp.OFF, Lamp.OFF, Lamp.OFF, Lamp.OFF, Pattern.QUIET, 0)
 
 Report = Callable[[FaultRaised | FaultCleared], None]
-
-
-class Gpio(StrEnum):
-    """Which pins: the Pi's, gpiozero's mock, none at all, or the Pi's where there are any."""
-
-    LGPIO = "lgpio"
-    MOCK = "mock"
-    NONE = "none"
-    AUTO = "auto"
 
 
 def mono() -> int:
