@@ -26,9 +26,12 @@ from gateway.core.nights import plan_night
 from gateway.core.patrol_visits import asked_at
 from gateway.core.state import State
 from gateway.domain.events import (
+    Close,
     DrillEnded,
     DrillStarted,
     Event,
+    FaultCleared,
+    FaultRaised,
     LinkChanged,
     PlatformChanged,
     PointTestEnded,
@@ -79,6 +82,7 @@ async def month(options: argparse.Namespace, folder: Path) -> list[str]:
     site = site_of(folder)
     sender = sender_of(with_own_device(site), EPOCH)
     loop, broken, days = asyncio.get_running_loop(), list[str](), list[Day]()
+    faults: list[FaultRaised | FaultCleared] = []
 
     def encode(batch: Batch) -> bytes:
         return read_body(sender, batch)
@@ -88,7 +92,7 @@ async def month(options: argparse.Namespace, folder: Path) -> list[str]:
 
     async with open_store(
         site.store, epoch=EPOCH, encode=encode, on_durable=durable,
-        on_fault=lambda fault: broken.append(f"the store said {fault}"),
+        on_fault=faults.append,
     ) as store:  # fmt: skip
         platform = Platform(store)
         people = People(site, Random(1))
@@ -116,6 +120,7 @@ async def month(options: argparse.Namespace, folder: Path) -> list[str]:
         played = await asyncio.to_thread(play)
     _say("blocks read, incidents raised", f"{played.reads:,}, {len(played.raised)}")
     _say("how people were answered", ", ".join(f"{n} {code}" for code, n in people.did.items()))
+    _say("faults of the store", ", ".join(map(str, faults)) or "none")
     judge(days, broken)
     return broken
 
@@ -329,7 +334,7 @@ class People:
                 yield RoundSigned("M1", round_.id, reply_to=1)
 
     def _work(self, state: State, now: Now) -> Iterator[Event]:
-        """A technician tests points, a leader drills, somebody shelves what is a nuisance."""
+        """Points are tested, drills held, cases closed; somebody shelves what is a nuisance."""
         yield from (event for at_ms, event in self.ending if at_ms <= now.mono_ms)
         self.ending = [each for each in self.ending if each[0] > now.mono_ms]
         device = self.random.choice(self.site.devices)
@@ -344,6 +349,9 @@ class People:
             rules = tuple(rule.id for rule in self.site.rules[:2])
             yield DrillStarted("M1", "fire in the kitchen", "", rules, 1)
             self._ends(now, 30, DrillEnded("M1", 1, 50, 50))
+        for case in list(state.cases.values()):
+            if case.finding is not None and self._comes(24.0):
+                yield Close("M1", case.occurrence, 1)
         if self._comes(10.0) and state.alarms:
             yield Shelve("L1", self.random.choice(list(state.alarms)), 4 * HOUR_MS, "known", 1)
 
