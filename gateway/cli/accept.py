@@ -106,7 +106,7 @@ def _go(walk: Walk, items: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _tell_left(walk: Walk) -> None:
-    counts = walk.ask("acceptance", keys=[])["counts"]
+    counts = walk.ask("acceptance")["counts"]
     names = [f"point/{name}" for name in counts["points_open"]]
     names += [f"trip/{name}" for name in counts["rules_open"]]
     names += counts["others_open"]

@@ -27,6 +27,7 @@ HEADS = {
     "software": Text("网关软件", "Gateway software"),
     "config": Text("配置摘要", "Configuration digest"),
     "result": Text("结果", "Result"),
+    "simulated": Text("其中报警用模拟值", "Alarms by a simulated value"),
     "device": Text("设备", "Device"),
     "place": Text("位置", "Place"),
     "bus": Text("总线", "Bus"),
@@ -162,6 +163,8 @@ def _facts(data: Mapping[str, Any], lang: Lang) -> str:
         (HEADS["config"].in_(lang), str(site["sha"])),
         (HEADS["result"].in_(lang), f"{passed} / {len(tried)} {_result(Result.PASSED, lang)}"),
     ]
+    if simulated := data["counts"].get("simulated"):
+        rows.append((HEADS["simulated"].in_(lang), str(len(simulated))))
     return _table((), rows, lang)
 
 

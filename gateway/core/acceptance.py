@@ -22,11 +22,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from decimal import Decimal, InvalidOperation
 
-from gateway.core.acceptance_items import digest_of, digest_of_all, subjects_of
+from gateway.core.acceptance_items import (
+    digest_of,
+    digest_of_all,
+    is_same,
+    subject_of,
+    subjects_of,
+)
 from gateway.core.ladder import now_of
 from gateway.core.patrol_people import refusal_of_person, today
 from gateway.core.people import NOBODY, answer, refuse
-from gateway.core.state import quality_now
+from gateway.core.state import House, quality_now
 from gateway.core.turn import Turn
 from gateway.domain import events
 from gateway.domain.acceptance import SHEET, SILENCE, Acceptance, Part, Result, Subject
@@ -35,7 +41,7 @@ from gateway.domain.people import Right, is_good_on
 from gateway.domain.readings import Quality, Reading, Value
 from gateway.domain.rules import judged_points
 
-KEPT = "acceptance"  # kind in `domain.kept`
+KEPT, KEPT_MARK = "acceptance", "acceptance_mark"  # kinds in `domain.kept`
 SEEN_WITHIN_MS = 600_000  # how old the gateway's own evidence may be
 CLOCK_OFF_S = Decimal(2)
 LAPSED_MOST = 200  # on one record: it is a message of the contract as well
@@ -88,23 +94,28 @@ def restore_acceptance(turn: Turn) -> None:
             turn.keep(KEPT, key, None)  # another version wrote it: it is to be tried again
         else:
             found[key] = known
-    accepting = replace(turn.state.accepting, accepted=found)
+    mark = turn.state.kept.get((KEPT_MARK, KEPT_MARK), "").strip('"')
+    accepting = replace(turn.state.accepting, accepted=found, mark=mark)
     turn.state = replace(turn.state, accepting=accepting)
-    drop_what_changed(turn)
+    if found and (not turn.house.site_sha or mark != _mark_of(turn.house)):
+        _drop(turn, lambda known: digest_of(turn.house, known.subject) == known.digest)
 
 
-def drop_what_changed(turn: Turn) -> None:
-    """Let go of what is another thing now, or is no longer there."""
+def drop_what_changed(turn: Turn, before: House) -> None:
+    """After a reload: let go of what is another thing now, or is no longer there."""
+    if turn.state.accepting.accepted and turn.house is not before:
+        _drop(turn, lambda known: is_same(before, turn.house, known.subject))
+
+
+def _drop(turn: Turn, is_still: Callable[[Acceptance], bool]) -> None:
+    """Forget what is another thing now, and remember for which house all of it was looked at."""
     accepted = turn.state.accepting.accepted
-    gone = [
-        key
-        for key, known in accepted.items()
-        if key != SHEET_KEY and digest_of(turn.house, known.subject) != known.digest
-    ]
+    gone = [key for key, known in accepted.items() if key != SHEET_KEY and not is_still(known)]
     is_signed_still = SHEET_KEY in accepted and not gone
     if is_signed_still and signed_digest(turn) != accepted[SHEET_KEY].digest:
         gone = [SHEET_KEY]
     _lapse(turn, [*gone, SHEET_KEY] if gone else ())
+    _put_mark(turn)
 
 
 def signed_digest(turn: Turn) -> str:
@@ -144,8 +155,8 @@ def _given(turn: Turn, event: events.AcceptanceGiven) -> Acceptance:
 
 
 def _subject(turn: Turn, event: events.AcceptanceGiven) -> Subject:
-    subject = Subject(Part(event.part), event.subject)
-    if subject not in subjects_of(turn.house):
+    subject = subject_of(turn.house, Subject(Part(event.part), event.subject).key)
+    if subject is None:
         raise Refused("unknown_subject")
     return subject
 
@@ -326,11 +337,24 @@ def _fields(given: Acceptance) -> dict[str, object]:
     }
 
 
+def _mark_of(house: House) -> str:
+    """A house of the same files, read by the same version, is the same house."""
+    return f"{house.software} {house.site_sha}"
+
+
+def _put_mark(turn: Turn) -> None:
+    mark, accepting = _mark_of(turn.house), turn.state.accepting
+    if accepting.mark != mark:
+        turn.state = replace(turn.state, accepting=replace(accepting, mark=mark))
+        turn.keep(KEPT_MARK, KEPT_MARK, json.dumps(mark))
+
+
 def _put(turn: Turn, given: Acceptance) -> None:
     key, accepting = given.subject.key, turn.state.accepting
     accepted = {**accepting.accepted, key: given}
     turn.state = replace(turn.state, accepting=replace(accepting, accepted=accepted))
     turn.keep(KEPT, key, _to_json(given))
+    _put_mark(turn)
 
 
 def _lapse(turn: Turn, keys: Iterable[str]) -> None:

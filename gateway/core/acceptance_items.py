@@ -9,9 +9,10 @@ version with more fields still knows it.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 
 from gateway.core.health import OWN_DEVICE
 from gateway.core.state import House
@@ -26,28 +27,68 @@ SOUNDS = (Pattern.A1, Pattern.A2, Pattern.A3, Pattern.E, Pattern.W, Pattern.F, P
 DIGITS = 16  # hex, of a digest
 
 
-def subjects_of(house: House) -> tuple[Subject, ...]:
-    """Everything that is to be tried here, in the order of the walk; the signature comes last."""
+def names_of(house: House) -> dict[Part, list[str]]:
+    """The names of everything that is to be tried here, in the order of the walk."""
     site = house.site
     devices = [device for device in site.devices if device.id != OWN_DEVICE]
     buses = {device.bus for device in devices}
-    found = [Subject(Part.BUS, bus.id) for bus in site.buses if bus.id in buses]
-    found += [Subject(Part.DEVICE, device.id) for device in devices]
-    found += [Subject(Part.POINT, point.id) for device in devices for point in device.points]
-    found += [Subject(Part.TRIP, rule.id) for rule in tripped_rules(house)]
-    found += [Subject(Part.PANEL, name) for name in outputs_of(site)]
-    found += [Subject(Part.TAG, code) for code in house.patrol.checkpoints]
-    if site.uplink is not None:
-        found.append(Subject(Part.UPLINK, UPLINK))
-    return (*found, Subject(Part.CLOCK, CLOCK), Subject(Part.SIGN, SHEET))
+    return {
+        Part.BUS: [bus.id for bus in site.buses if bus.id in buses],
+        Part.DEVICE: [device.id for device in devices],
+        Part.POINT: [point.id for device in devices for point in device.points],
+        Part.TRIP: [rule.id for rule in tripped_rules(house)],
+        Part.PANEL: list(outputs_of(site)),
+        Part.TAG: list(house.patrol.checkpoints),
+        Part.UPLINK: [] if site.uplink is None else [UPLINK],
+        Part.CLOCK: [CLOCK],
+        Part.SIGN: [SHEET],
+    }
+
+
+def subjects_of(house: House) -> tuple[Subject, ...]:
+    """The same as subjects; the signature comes last."""
+    return tuple(Subject(part, name) for part, names in names_of(house).items() for name in names)
+
+
+def subject_of(house: House, key: str) -> Subject | None:
+    """What is meant by `part/name`; None where nothing here is. Quick in a house of any size."""
+    part, _, name = key.partition("/")
+    if part not in tuple(Part) or not _is_there(house, Part(part), name):
+        return None
+    return Subject(Part(part), name)
+
+
+def _is_there(house: House, part: Part, name: str) -> bool:
+    match part:
+        case Part.BUS:
+            return any(device.bus == name for device in house.site.devices)
+        case Part.DEVICE:
+            return name in house.devices and name != OWN_DEVICE
+        case Part.POINT:
+            return name in house.points and house.points[name].device != OWN_DEVICE
+        case Part.TRIP:
+            return name in house.rules and _is_tripped(house, house.rules[name])
+        case Part.PANEL:
+            return name in tuple(outputs_of(house.site))
+        case Part.TAG:
+            return name in house.patrol.checkpoints
+        case Part.UPLINK:
+            return name == UPLINK and house.site.uplink is not None
+        case Part.CLOCK:
+            return name == CLOCK
+        case Part.SIGN:
+            return name == SHEET
 
 
 def tripped_rules(house: House) -> Iterator[Rule]:
     """The rules that must be seen to raise: all alarms of the house's own devices."""
-    for rule in house.site.rules:
-        is_own = all(house.points[each].device == OWN_DEVICE for each in rule.points)
-        if rule.severity is Severity.ALARM and not is_own:
-            yield rule
+    return (rule for rule in house.site.rules if _is_tripped(house, rule))
+
+
+def _is_tripped(house: House, rule: Rule) -> bool:
+    if rule.severity is not Severity.ALARM:
+        return False
+    return any(house.points[each].device != OWN_DEVICE for each in rule.points)
 
 
 def outputs_of(site: Site) -> Iterator[str]:
@@ -68,6 +109,12 @@ def digest_of(house: House, subject: Subject) -> str:
         return ""
     said = json.dumps(_plain(about), ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(said.encode()).hexdigest()[:DIGITS]
+
+
+def is_same(old: House, new: House, subject: Subject) -> bool:
+    """True where both houses mean the same by it: quicker than two digests."""
+    about = _about(new, subject)
+    return about is not None and about == _about(old, subject)
 
 
 def digest_of_all(digests: Iterable[tuple[str, str, str]]) -> str:
@@ -155,13 +202,18 @@ def _output(site: Site, name: str) -> object:
 
 def _plain(value: object) -> object:
     """JSON of anything the house is made of; the same from one process to the next."""
+    if value is None or type(value) in (str, int, float, bool):
+        return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     if is_dataclass(value) and not isinstance(value, type):
-        said = {each.name: _plain(getattr(value, each.name)) for each in fields(value)
-                if getattr(value, each.name) != _default(each)}  # fmt: skip
+        said = {
+            name: _plain(each)
+            for name, default in _fields_of(type(value))
+            if (each := getattr(value, name)) != default
+        }
         return {"": type(value).__name__, **said}
     if isinstance(value, Mapping):
         return {str(_plain(key)): _plain(each) for key, each in value.items()}
@@ -172,8 +224,13 @@ def _plain(value: object) -> object:
     return value
 
 
-def _default(field: object) -> object:
-    """A field's default; what has none is never left out."""
-    default = getattr(field, "default", MISSING)
-    factory = getattr(field, "default_factory", MISSING)
-    return factory() if default is MISSING and callable(factory) else default
+@cache
+def _fields_of(noun: type) -> tuple[tuple[str, object], ...]:
+    """Each field with its default; what has none equals nothing."""
+    return tuple((each.name, _default(each)) for each in fields(noun))
+
+
+def _default(field: "Field[object]") -> object:
+    if field.default is not MISSING:
+        return field.default
+    return MISSING if field.default_factory is MISSING else field.default_factory()

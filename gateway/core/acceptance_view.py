@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from gateway.core.acceptance import not_accepted
-from gateway.core.acceptance_items import subjects_of
+from gateway.core.acceptance import SIMULATED
+from gateway.core.acceptance_items import names_of, subject_of, subjects_of
 from gateway.core.panel import WORDS as OUTPUTS
 from gateway.core.state import State, quality_now
 from gateway.core.turn import Turn, begin
@@ -25,37 +25,38 @@ def is_accepted(accepted: Mapping[str, Acceptance], key: str) -> bool:
 
 def acceptance_counts(state: State) -> View:
     """How many points and alarm rules there are, which are not accepted, and who signed."""
-    accepted = state.accepting.accepted
-    subjects = subjects_of(state.house)
-    left = not_accepted(subjects, accepted)
+    accepted, names = state.accepting.accepted, names_of(state.house)
+    passed = {key for key, known in accepted.items() if known.result is Result.PASSED}
+    points, rules = names.pop(Part.POINT), names.pop(Part.TRIP)
+    others = [f"{part.value}/{name}" for part, mine in names.items() for name in mine]
     signed = accepted.get(SIGNED)
     return {
-        "points": sum(each.part is Part.POINT for each in subjects),
-        "points_open": [each.name for each in left if each.part is Part.POINT],
-        "rules": sum(each.part is Part.TRIP for each in subjects),
-        "rules_open": [each.name for each in left if each.part is Part.TRIP],
-        "others_open": [
-            each.key for each in left if each.part not in (Part.POINT, Part.TRIP)
-        ],
-        "failed": [key for key, known in accepted.items() if known.result is Result.FAILED],
+        "points": len(points),
+        "points_open": [name for name in points if f"point/{name}" not in passed],
+        "rules": len(rules),
+        "rules_open": [name for name in rules if f"trip/{name}" not in passed],
+        "others_open": [key for key in others if key not in passed and key != SIGNED],
+        "failed": sorted(k for k, known in accepted.items() if known.result is Result.FAILED),
+        "simulated": sorted(k for k, known in accepted.items() if known.shown == SIMULATED),
         "signed": None if signed is None else result_view(signed),
-    }  # fmt: skip
+    }
 
 
 def acceptance_view(state: State, now: Now, keys: frozenset[str] | None = None) -> View:
     """Everything that is to be tried, in the order of the walk, with what became of it.
 
-    `keys`: only these items.
+    `keys`: only these items, and no counts: quick, to be asked again and again.
     """
     turn, accepting = begin(state, now), state.accepting
-    subjects = [each for each in subjects_of(state.house) if keys is None or each.key in keys]
+    house, is_whole = state.house, keys is None
+    wanted = subjects_of(house) if keys is None else [subject_of(house, key) for key in keys]
     site, trial, tested = state.house.site, accepting.trial, accepting.self_tested
     return {
         "site": {"id": site.id, "name": site.name, "sha": site.sha, "timezone": site.timezone},
         "version": state.house.software,
         "has_people": bool(state.house.people),
-        "items": [_item(turn, each) for each in subjects],
-        "counts": acceptance_counts(state),
+        "items": [_item(turn, each) for each in wanted if each is not None],
+        "counts": acceptance_counts(state) if is_whole else None,
         "trial": None
         if trial is None
         else {

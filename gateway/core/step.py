@@ -144,9 +144,10 @@ def step(
         case events.StageReached():
             note_stage(turn, event)
         case events.SiteChanged():
+            before = turn.house
             turn = change_site(turn, event)
             aside(turn, "patrol", replan, turn)
-            aside(turn, "acceptance", drop_what_changed, turn)
+            aside(turn, "acceptance", drop_what_changed, turn, before)
         case events.Restarted():
             restart(turn)
             aside(turn, "restore cases", adopt_cases, turn)

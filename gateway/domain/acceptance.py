@@ -107,10 +107,12 @@ class Accepting:
     """What was accepted, and what the gateway has seen that can be evidence. Moments are mono ms.
 
     `trial`: of the panel, the last one; it runs as long as the lamp test. `tags_seen`: by
-    checkpoint, when its tag was tapped last. `self_tested`: how the last self-test ended.
+    checkpoint, when its tag was tapped last. `self_tested`: how the last self-test ended. `mark`:
+    of the house for which all of `accepted` was looked at.
     """
 
     accepted: Mapping[str, Acceptance] = field(default_factory=dict)  # by `Subject.key`
     trial: Trial | None = None
     tags_seen: Mapping[str, int] = field(default_factory=dict)
     self_tested: SelfTested | None = None
+    mark: str = ""

@@ -110,7 +110,7 @@ def test_a_whole_walk_leaves_only_what_was_skipped_and_says_so(answering, tmp_pa
     assert "Bus line: skipped (the line is sealed)" in page
     assert "loses answers 9.0 %" in page
     assert "sometimes silent: board" in page
-    assert "simulated" in page
+    assert "Alarms by a simulated value</th><td>2</td>" in page
     assert page.count("<td class=open>") == 1
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from gateway.core import acceptance
 from gateway.core.acceptance import is_near, not_accepted
 from gateway.core.acceptance_items import digest_of, subjects_of
 from gateway.domain import events
@@ -310,7 +311,7 @@ def test_a_failure_or_a_skip_needs_its_reason():
 
 
 def walked():
-    night = Night()
+    night = Night(house(sha="one"))
     night.read(1_000, 27)
     night.read(1_001, 3, of="load")
     night.feed(1_002, events.PointTestStarted("t01", LEAKAGE))
@@ -337,6 +338,24 @@ def test_what_was_accepted_is_so_after_a_restart_and_a_reboot():
     assert night.data("acceptance_lapsed") == []
 
 
+def test_the_same_file_is_looked_at_once_and_another_version_looks_again(monkeypatch):
+    night, looked = walked(), []
+
+    def digest(house, subject):
+        looked.append(subject.key)
+        return digest_of(house, subject)
+
+    monkeypatch.setattr(acceptance, "digest_of", digest)
+    night.restart(10_000)
+    assert looked == []
+    night.house = replace(night.house, software="0.2.0")
+    night.restart(11_000)
+    assert set(looked) == accepted(night)
+    looked.clear()
+    night.restart(12_000)
+    assert looked == []
+
+
 def test_what_another_version_wrote_is_to_be_tried_again():
     night = walked()
     night.kept["acceptance", "bus/line"] = '{"part": "bus"}'
@@ -355,7 +374,7 @@ def changed(**changes):
     )
     device = replace(device, points=points, **changes.get("device", {}))
     rules = tuple(replace(r, **changes.get("rule", {})) if r.id == LEAK else r for r in site.rules)
-    return house(devices=(device,), rules=rules, **changes.get("site", {}))
+    return house(devices=(device,), rules=rules, sha="other", **changes.get("site", {}))
 
 
 @pytest.mark.parametrize(
