@@ -53,9 +53,10 @@ def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
                 is_plain = is_plain and not device.is_wrong
             if (doubt or device.is_wrong) and reading.quality is GOOD and point.unit:
                 reading = replace(reading, quality=Quality.SUSPECT, reason=doubt or WRONG_DEVICE)
-            if tests and reading.point in tests:
-                tested.append(under_test(tests[reading.point], reading))
-                reading = as_tested(reading)
+            if tests and (test := tests.get(reading.point)) is not None:
+                tested.append(under_test(test, reading))
+                if test.simulated is None:  # else nobody trips the device: what it says is real
+                    reading = as_tested(reading)
             has_bad = has_bad or reading.quality is not GOOD
             state = _remembered(turn, heard, known, reading)
         points[raw.point] = state

@@ -223,8 +223,11 @@ def as_tested(reading: Reading) -> Reading:
 
 
 def under_test(test: PointTest, reading: Reading) -> Reading:
-    """The reading as it is judged for a test: good where something else is simulated."""
-    if test.simulated is None:
+    """The reading as it is judged for a test: good where something else is simulated.
+
+    A device that does not answer passes no test: nothing came that another value could stand for.
+    """
+    if test.simulated is None or reading.value is None:
         return reading
     return replace(reading, value=test.simulated, quality=Quality.GOOD, reason="")
 

@@ -159,6 +159,27 @@ def test_what_nobody_can_trip_is_judged_with_a_simulated_value_and_says_so():
         FACT.validate(body)
 
 
+def test_real_danger_is_judged_while_another_value_of_the_point_is_simulated():
+    night = Night()
+    night.read(1_000, 27)
+    night.feed(2_000, events.PointTestStarted("t01", LEAKAGE, 1, LEAK))
+    for ms in range(3_000, 8_000, 1_000):
+        night.read(ms, 900)
+    assert (LEAK, "raise") in night.moves(test=True)
+    assert (LEAK, "raise") in night.moves(test=False)
+    assert night.state.alarms[LEAK].value == 900
+
+
+def test_a_device_that_does_not_answer_passes_no_simulated_trip():
+    night = Night()
+    night.read(1_000, 27)
+    night.feed(2_000, events.PointTestStarted("t01", LEAKAGE, 1, LEAK))
+    for ms in range(3_000, 8_000, 1_000):
+        night.read(ms, None, quality=Quality.OFFLINE, reason="silent")
+    assert night.moves(test=True) == []
+    assert give(night, 9_000, "trip", LEAK) == "not_tripped"
+
+
 def test_a_real_alarm_is_no_trip():
     night = Night()
     night.read(1_000, 310)
