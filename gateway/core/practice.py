@@ -29,6 +29,7 @@ from gateway.domain.modes import (
     Scene,
     mode_of,
     parted,
+    twin_id,
 )
 from gateway.domain.moments import Now, carried
 from gateway.domain.readings import Quality, Reading, Value
@@ -275,6 +276,15 @@ def _finish_test(turn: Turn, test: PointTest, why: str, by: str = "") -> None:
     left = {point: kept for point, kept in turn.state.tests.items() if point != test.point}
     turn.state = replace(turn.state, tests=left)
     turn.keep("test", test.point, None)
+    _forget_what_was_heard(turn, test.point)
+
+
+def _forget_what_was_heard(turn: Turn, point: str) -> None:
+    """The next test's delays begin with the next test."""
+    rules = [*turn.house.rules_of.get(point, ())]
+    rules += [combined.rule for combined in turn.house.combined_of.get(point, ())]
+    twins = {twin_id(rule.id, Mode.TEST) for rule in rules}
+    turn.memory = {rule: known for rule, known in turn.memory.items() if rule not in twins}
 
 
 def _note_trips(turn: Turn, test: PointTest) -> None:

@@ -180,6 +180,23 @@ def test_a_device_that_does_not_answer_passes_no_simulated_trip():
     assert give(night, 9_000, "trip", LEAK) == "not_tripped"
 
 
+def test_a_second_test_begins_without_what_the_first_has_heard():
+    members = (
+        Member("board.leak", Above(100, 50), for_ms=MIN),
+        Member("board.load", Above(100, 50)),
+    )
+    night = Night(house(rules=(replace(BOTH, condition=AllOf(members)),)))
+    night.feed(2_000, events.PointTestStarted("t01", LEAKAGE))
+    for ms in range(3_000, 9_000, 1_000):
+        night.read(ms, 150)
+    night.feed(9_000, events.PointTestEnded("t01", LEAKAGE))
+    night.feed(100_000, events.PointTestStarted("t01", LEAKAGE))
+    for ms in range(101_000, 166_000, 1_000):
+        night.read(ms, 150)
+        night.read(ms, 150, of="load")
+        assert bool(night.moves(test=True)) is (ms >= 101_000 + MIN)
+
+
 def test_a_real_alarm_is_no_trip():
     night = Night()
     night.read(1_000, 310)
