@@ -17,6 +17,9 @@ CHECK_BUDGET_S = 0.1
 CHECK_BYTES = 16 * 2**20  # a larger file may take seconds from a card: its records are read later
 KEPT_BAD_FILES = 2
 WAL_BYTES = 2 * 2**20  # a checkpoint writes a page once, however often the log has it
+CACHE_KB = (
+    512  # of a connection: SQLite's 2 MB fill in the first hours, with what nobody reads again
+)
 BUSY_TIMEOUT_S = 5.0
 
 
@@ -137,6 +140,7 @@ def set_pragmas(connection: sqlite3.Connection, spec: FileSpec) -> None:
         "cell_size_check=ON",
         "trusted_schema=OFF",
         "temp_store=MEMORY",
+        f"cache_size=-{CACHE_KB}",
     ):
         connection.execute(f"PRAGMA {pragma}")
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
