@@ -5,9 +5,12 @@ Exit codes: 0 everything is accepted, 1 something is left or the daemon is not t
 """
 
 import json
+import signal
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,13 +74,30 @@ def accept(
         return TYPED
     began = time.monotonic()
     try:
-        _go(walk, [item for item in view["items"] if _is_wanted(item, wanted)])
+        with _ended_as_by_hand():
+            _go(walk, [item for item in view["items"] if _is_wanted(item, wanted)])
         return _end(walk, wanted, began, as_json=as_json)
     except NoAnswer as error:
         print(error, file=sys.stderr)
         if isinstance(error, NoDaemon):
             print(START.in_(lang), file=sys.stderr)
         return LEFT
+
+
+@contextmanager
+def _ended_as_by_hand() -> Iterator[None]:
+    """A lost terminal and a kill pause the walk as Ctrl-C does: tests that it began are ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.getsignal(each) for each in (signal.SIGHUP, signal.SIGTERM)}
+    for each in before:
+        signal.signal(each, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _is_wanted(item: Mapping[str, Any], wanted: Wanted) -> bool:

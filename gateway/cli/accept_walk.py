@@ -7,6 +7,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -388,8 +389,9 @@ def _trip(walk: Walk, points: Sequence[str], items: Sequence[Item]) -> list[Item
             _wait_for_normal(walk, items)
         return [item for item in items if item["key"] not in taken]
     finally:
-        for point in begun:
-            walk.ask("test_end", by=walk.by, point=point)
+        with ExitStack() as ends:  # one that gets no answer leaves the others their end
+            for point in begun:
+                ends.callback(walk.ask, "test_end", by=walk.by, point=point)
 
 
 def _simulate(walk: Walk, items: Sequence[Item]) -> list[Item]:

@@ -101,7 +101,7 @@ def read_apart(path: Path, store: Path | None, lang: Lang) -> SiteRead:
     words = [str(path), "" if store is None else str(store), lang.value]
     try:
         done = subprocess.run(  # noqa: S603 - our own words only
-            [sys.executable, "-c", _READER, *words],
+            [sys.executable, "-P", "-c", _READER, *words],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False, timeout=WITHIN_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

@@ -309,6 +309,9 @@ class Link:
         except PacketBroken as error:
             _log.warning("event=mqtt_broken why=%s", error)
             self._end("lost")
+            at = len(arrived)
+            if (sock := self._client.socket()) is not None:
+                self._loop.remove_reader(sock)  # nothing behind it can be told apart
         del arrived[:at]
 
     def _answer(self, mid: int, code: int) -> None:
@@ -690,6 +693,7 @@ def _connect_client(client: _Client, uplink: Uplink, broker: Broker) -> None:
         if client.protocol == V5:
             properties = _properties(PacketTypes.CONNECT)
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            properties.MaximumPacketSize = packets.LARGEST  # a broker drops what is larger
             client.connect(host, port, uplink.keepalive_s, clean_start=False, properties=properties)
         else:
             client.connect(host, port, uplink.keepalive_s)

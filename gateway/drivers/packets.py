@@ -8,12 +8,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 PUBACK = 0x40
+LARGEST = 256 * 1024  # bytes that may come down in one; the contract's largest message has 64 kB
 _PUBLISH = 0x30
 _LENGTH_BYTES = 4  # at most, of a packet's length
 
 
 class PacketBroken(Exception):
-    """These bytes are no MQTT."""
+    """These bytes are no MQTT, or more of it than the contract knows."""
 
 
 class Packet(NamedTuple):
@@ -39,10 +40,10 @@ def publish(
     return b"".join(parts)
 
 
-def first_packet(data: bytearray, at: int) -> Packet | None:
+def first_packet(data: bytearray, at: int, largest: int = LARGEST) -> Packet | None:
     """Return the packet that begins at `at`; None = not all of it is here yet.
 
-    Raises PacketBroken when these bytes can begin none.
+    Raises PacketBroken when these bytes can begin none, or one of more than `largest` bytes.
     """
     size, body = 0, at + 1
     for place in range(_LENGTH_BYTES):
@@ -52,6 +53,8 @@ def first_packet(data: bytearray, at: int) -> Packet | None:
         body += 1
         size |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
+            if size > largest:
+                raise PacketBroken(f"a packet of {size} bytes")
             return Packet(data[at], body, body + size) if body + size <= len(data) else None
     raise PacketBroken("a packet's length has more than four bytes")
 

@@ -17,9 +17,7 @@ CHECK_BUDGET_S = 0.1
 CHECK_BYTES = 16 * 2**20  # a larger file may take seconds from a card: its records are read later
 KEPT_BAD_FILES = 2
 WAL_BYTES = 2 * 2**20  # a checkpoint writes a page once, however often the log has it
-CACHE_KB = (
-    512  # of a connection: SQLite's 2 MB fill in the first hours, with what nobody reads again
-)
+CACHE_KB = 512  # of a connection: SQLite's own 2 MB fill within hours, and are hardly read again
 BUSY_TIMEOUT_S = 5.0
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import signal
 import sys
 
 import pytest
@@ -206,11 +207,15 @@ def test_a_device_that_is_tripped_and_restored_calls_nobody(answering, tmp_path,
     assert "still over its limit" not in capsys.readouterr().err
 
 
-def test_ctrl_c_in_a_trip_ends_the_test_and_pauses(answering, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_a_kill_or_a_lost_terminal_in_a_trip_ends_the_test_and_pauses(
+    end, answering, tmp_path, capsys, monkeypatch
+):
     home = Home()
+    before = signal.getsignal(end)
 
     def interrupted(_seconds):
-        raise KeyboardInterrupt
+        signal.raise_signal(end)
 
     monkeypatch.setattr(accept_walk.time, "sleep", interrupted)
     answers = {f"trip/{LEAKAGE}": "ok"}
@@ -218,6 +223,7 @@ def test_ctrl_c_in_a_trip_ends_the_test_and_pauses(answering, tmp_path, capsys, 
     assert "What was accepted is kept" in capsys.readouterr().err
     assert home.night.state.tests == {}
     assert [test["ended"] for test in home.night.data("test_end")] == ["person"]
+    assert signal.getsignal(end) is before
 
 
 def test_an_open_alarm_refuses_the_trip_and_is_said(answering, tmp_path, capsys):

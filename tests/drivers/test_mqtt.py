@@ -305,7 +305,8 @@ async def test_hundreds_of_publishes_over_a_small_window_all_come_back():
             assert set(await asyncio.gather(*(one(n) for n in range(500)))) == {0}
 
 
-LARGE = bytes(range(256)) * 8_192  # 2 MiB: many times what socket and kernel hold
+LARGE = bytes(range(256)) * 2_048  # 512 KiB: more than the contract knows
+MANY = [bytes([n]) * 60_000 for n in range(40)]  # 2.4 MB: many times what socket and kernel hold
 
 
 async def test_what_a_socket_does_not_take_at_once_goes_out_whole_and_in_order():
@@ -313,9 +314,30 @@ async def test_what_a_socket_does_not_take_at_once_goes_out_whole_and_in_order()
     with Mosquitto() as mosquitto:
         async with connect(mosquitto.broker, on_message=lambda _, body: got.append(body)) as link:
             codes: list[int] = []
-            for body in (LARGE, b"behind"):
+            for body in MANY:
                 link.send(f"care/1/{GATEWAY}/dn/x", body, codes.append)
-            await until(lambda: got == [LARGE, b"behind"] and codes == [0, 0])
+            await until(lambda: got == MANY and codes == [0] * len(MANY))
+
+
+async def test_a_broker_of_mqtt_5_is_told_how_much_may_come_down_in_one():
+    got: list[bytes] = []
+    with Mosquitto() as mosquitto:
+        async with connect(mosquitto.broker, on_message=lambda _, body: got.append(body)) as link:
+            assert await link.publish(f"care/1/{GATEWAY}/dn/x", LARGE, 1) == 0
+            assert await link.publish(f"care/1/{GATEWAY}/dn/x", b"behind", 1) == 0
+            await until(lambda: got == [b"behind"])
+
+
+async def test_what_is_too_large_to_come_down_is_not_gathered_up():
+    got: list[bytes] = []
+    with Mosquitto() as mosquitto:
+        how = {"protocol": mqtt.V311, "on_message": lambda _, body: got.append(body)}
+        async with connect(mosquitto.broker, **how) as link:
+            link.send(f"care/1/{GATEWAY}/dn/x", LARGE, lambda _: None)
+            async with asyncio.timeout(30):
+                assert await link.lost() == "lost"
+            assert len(link._arrived) < len(LARGE)
+    assert got == []
 
 
 async def test_an_error_in_what_an_answer_leads_to_costs_only_that_message():

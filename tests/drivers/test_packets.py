@@ -34,7 +34,7 @@ def test_a_publish_is_byte_for_byte_what_paho_sends(version, qos, retain, size):
         topic, payload, 0xABCD, qos=qos, retain=retain, has_properties=version == V5
     )
     assert ours == of_paho(topic, payload, 0xABCD, qos=qos, retain=retain, version=version)
-    assert packets.first_packet(bytearray(ours), 0).end == len(ours)
+    assert packets.first_packet(bytearray(ours), 0, len(ours)).end == len(ours)
 
 
 @pytest.mark.parametrize("topic", ["", "care/+/x", "care/#", "a\0b", "x" * 65_536])
@@ -83,13 +83,22 @@ def test_what_can_be_no_packet_is_said_so():
         packets.answer(short, packets.first_packet(short, 0))
 
 
+def test_more_than_the_contract_knows_is_not_waited_for():
+    begun = b"\x32" + packets._length(packets.LARGEST)
+    assert packets.first_packet(bytearray(begun), 0) is None
+    begun = b"\x32" + packets._length(packets.LARGEST + 1)
+    with pytest.raises(PacketBroken, match=str(packets.LARGEST + 1)):
+        packets.first_packet(bytearray(begun), 0)
+
+
 @given(st.binary(max_size=40))
 def test_any_bytes_are_a_packet_or_broken_or_wait_for_more(data):
     try:
         packet = packets.first_packet(bytearray(data), 0)
     except PacketBroken:
-        assert len(data) >= 5
-        assert all(byte >= 0x80 for byte in data[1:5])
+        is_endless = len(data) >= 5 and all(byte >= 0x80 for byte in data[1:5])
+        is_large = sum((byte & 0x7F) << 7 * n for n, byte in enumerate(data[1:5])) > packets.LARGEST
+        assert is_endless or is_large
     else:
         if packet is not None:
             assert packet.head == data[0]
