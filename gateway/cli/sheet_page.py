@@ -29,7 +29,7 @@ table { border-collapse: collapse; width: 100%; }
 thead { display: table-header-group; }
 tr { break-inside: avoid; }
 th, td { border: .5pt solid #555; padding: .7mm 1.5mm; text-align: left; vertical-align: top;
-  overflow-wrap: anywhere; }
+  overflow-wrap: break-word; }
 th { background: #eee; font-weight: 600; }
 .overview th { width: 32mm; }
 .quiet { font-size: 11pt; border: 1pt solid #000; padding: 2mm; }
