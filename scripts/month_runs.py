@@ -20,9 +20,11 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from gateway.config.load import load_site
+from gateway.core import noise
 from gateway.core.health import with_own_device
 from gateway.core.messages import read_body, sender_of
 from gateway.core.nights import plan_night
+from gateway.core.patrol_ahead import KEPT_MONTHS
 from gateway.core.patrol_visits import asked_at
 from gateway.core.state import State
 from gateway.domain.events import (
@@ -64,6 +66,7 @@ LOOK_EVERY_MS = 60_000
 INCIDENTS_A_DAY = 3
 MIB_A_DAY = 0.1  # a real one is less than 1 MB an hour; the play keeps what it planted
 MORE_SHARE, MORE = 0.1, 3  # what counts as growth: more than so much more
+FILLS_FOR_DAYS = {"noise.busy": noise.DAYS_KEPT, "patrol.months": 31 * KEPT_MONTHS}
 WALKABLE = (RoundState.OPEN, RoundState.IN_PROGRESS, RoundState.OVERDUE)
 
 
@@ -219,6 +222,8 @@ def _judge_one(name: str, counts: Sequence[int], broken: list[str]) -> None:
     third = len(counts) // 3
     before, after = max(counts[third : 2 * third]), max(counts[2 * third :])
     said = " ".join(f"{count:>6}" for count in _some(counts))
+    if len(counts) <= FILLS_FOR_DAYS.get(name, 0):  # then it grows as it began, and no quicker
+        before = round(counts[third - 1] * len(counts) / third)
     is_level = after <= before * (1 + MORE_SHARE) + MORE
     _say(f"  {name}", f"{said}{'' if is_level else '  GROWS'}")
     if not is_level:

@@ -8,6 +8,7 @@ import pytest
 
 from scripts.long_runs import RUNS, duration
 from scripts.memory_runs import slope_of
+from scripts.month_runs import _judge_one
 
 SOAK = Path(__file__).parents[1] / "scripts" / "soak"
 
@@ -30,6 +31,20 @@ def test_a_staircase_is_no_better_known_than_by_its_few_steps() -> None:
     stairs = [(n / 60, 60 + n // 40 * 0.3) for n in range(120)]
     dots = [(n / 60, 60 + n / 60 * 0.45 + (-1) ** n * 0.1) for n in range(120)]
     assert slope_of(stairs).off_by > 5 * slope_of(dots).off_by
+
+
+def test_what_fills_for_a_month_may_grow_as_it_began_and_no_quicker():
+    steady, quicker = list(range(10, 160, 5)), [day * day for day in range(30)]
+    assert _broken("noise.busy", steady) == []
+    assert _broken("noise.busy", quicker) != []
+    assert _broken("cases", steady) != []
+    assert _broken("cases", [*range(15), *[15] * 15]) == []
+
+
+def _broken(name, counts):
+    broken = []
+    _judge_one(name, counts, broken)
+    return broken
 
 
 @pytest.mark.parametrize(
