@@ -220,17 +220,18 @@ class Chaos:
 
     async def _hear_and_end(self, cause: Planted) -> None:
         """Until a person has seen to it; a brief cause that is on no disk is heard by nobody."""
-        if cause.is_brief and not self._was_on_disk(cause):
+        try:
+            if cause.is_brief and not self._was_on_disk(cause):
+                return
+            since = cause.from_ms if cause.killed_ms is None else cause.killed_ms
+            self.sounded.append(await until(lambda: sounds_at(self.daemon, since), "the alarm"))
+            await self._done("acknowledge", cause.rule, "E07")
+            await self.daemon.status_when(  # before, a kill takes it along: the cause must stand
+                lambda status: status["store"]["core.db"]["queued"] == 0, "the disk to have it"
+            )
+            self.bank.open_contacts.clear()
+        finally:  # also of a house that breaks here: it was planted
             self.planted.append(replace(cause, until_ms=boot_ms()))
-            return
-        since = cause.from_ms if cause.killed_ms is None else cause.killed_ms
-        self.sounded.append(await until(lambda: sounds_at(self.daemon, since), "the alarm"))
-        await self._done("acknowledge", cause.rule, "E07")
-        await self.daemon.status_when(  # until then a kill takes it along, and the cause must stand
-            lambda status: status["store"]["core.db"]["queued"] == 0, "the disk to have it"
-        )
-        self.bank.open_contacts.clear()
-        self.planted.append(replace(cause, until_ms=boot_ms()))
         await self._close_the_last(cause.rule)
         await until(lambda: is_quiet(self.daemon), "silence")
 
@@ -253,10 +254,12 @@ class Chaos:
     async def _done(self, verb: str, rule: str, by: str, **more: object) -> None:
         """Ask until it is done: the daemon may have been killed a moment ago."""
         about = "case" if verb in ("handle", "close") else "alarm"
-        deadline = time.monotonic() + PATIENCE_S
+        deadline, is_unanswered = time.monotonic() + PATIENCE_S, False
         while True:
             answer = await self.daemon.ask(verb=verb, by=by, **{about: rule}, **more)
-            if answer is not None and answer["ok"]:
+            if answer is None:
+                is_unanswered = True  # a busy machine may have done it and told nobody
+            elif answer["ok"] or (is_unanswered and answer["code"] == "nothing_to_do"):
                 return
             assert time.monotonic() < deadline, (verb, rule, answer, self.daemon.log())
             await asyncio.sleep(0.02)
@@ -457,6 +460,8 @@ async def kill_all_round(
             drained_s = await chaos.calm()
         except Exception:  # noqa: BLE001  # whatever it was is told with what it left behind
             why = f"{folder.name}: {traceback.format_exc()}"
+            await chaos.daemon.kill()  # nothing may move while the accounts are compared
+            await chaos.town.kill()
             return Round(chaos.kills, chaos.history(is_over=False), broken=why)
         logs = ((folder / name).read_text() for name in ("log", "platform.log"))
         tracebacks = sum(log.count("Traceback") for log in logs)
