@@ -40,7 +40,10 @@ MEDIAN_OF = 3
 
 @light
 class Trend:
-    """The lowest value of each slot of a sliding window; `older` are the slots before this one."""
+    """The lowest value of each slot of a sliding window; `older` are the slots before this one.
+
+    Only those below all that came after them: no other can be the lowest of the window any more.
+    """
 
     slot: int
     lowest: float
@@ -153,9 +156,10 @@ def _roll(trend: Trend | None, value: float, slot: int) -> Trend:
         if value >= trend.lowest:
             return trend
         return Trend(slot, value, trend.older, trend.lowest_older)
-    every = (*trend.older, (trend.slot, trend.lowest))
+    lower = [each for each in trend.older if each[1] < trend.lowest]
+    every = (*lower, (trend.slot, trend.lowest))
     older = tuple(each for each in every if each[0] >= slot - SLOTS)
-    return Trend(slot, value, older, min((lowest for _, lowest in older), default=inf))
+    return Trend(slot, value, older, older[0][1] if older else inf)
 
 
 def _count(memory: Memory, is_on: bool, count: int, mono_ms: int) -> Memory:

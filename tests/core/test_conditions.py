@@ -128,6 +128,13 @@ def test_a_value_in_the_running_slot_that_is_not_lower_changes_nothing_in_memory
     assert _roll(trend, 12.0, 5) is trend
 
 
+def test_a_steady_value_keeps_one_slot_in_memory_however_long_the_window():
+    trend = None
+    for slot in range(4 * SLOTS):
+        trend = _roll(trend, 20.0, slot)
+    assert len(trend.older) == 1
+
+
 def test_what_is_not_watched_over_time_has_no_memory(tmp_path):
     play = Play(house(tmp_path))
     play.read(0, 100)
