@@ -40,9 +40,10 @@ def back_up(source: Path, directory: Path, utc: datetime, keep: int = KEPT) -> P
     Complete and synced before it has its name. sqlite3.Error or OSError when that fails.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in directory.glob("core-*.part"):  # the power went while it was made
+        left.unlink(missing_ok=True)
     target = directory / f"core-{utc.astimezone(UTC):%Y%m%dT%H%M%SZ}.db"
     part = target.with_suffix(".part")
-    part.unlink(missing_ok=True)
     try:
         with open_reader(source) as connection:
             connection.execute("PRAGMA query_only=OFF")  # the copy is what is written
@@ -54,9 +55,19 @@ def back_up(source: Path, directory: Path, utc: datetime, keep: int = KEPT) -> P
         part.unlink(missing_ok=True)
         raise
     _sync(directory)
-    for old in backups(directory)[: -max(1, keep)]:
+    for old in _older(directory, target)[: 1 - max(1, keep) or None]:
         old.unlink()
     return target
+
+
+def _older(directory: Path, newest: Path) -> list[Path]:
+    """The copies besides the newest, oldest first.
+
+    What is named after it was made by a clock that ran ahead: it goes before all others, or no
+    copy would outlive the night in which it was made.
+    """
+    others = [path for path in backups(directory) if path != newest]
+    return sorted(others, key=lambda path: (path.name < newest.name, path.name))
 
 
 def backups(directory: Path) -> list[Path]:
@@ -79,10 +90,13 @@ def restore(backup: Path, target: Path) -> Path | None:
         owner = target.parent.stat()
         os.chown(part, owner.st_uid, owner.st_gid)
     _sync(part)
-    old = set_aside(target) if target.exists() else None
+    had_file = target.exists()
+    old = None
+    if had_file or target.with_name(f"{target.name}-wal").exists():
+        old = set_aside(target)  # a log left alone would be replayed into the copy
     part.rename(target)
     _sync(target.parent)
-    return old
+    return old if had_file else None
 
 
 def check(path: Path) -> FileCheck:

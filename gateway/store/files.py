@@ -68,6 +68,7 @@ def _locked(path: Path) -> int:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        _give_to_owner(fd, path.parent)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(fd)
@@ -75,6 +76,13 @@ def _locked(path: Path) -> int:
             raise StoreBusy(f"another care-gateway uses {path.parent}") from error
         raise
     return fd
+
+
+def _give_to_owner(fd: int, directory: Path) -> None:
+    """Let whose directory it is use it too: root may have been here before the daemon."""
+    owner = directory.stat()
+    if os.geteuid() == 0 and os.fstat(fd).st_uid != owner.st_uid:
+        os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
 def open_file(spec: FileSpec) -> tuple[sqlite3.Connection, bool]:

@@ -3,6 +3,8 @@
 import asyncio
 import csv
 import json
+import os
+import shutil
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -185,6 +187,66 @@ def test_so_many_copies_are_kept_and_never_the_newest_lost(store, tmp_path):
     found = backups(tmp_path / "copies")
     assert len(found) == 7
     assert found[-1] == newest
+
+
+def test_a_clock_that_ran_ahead_costs_no_later_copy(store, tmp_path):
+    for year, day in ((2029, 1), (2029, 2), (2029, 3), (2026, 1), (2026, 2), (2026, 3)):
+        newest = back_up(store / "core.db", tmp_path / "copies", datetime(year, 5, day, tzinfo=UTC),
+                         keep=3)  # fmt: skip
+        assert newest.exists()
+    days = [path.name[5:13] for path in backups(tmp_path / "copies")]
+    assert days == ["20260501", "20260502", "20260503"]
+    back_up(store / "core.db", tmp_path / "copies", datetime(1970, 1, 1, tzinfo=UTC), keep=3)
+    days = [path.name[5:13] for path in backups(tmp_path / "copies")]
+    assert days == ["19700101", "20260502", "20260503"]
+
+
+def test_what_a_power_cut_left_of_a_copy_goes_with_the_next(store, tmp_path):
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    (copies / "core-20261101T000000Z.part").write_bytes(bytes(100))
+    newest = back_up(store / "core.db", copies, datetime(2026, 11, 2, tzinfo=UTC))
+    assert list(copies.iterdir()) == [newest]
+
+
+def test_a_log_that_was_left_alone_is_not_replayed_into_a_copy(tmp_path, capsys):
+    """Somebody deletes core.db after a power cut, and not what stands beside it."""
+    directory, cut = tmp_path / "store", tmp_path / "cut"
+
+    async def run_until_the_power_goes() -> None:
+        async with open_store(
+            StoreSpec(directory), epoch="e1", encode=lambda _: b"",
+            on_durable=lambda _: None, on_fault=print,
+        ) as store:  # fmt: skip
+            for seq in range(1, 60):
+                store.submit(Outcome(QUIET, records=(_record(Lane.A, seq, "e1"),)))
+                await store.flush()
+                if seq == 10:
+                    assert _run("db", "backup", tmp_path / "copies", "--store", directory) == 0
+            shutil.copytree(directory, cut)
+
+    asyncio.run(run_until_the_power_goes())
+    (copy,) = backups(tmp_path / "copies")
+    (cut / "core.db").unlink()
+    assert (cut / "core.db-wal").stat().st_size > 0
+    assert _run("db", "restore", copy, "--store", cut) == 0
+    assert _run("db", "check", "--store", cut) == 0, "both files are sound"
+    capsys.readouterr()
+    assert _run("record", "list", "--store", cut, "--lane", "A", "--json", "--last", 99) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["seq"] for each in found] == list(range(1, 11))
+
+
+def test_a_lock_that_root_makes_belongs_to_who_has_the_directory(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    _fill(tmp_path / "from")
+    copy = back_up(tmp_path / "from" / "core.db", tmp_path / "copies", datetime.now(UTC))
+    new = tmp_path / "new"
+    new.mkdir()
+    os.chown(new, 65534, 65534)
+    assert _run("db", "restore", copy, "--store", new) == 0
+    assert {path.stat().st_uid for path in new.iterdir()} == {65534}
 
 
 def test_a_copy_put_back_begins_a_new_epoch_and_newer_records_return(tmp_path, capsys):
