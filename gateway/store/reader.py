@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +16,31 @@ from gateway.store.rows import Position, RowDamaged
 
 log = logging.getLogger(__name__)
 
+A_SLICE = 100  # rows at once: who reads slowly must not keep the log from being written back
+
 _LAST = """
 SELECT id, kind, boot, mono, utc, clk, err, body, crc
-FROM record WHERE id BETWEEN ? AND ? AND kind = ? ORDER BY id DESC
+FROM record WHERE id BETWEEN ?1 AND ?2 AND kind = ?3
+UNION ALL
+SELECT id, kind, boot, mono, utc, clk, err, body, crc
+FROM salvaged WHERE id BETWEEN ?1 AND ?2 AND kind = ?3
+ORDER BY id DESC
 """
 _RETAINED = """
 SELECT id, kind, boot, mono, utc, clk, err, body, crc FROM record WHERE id BETWEEN ?1 AND ?2
 UNION ALL
 SELECT id, kind, boot, mono, utc, clk, err, body, crc FROM salvaged WHERE id BETWEEN ?1 AND ?2
-ORDER BY id LIMIT ?3
+ORDER BY id
 """
 _ENTRIES = """
-SELECT record.id, record.kind, record.boot, mono, record.utc, clk, err, body, crc, hash,
-  pending.id IS NULL
+SELECT record.id AS id, kind, boot, mono, utc, clk, err, body, crc, hash, pending.id IS NULL
 FROM record LEFT JOIN pending ON pending.id = record.id
-WHERE record.id BETWEEN ?1 AND ?2 AND (?3 IS NULL OR record.kind = ?3) ORDER BY record.id
+WHERE record.id BETWEEN ?1 AND ?2 AND (?3 IS NULL OR kind = ?3)
+UNION ALL
+SELECT salvaged.id AS id, kind, boot, mono, utc, clk, err, body, crc, hash, pending.id IS NULL
+FROM salvaged LEFT JOIN pending ON pending.id = salvaged.id
+WHERE salvaged.id BETWEEN ?1 AND ?2 AND (?3 IS NULL OR kind = ?3)
+ORDER BY id {order} LIMIT ?4
 """
 _HISTORY = """
 SELECT slot * 300000, least, mean, greatest, ms FROM history
@@ -111,9 +121,9 @@ def retained(path: Path, wanted: Range, limit: int, max_bytes: int) -> list[Reco
                 return []
             ids = [rows.id_of(wanted.lane, Position(ordinal, min(seq, rows.MAX_SEQ)))
                    for seq in (wanted.lo, wanted.hi)]  # fmt: skip
-            for row in connection.execute(_RETAINED, (*ids, limit)):
+            for row in connection.execute(_RETAINED, ids):
                 size += len(row[7])
-                if found and size > max_bytes:
+                if len(found) >= limit or (found and size > max_bytes):
                     break
                 try:
                     found.append(rows.from_row(row, wanted.epoch))
@@ -127,19 +137,19 @@ def retained(path: Path, wanted: Range, limit: int, max_bytes: int) -> list[Reco
 def entries(path: Path, lane: Lane, kind: str | None = None, *, last: int = 0) -> Iterator[Entry]:
     """The records of a lane, oldest first, also damaged ones; only the `last` ones, if not 0.
 
-    sqlite3.Error when the file cannot be read.
+    With what came back from a damaged file. sqlite3.Error when the file cannot be read.
     """
-    ids = (rows.id_of(lane, Position(0, 0)),
-           rows.id_of(lane, Position(rows.MAX_ORDINAL, rows.MAX_SEQ)))  # fmt: skip
+    lo = rows.id_of(lane, Position(0, 0))
+    hi = rows.id_of(lane, Position(rows.MAX_ORDINAL, rows.MAX_SEQ))
+    order, count = ("DESC", last) if last else ("ASC", A_SLICE)
+    select = _ENTRIES.format(order=order)
     with open_reader(path) as connection:
-        names = epochs_of(connection)
-        if last:
-            newest = f"{_ENTRIES.rstrip()} DESC LIMIT ?4"
-            found: Iterable[Any] = connection.execute(newest, (*ids, kind, last)).fetchall()[::-1]
-        else:
-            found = connection.execute(_ENTRIES, (*ids, kind))
-        for row in found:
-            yield _entry(row, names)
+        while found := connection.execute(select, (lo, hi, kind, count)).fetchall():
+            names = epochs_of(connection)
+            yield from [_entry(row, names) for row in (found[::-1] if last else found)]
+            if last:
+                return
+            lo = found[-1][0] + 1
 
 
 def _entry(row: tuple[Any, ...], names: Mapping[int, str]) -> Entry:

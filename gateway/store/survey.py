@@ -32,10 +32,15 @@ WHERE utc IS NULL OR utc >= ?3 OR clk IN ('est', 'none')
   OR kind IN (SELECT value FROM json_each(?4))
 ORDER BY id
 """
-_ANCHORS = "SELECT boot, body FROM record WHERE kind = 'anchor' AND id BETWEEN ? AND ? ORDER BY id"
+_ANCHORS = """
+SELECT id, boot, body FROM record WHERE kind = 'anchor' AND id BETWEEN ?1 AND ?2
+UNION ALL
+SELECT id, boot, body FROM salvaged WHERE kind = 'anchor' AND id BETWEEN ?1 AND ?2
+ORDER BY id
+"""
 _COUNT = """
-SELECT count(*), count(pending.id) FROM record LEFT JOIN pending ON pending.id = record.id
-WHERE record.id BETWEEN ? AND ? AND record.utc >= ? AND record.utc < ?
+SELECT count(*), count(pending.id) FROM {0} LEFT JOIN pending ON pending.id = {0}.id
+WHERE {0}.id BETWEEN ? AND ? AND utc >= ? AND utc < ?
 """
 _EDGE = """
 SELECT boot, mono, utc, clk, err FROM record WHERE id BETWEEN ? AND ? ORDER BY id {} LIMIT 1
@@ -72,7 +77,7 @@ def anchors(directory: Path) -> list[tuple[str, Mapping[str, Any]]]:
     """(boot, data) of every anchor, oldest first; one that is damaged is left out."""
     found = []
     with open_reader(directory / CORE) as connection:
-        for boot, body in connection.execute(_ANCHORS, chain.lane_ids(Lane.B)):
+        for _, boot, body in connection.execute(_ANCHORS, chain.lane_ids(Lane.B)):
             with suppress(ValueError, KeyError):
                 found.append((boot, json.loads(unpack(body))["data"]))
     return found
@@ -85,9 +90,10 @@ def count_between(directory: Path, begin_ms: int, end_ms: int) -> dict[Lane, Lan
         if not (directory / name).exists() and lane is Lane.R:
             continue
         with open_reader(directory / name) as connection:
-            ids = (rows.id_of(lane, Position(0, 0)), _last_id(lane))
-            counts = connection.execute(_COUNT, (*ids, begin_ms, end_ms)).fetchone()
-            found[lane] = LaneCount(*counts)
+            asked = (rows.id_of(lane, Position(0, 0)), _last_id(lane), begin_ms, end_ms)
+            counts = [connection.execute(_COUNT.format(table), asked).fetchone()
+                      for table in ("record", "salvaged")]  # fmt: skip
+            found[lane] = LaneCount(*map(sum, zip(*counts, strict=True)))
     return found
 
 
