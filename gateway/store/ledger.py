@@ -20,6 +20,8 @@ from gateway.store.waiting import Waiting
 
 Group = tuple[Lane, int]  # lane and ordinal of the epoch
 
+ROOM_FOR_EPOCHS = 1 << 10
+
 _INSERT = "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SALVAGE = "INSERT OR IGNORE INTO salvaged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UNSETTLED = """
@@ -72,12 +74,19 @@ class Ledger:
     # -- opening
 
     def load(
-        self, connection: sqlite3.Connection, *, is_start: bool, is_first_open: bool
+        self, connection: sqlite3.Connection, *, is_start: bool, may_return: bool = False
     ) -> list[str]:
-        """Take in what the file holds and note this start's epoch; what cannot be read of it."""
-        known = {name: ordinal for ordinal, name in connection.execute(
-            "SELECT ordinal, epoch FROM epoch ORDER BY ordinal")}  # fmt: skip
+        """Take in what the file holds and note this start's epoch; what cannot be read of it.
+
+        `may_return`: epochs that this file does not know are to be salvaged, from one that is
+        newer than it (a copy was put back): they were before this start's.
+        """
+        known = _ordinals(connection)
         self.ordinals = {**self.ordinals, **known}
+        if may_return:
+            newest = max(self.ordinals.values(), default=0)
+            first = min(newest + ROOM_FOR_EPOCHS, rows.MAX_ORDINAL - 1) + 1
+            self.first_ordinal = max(self.first_ordinal, first)
         for name in dict.fromkeys((*self.ordinals, self._epoch)):
             if name not in known:
                 self._register(connection, name, set(known.values()))
@@ -86,7 +95,16 @@ class Ledger:
         if not self._has_chain:
             return []
         self._load_heads(connection)
-        return self.remembered.load(connection, is_start=is_start, is_first_open=is_first_open)
+        return self.remembered.load(connection, is_start=is_start)
+
+    def peek(self, connection: sqlite3.Connection) -> None:
+        """At the start, take in what a file holds that cannot be written; sqlite3.Error."""
+        self.ordinals = _ordinals(connection)
+        self._unsettled = _read_bounds(connection)
+        self._publish_bounds()
+        if self._has_chain:
+            self.remembered.rescue(connection)
+            self.heads = chain.read_heads(connection)
 
     def _load_heads(self, connection: sqlite3.Connection) -> None:
         found = chain.read_heads(connection)
@@ -367,6 +385,11 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _ordinals(connection: sqlite3.Connection) -> dict[str, int]:
+    select = "SELECT epoch, ordinal FROM epoch ORDER BY ordinal"
+    return dict(connection.execute(select).fetchall())
 
 
 def _is_same(connection: sqlite3.Connection, row: Row) -> bool:

@@ -1,6 +1,7 @@
 """Reading a file beside its writer: a connection of one's own, so no commit waits for it."""
 
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -72,12 +73,26 @@ class FiveMinutes:
 @contextmanager
 def open_reader(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that cannot write; sqlite3.Error when there is nothing to read."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    how = "immutable=1" if _is_still(path) else "mode=ro"
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)
     try:
         connection.execute("PRAGMA query_only=ON")
         yield connection
     finally:
         connection.close()
+
+
+def _is_still(path: Path) -> bool:
+    """True on a disk that takes no writes, for a file whose log was written back.
+
+    SQLite would make a log beside it even to read, and give up.
+    """
+    try:
+        is_read_only = bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+        wal = path.with_name(f"{path.name}-wal")
+        return is_read_only and not (wal.exists() and wal.stat().st_size)
+    except OSError:
+        return False
 
 
 def epochs_of(connection: sqlite3.Connection) -> dict[int, str]:

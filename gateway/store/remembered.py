@@ -70,13 +70,11 @@ class Remembered:
     def must_resave(self) -> bool:
         return self._must_resave
 
-    def load(
-        self, connection: sqlite3.Connection, *, is_start: bool, is_first_open: bool
-    ) -> list[str]:
+    def load(self, connection: sqlite3.Connection, *, is_start: bool) -> list[str]:
         """Read what the file says; what is wrong with rows that cannot be read.
 
         At the start that is also what it should say. Later this process knows better, and so does
-        a damaged file that could still be read.
+        a file that was damaged, or could not be written, and was read all the same.
         """
         alarms, wrong_alarms = _read_alarms(connection)
         kept, wrong_kept = _read_kept(connection)
@@ -84,14 +82,13 @@ class Remembered:
         is_known = bool(self._alarms or self._kept)
         if is_start and not is_known:
             self._alarms, self._kept = dict(alarms), dict(kept)
-        self._must_resave = is_known and (is_start or not is_first_open)
+        self._must_resave = is_known and (self._alarms, self._kept) != (alarms, kept)
         return [*wrong_alarms, *wrong_kept]
 
     def rescue(self, connection: sqlite3.Connection) -> None:
-        """At the start, take what a damaged file still says; sqlite3.Error when it says nothing."""
-        alarms, _ = _read_alarms(connection)
-        kept, _ = _read_kept(connection)
-        self._alarms, self._kept = alarms, kept
+        """At the start, take what a file still says; sqlite3.Error when it does not say all."""
+        self._alarms, _ = _read_alarms(connection)
+        self._kept, _ = _read_kept(connection)
 
     def forget_file(self) -> None:
         """The file is gone: nothing is saved of what should be."""

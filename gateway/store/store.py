@@ -74,7 +74,7 @@ class Store:
 
         At most `limit` and `max_bytes` of bodies, but one record always, if there is one;
         `after` is the position of the last one known (see `position`). Waits for this lane's
-        file, not for the other one. Empty while that file fails.
+        file, not for the other one. Empty while that file cannot even be read.
         """
         return await asyncio.wrap_future(self._of(lane).unsettled(lane, after, limit, max_bytes))
 

@@ -145,7 +145,7 @@ def remembered(directory: Path) -> Restored:
     """Open alarms and what is kept, as the daemon would find them at a start."""
     with open_reader(directory / CORE) as connection:
         there = Remembered()
-        there.load(connection, is_start=True, is_first_open=True)
+        there.load(connection, is_start=True)
         return there.restored
 
 

@@ -5,6 +5,8 @@ older than this program (`gateway.store.tables`).
 """
 
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 LATEST = {
     "core": ("records_and_alarm_state", "what_is_kept", "hash_chain_and_salvage"),
@@ -23,3 +25,18 @@ def is_latest(connection: sqlite3.Connection, schema: str) -> bool:
             return False
         raise
     return set(LATEST[schema]) <= {name for (name,) in rows}
+
+
+def newer_than_us(path: Path, schema: str) -> frozenset[str]:
+    """Migrations that a file has and this program does not know, looked up without touching it.
+
+    Nothing where the file cannot be read, or has no migrations yet.
+    """
+    try:  # immutable: neither a lock nor a log is made; what the log has is no older
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as file:
+            rows = file.execute(
+                "SELECT name FROM _sqlite_migrations WHERE migration_set = ?", (schema,)
+            ).fetchall()
+    except sqlite3.Error:
+        return frozenset()
+    return frozenset(name for (name,) in rows) - set(LATEST[schema])

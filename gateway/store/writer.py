@@ -32,6 +32,7 @@ from gateway.store.files import (
     FileSpec,
     is_damage,
     is_full,
+    not_salvaged,
     open_file,
     set_aside,
 )
@@ -475,15 +476,11 @@ class Writer:
     # -- reading
 
     def _read(self, query: _Query) -> list[Record]:
-        """What is on disk; nothing while the disk fails: what is not durable is not given out."""
+        """What was committed, also from a disk that takes no writes; nothing of what waits."""
         if self._connection is None:
-            return []
-        with self._changed:
-            settled = tuple(self._waiting.settles)
+            return self._read_only(query)
         try:
-            found, damaged = self.ledger.select(
-                self._connection, query.lane, query.after, query.limit, query.max_bytes, settled
-            )
+            found, damaged = self._select(self._connection, query)
             if damaged:
                 self._put_damaged_apart(self._connection, damaged)
         except Exception as error:  # noqa: BLE001  # sorted there: damaged, or failing
@@ -491,6 +488,24 @@ class Writer:
             return []
         else:
             return found
+
+    def _read_only(self, query: _Query) -> list[Record]:
+        """A card that wears out turns read-only: what it holds is delivered nevertheless."""
+        try:
+            with open_reader(self.spec.path) as connection:
+                return self._select(connection, query)[0]
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+            log.debug("store gives nothing file=%s why=%s", self.spec.name, error)
+            return []
+
+    def _select(
+        self, connection: sqlite3.Connection, query: _Query
+    ) -> tuple[list[Record], dict[int, str]]:
+        with self._changed:
+            settled = tuple(self._waiting.settles)
+        return self.ledger.select(
+            connection, query.lane, query.after, query.limit, query.max_bytes, settled
+        )
 
     def _give_up(self, error: Exception) -> None:
         """After a failed read: begin anew at the next turn, or fail and retry."""
@@ -513,7 +528,7 @@ class Writer:
             wrong = self.ledger.load(
                 connection,
                 is_start=not self._has_opened and not self.ready.done(),
-                is_first_open=not self._has_opened,
+                may_return=not self._has_opened and not_salvaged(self.spec.path) is not None,
             )
             if self._history is not None:
                 self._history.learn(connection.execute("SELECT id, number FROM point"))
@@ -560,12 +575,22 @@ class Writer:
             except sqlite3.Error as error:
                 log.warning("store close failed file=%s why=%s", self.spec.name, error)
 
+    def _peek(self) -> None:
+        """At the start, of a file that cannot be written: what it still says all the same."""
+        try:
+            with open_reader(self.spec.path) as connection:
+                self.ledger.peek(connection)
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+            log.warning("store cannot even be read file=%s why=%s", self.spec.name, error)
+
     def _fail(self, error: Exception) -> None:
         self._retry_at = time.monotonic() + self._retry_s
         self._retry_s = min(self._retry_s * 2, LAST_RETRY_S)
         if not self.is_failing:
             self.is_failing = True
             self._report(FaultRaised("store_failing", self.spec.name, str(error)))
+        if not self._has_opened and not self.ready.done():
+            self._peek()
         self._tell_ready()
 
     def _recover(self) -> None:

@@ -278,6 +278,36 @@ def test_a_copy_put_back_begins_a_new_epoch_and_newer_records_return(tmp_path, c
     assert _run("record", "verify", "--store", directory, *heads_given) == 0
 
 
+def test_a_head_that_the_platform_has_is_found_after_a_copy_was_put_back(tmp_path, capsys):
+    """One alarm a start: each is tied to the one of the start before, not to later ones."""
+    directory = tmp_path / "store"
+    _fill(directory, "e1", 1)
+    assert _run("db", "backup", tmp_path / "copies", "--store", directory, "--json") == 0
+    copy = Path(json.loads(capsys.readouterr().out)["path"])
+    known = [_fill(directory, epoch, 1) for epoch in ("e2", "e3")]
+    assert _run("db", "restore", copy, "--store", directory) == 0
+
+    async def start() -> None:
+        salvaged: list[int] = []
+        async with open_store(
+            StoreSpec(directory), epoch="e4", encode=lambda _: b"",
+            on_durable=lambda _: None, on_fault=print, on_salvaged=salvaged.append,
+        ) as store:  # fmt: skip
+            store.submit(Outcome(QUIET, records=(_record(Lane.A, 1, "e4"),)))
+            async with asyncio.timeout(60):
+                while not salvaged:
+                    await asyncio.sleep(0.01)
+            await store.flush()
+            found = await store.unsettled(Lane.A, limit=99, max_bytes=1 << 20)
+            assert [r.epoch for r in found] == ["e4"], "the first two of an epoch are settled"
+            again = await store.retained(Range(Lane.A, "e3", 1, 9), limit=9, max_bytes=1 << 20)
+            assert store.position(again[0]) < store.position(found[0]), "older ones go first"
+
+    asyncio.run(start())
+    heads = [f"--head={lane}={head}" for each in known for lane, head in each.items()]
+    assert _run("record", "verify", "--store", directory, *heads) == 0
+
+
 def test_what_is_no_copy_is_refused_and_changes_nothing(store, tmp_path, capsys):
     before = (store / "core.db").read_bytes()
     other = tmp_path / "notes.txt"

@@ -192,6 +192,45 @@ async def test_an_error_of_the_disk_is_told_once_and_nothing_is_lost(kit):
     ]  # fmt: skip
 
 
+async def test_a_disk_that_takes_no_writes_gives_its_backlog_all_the_same(kit):
+    disk = Disk()
+    async with kit.open(before_commit=disk) as (store, seen):
+        store.submit(kit.outcome(kit.record(Lane.A, 1), kit.record(Lane.A, 2)))
+        await store.flush()
+        disk.broken.add("core.db")
+        store.submit(kit.outcome(kit.record(Lane.A, 3)))
+        await kit.until(lambda: CORE in seen.raised())
+        found = await store.unsettled(Lane.A, **ALL)
+        assert [r.seq for r in found] == [1, 2], "3 is in memory only"
+        assert [store.position(r).seq for r in found] == [1, 2]
+        store.settle([Range(Lane.A, "e1", 1, 1), Range(Lane.A, "e1", 3, 3)])
+        assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2]
+        disk.broken.clear()
+        await kit.until(lambda: seen.cleared() == [CORE])
+        await store.flush()
+        assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2]
+
+
+async def test_what_was_known_at_a_start_without_a_disk_goes_into_a_file_begun_anew(kit):
+    """The disk refuses at first; when it takes writes the file turns out to be damaged."""
+    alarm = Alarm("a", AlarmState.UA)
+    async with kit.open("e1") as (store, _):
+        store.submit(kit.outcome(kit.record(Lane.A, 1), alarms=(alarm,)))
+    (kit.directory / "lock").unlink()
+    (kit.directory / "lock").mkdir()  # nobody gets the directory
+    async with kit.open("e2") as (store, seen):
+        assert store.restored.alarms == (alarm,)
+        core = kit.directory / "core.db"
+        content = core.read_bytes()
+        core.write_bytes(bytes(4096) + content[4096:])
+        (kit.directory / "lock").rmdir()
+        await kit.until(lambda: seen.cleared().count(CORE) == 1)
+        assert ("store_corrupt", "core.db") in seen.raised()
+        await store.flush()
+    async with kit.open("e3") as (store, _):
+        assert store.restored.alarms == (alarm,)
+
+
 async def test_a_commit_that_fails_after_it_was_done_is_not_done_twice(kit):
     """A failing reopen after a durable COMMIT: the same rows come again and are the same rows."""
     async with kit.open("e1") as (store, _):

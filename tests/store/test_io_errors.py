@@ -51,7 +51,7 @@ def _commit_all(disk: FailingDisk, schema: str) -> list[Exception]:
         try:
             if connection is None:
                 connection, ledger = _open(disk, schema, "FULL")
-                ledger.load(connection, is_start=not errors, is_first_open=not errors)
+                ledger.load(connection, is_start=not errors)
             _commit(connection, ledger, schema, done + 1)
             done += 1
         except apsw.Error as error:

@@ -49,7 +49,7 @@ def _new_disk(schema: str) -> dict[str, bytes]:
     connection, ledger = _open(disk, schema, "FULL")
     script = (Path(__file__).with_name("schemas") / SCHEMAS[schema]).read_text()
     connection.execute(script)
-    ledger.load(connection, is_start=True, is_first_open=True)
+    ledger.load(connection, is_start=True)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return {name: file.durable for name, file in disk.files.items()}
 
@@ -102,7 +102,7 @@ def _cuts(blank: dict[str, bytes], schema: str, seed: int, synchronous: str = "F
     source = random.Random(seed)
     disk = CutDisk(blank, source)
     connection, ledger = _open(disk, schema, synchronous)
-    ledger.load(connection, is_start=True, is_first_open=True)
+    ledger.load(connection, is_start=True)
     disk.moments = set(source.sample(range(USES), CUTS_A_RUN))
     disk.left = max(disk.moments)
     try:
@@ -163,7 +163,7 @@ def test_alarms_chain_and_settling_are_those_of_one_commit(tmp_path):
     blank = _new_disk("core")
     for name, confirmed, files in _all_cuts(blank, "core", CUTS // 5):
         connection, ledger = _open(Disk(files), "core", "FULL")
-        wrong = ledger.load(connection, is_start=True, is_first_open=True)
+        wrong = ledger.load(connection, is_start=True)
         assert wrong == [], name
         newest = len([row for row in _look(files, "core")[1] if row >> 60 == 0])
         assert newest in (confirmed, confirmed + 1), "whole commits, and at most one that was told"

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.events import GapPlanned
+from gateway.domain.kept import Kept
 from gateway.domain.records import Lane, Range, Record
 from gateway.store import chores, room
 from gateway.store.room import Ballast, Level, Room
@@ -207,6 +208,41 @@ async def test_a_card_that_turns_read_only_costs_no_alarm_and_is_told(kit, small
         await store.flush()
         found = await store.unsettled(Lane.A, **ALL)
         assert [(r.epoch, r.seq) for r in found] == [("e1", 1), ("e2", 1)]
+
+
+@pytest.mark.parametrize("is_well_closed", [True, False])
+async def test_a_start_on_a_read_only_card_knows_the_alarms_and_delivers_the_backlog(
+    kit, small_disk, is_well_closed
+):
+    kit.directory = small_disk / "store"
+    alarm, kept = Alarm("a", AlarmState.UA), Kept("k", "1", "{}")
+    async with kit.open("e1") as (store, _):
+        records = [kit.record(lane, n) for lane in (Lane.A, Lane.B) for n in (1, 2)]
+        store.submit(kit.outcome(*records, alarms=(alarm,), kept=(kept,), batch=kit.batch(1)))
+        await store.flush()
+        if not is_well_closed:
+            shutil.copytree(kit.directory, small_disk / "cut")
+    if not is_well_closed:
+        kit.directory = small_disk / "cut"
+        assert (kit.directory / "core.db-wal").stat().st_size > 0
+    _remount(small_disk, "ro")
+    async with kit.open("e2") as (store, seen):
+        assert {CORE, READINGS} <= set(seen.raised())
+        assert (store.restored.alarms, store.restored.kept) == ((alarm,), (kept,))
+        assert store.restored.heads.keys() == {Lane.A, Lane.B}
+        assert store.knows_epoch("e1")
+        for lane, count in ((Lane.A, 2), (Lane.B, 2), (Lane.R, 1)):
+            assert [r.seq for r in await store.unsettled(lane, **ALL)] == [1, 2][:count]
+            assert store.stats().unsettled[lane] == count
+        store.settle([Range(Lane.A, "e1", 1, 1)])
+        assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2], "it is told already"
+        _remount(small_disk, "rw")
+        await kit.until(lambda: set(seen.cleared()) >= {CORE, READINGS})
+        await store.flush()
+        assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2]
+    async with kit.open("e3") as (store, _):
+        assert (store.restored.alarms, store.restored.kept) == ((alarm,), (kept,))
+        assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2]
 
 
 async def test_the_ballast_goes_when_the_disk_is_full(kit, small_disk, monkeypatch):
