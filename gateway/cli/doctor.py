@@ -7,51 +7,66 @@ may run beside the daemon.
 import asyncio
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.ailments import explained, fault_findings
 from gateway.cli.asking import Answer
-from gateway.cli.saying import say
 from gateway.config.load import load_site
 from gateway.config.people import NAME as PEOPLE
 from gateway.config.problems import render
 from gateway.core.faults import LINK_FAILURES
 from gateway.domain.errors import LinkRefused
-from gateway.domain.findings import Finding, Grade
+from gateway.domain.findings import Finding, Grade, bad, good, note
 from gateway.domain.moments import Clk
-from gateway.domain.site import Broker, PanelPins, Site, Uplink
+from gateway.domain.site import Broker, Site, TcpLink, Uplink
 from gateway.domain.text import Lang, Text
 from gateway.drivers import mqtt
 from gateway.drivers.checkup import (
-    Who,
     look_at_bus,
-    look_at_clock,
+    look_at_files,
     look_at_pins,
     look_at_reader,
     look_at_secrets,
-    look_at_store,
+)
+from gateway.drivers.checkup_machine import look_at_board, look_at_clock, look_at_store
+from gateway.drivers.checkup_units import (
+    DAEMON,
+    READER,
+    Unit,
+    ask_unit,
+    has_systemd,
     look_at_units,
-    service_user,
 )
 from gateway.drivers.clock import SYNC_FLAG, Clock
-from gateway.drivers.sockets import NoAnswer, ask
+from gateway.drivers.rights import Who, reader_user, service_user
+from gateway.drivers.sockets import NoAnswer, NoDaemon, ask, listener
+from gateway.store.versions import newer_than_us
 
+WITHIN_S = 30.0  # for everything together: a disk or a name server that hangs holds up nothing else
+ASK_S = 10.0
 MARKS = {Grade.GOOD: Text("正常", "good"), Grade.NOTE: Text("提示", "note"),
          Grade.BAD: Text("异常", "WRONG")}  # fmt: skip
 STYLES = {Grade.GOOD: "green", Grade.NOTE: "yellow", Grade.BAD: "bold red"}
 CURE = Text("怎么办：", "do: ")
+FOLLOWS = Text("由 [{}] 引起，先解决那一条", "follows from [{}]: mend that first")
 SUM = Text("{bad} 处异常，{note} 条提示", "{bad} wrong, {note} notes")
 PAGE = Text("每一条的说明：docs/troubleshooting.md", "each is explained in docs/troubleshooting.md")
 
 
 def doctor(path: Path, socket: Path, *, as_json: bool, lang: Lang) -> int:
     """Look at everything, print what was found; return the exit code."""
-    loaded = load_site(path)
+    loaded = load_site(path, is_timed=False)  # the daemon starts with a house that is too slow
     if loaded.site is None:
         print(render(loaded.problems, lang), file=sys.stderr)
         return 2
-    found = [*findings(loaded.site, path, socket)]
+    found = findings(loaded.site, path, socket)
     if as_json:
         print(json.dumps(plain(found), ensure_ascii=False, indent=2))
     else:
@@ -59,84 +74,283 @@ def doctor(path: Path, socket: Path, *, as_json: bool, lang: Lang) -> int:
     return 1 if any(each.grade is Grade.BAD for each in found) else 0
 
 
-def findings(site: Site, path: Path, socket: Path) -> Iterator[Finding]:
-    """What is found around this site: buses, panel, reader, broker, clock, disk, units, daemon."""
-    who = service_user()
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """The daemon as it was found: what `status` says, or why not; its process, where that is known.
+
+    `ours`: every process of the gateway that may have a port open.
+    """
+
+    status: Answer | None
+    error: NoAnswer | None
+    units: Mapping[str, Unit]
+    ours: frozenset[int]
+
+    def polls(self, bus: str) -> bool:
+        """Whether it has this bus: then nobody else connects to its devices."""
+        rows = (self.status or {}).get("buses") or ()
+        return any(isinstance(row, Mapping) and row.get("id") == bus for row in rows)
+
+
+def find_daemon(socket: Path) -> Daemon:
+    """Ask it and systemd, which may take seconds when one of them hangs."""
+    units = {name: ask_unit(name) for name in (DAEMON, READER)} if has_systemd() else {}
+    pids = {listener(socket), *(unit.pid for unit in units.values())}
+    ours = frozenset(pid for pid in pids if pid is not None)
+    try:
+        return Daemon(ask(socket, {"verb": "status"}, ASK_S), None, units, ours)
+    except NoAnswer as error:
+        return Daemon(None, error, units, ours)
+
+
+def findings(site: Site, path: Path, socket: Path) -> list[Finding]:
+    """What is found around this site: daemon, buses, panel, reader, broker, clock, disk, units.
+
+    Within 40 s in all: what has not answered by then is itself a finding.
+    """
+    daemon = find_daemon(socket)
+    return explained(_at_once(_looks(site, path, socket, daemon), WITHIN_S))
+
+
+Look = tuple[str, Callable[[], Iterable[Finding]]]
+
+
+def _looks(site: Site, path: Path, socket: Path, daemon: Daemon) -> Iterator[Look]:
+    """Everything that is looked at, each by its name, in the order in which it is told."""
+    who, uplink = service_user(), site.uplink
+    unit = daemon.units.get(DAEMON)
+    allows = None if unit is None else unit.devices
     for bus in site.buses:
-        yield from look_at_bus(bus, who)
-    yield from look_at_pins(site.panel != PanelPins(), who)
+        if not (isinstance(bus.link, TcpLink) and daemon.polls(bus.id)):
+            look = partial(look_at_bus, bus, who, ours=daemon.ours, allows=allows)
+            yield f"bus {bus.id}", look
+    has_daemon = daemon.status is not None
+    yield "panel", partial(look_at_pins, site.panel, who, has_daemon=has_daemon)
     if site.reader is not None:
-        yield from look_at_reader(site.reader.device, who)
-    yield from _look_at_uplink(site.uplink, who)
-    yield from look_at_secrets([_if_there(path.parent / PEOPLE)], who)
-    yield from look_at_clock(is_synced=Clock(flag=SYNC_FLAG).now().clk is Clk.SYNC)
-    yield from look_at_store(site.store.directory, who)
-    yield from look_at_units()
-    yield from look_at_daemon(socket)
+        device = site.reader.device
+        yield "reader", partial(look_at_reader, device, reader_user(), ours=daemon.ours)
+    yield str(path.parent), partial(_look_at_keys, site, path.parent / PEOPLE, who)
+    if uplink is not None:
+        for broker in uplink.brokers:
+            yield _where(broker), partial(_look_at_broker, uplink, broker)
+    is_synced = Clock(flag=SYNC_FLAG).now().clk is Clk.SYNC
+    yield "clock", partial(look_at_clock, site.timezone, is_synced=is_synced)
+    yield "board", look_at_board
+    yield str(site.store.directory), partial(_look_at_store, site.store.directory, who)
+    yield "systemd", partial(look_at_units, needs_reader=site.reader is not None)
+    yield "daemon", partial(look_at_daemon, site, socket, daemon)
 
 
-def _if_there(path: Path) -> Path | None:
-    return path if path.exists() else None
+def _look_at_keys(site: Site, people: Path, who: Who) -> Iterator[Finding]:
+    """Files that the site file names, and people.yaml beside it."""
+    uplink, tags = site.uplink, site.tag_keys
+    if people.exists():
+        yield from look_at_secrets([people], who)
+    if uplink is not None:
+        yield from look_at_secrets([uplink.password_file, uplink.key_file], who)
+        yield from look_at_files([uplink.ca_file, uplink.cert_file], who)
+    if tags is not None:
+        yield from look_at_secrets([tags.meta_read, tags.file_read], who)
 
 
-def _look_at_uplink(uplink: Uplink | None, who: Who) -> Iterator[Finding]:
-    if uplink is None:
-        return
-    yield from look_at_secrets([uplink.password_file, uplink.cert_file, uplink.key_file], who)
-    for broker in uplink.brokers:
-        yield _look_at_broker(uplink, broker)
+def _look_at_store(folder: Path, who: Who) -> Iterator[Finding]:
+    yield from look_at_store(folder, who)
+    for name in ("core", "readings"):
+        file = folder / f"{name}.db"
+        newer = newer_than_us(file, name) if file.exists() else frozenset()
+        if newer:
+            what = ", ".join(sorted(newer))
+            yield bad(
+                "store_newer",
+                Text(
+                    f"{file} 由更新版本的程序写过（{what}）",
+                    f"{file} was written by a newer version of the program ({what})",
+                ),
+                Text(
+                    "装回那个版本：再运行它的安装包；旧程序可能读不懂",
+                    "install that version again from its bundle: this one may misread the file",
+                ),
+                file.name,
+            )
 
 
-def _look_at_broker(uplink: Uplink, broker: Broker) -> Finding:
+def _at_once(looks: Iterable[Look], within_s: float) -> list[Finding]:
+    """Look at everything at the same time; what is found, in the order of the looks.
+
+    Threads that nobody waits for: a call into a disk or a name server that hangs cannot be ended.
+    """
+    begun = [_Begun(name, look) for name, look in looks]
+    deadline = time.monotonic() + within_s
+    for each in begun:
+        each.over.wait(max(0.0, deadline - time.monotonic()))
+    return [finding for each in begun for finding in each.result()]
+
+
+class _Begun:
+    """A look that is under way in a thread of its own."""
+
+    def __init__(self, name: str, look: Callable[[], Iterable[Finding]]) -> None:
+        self.over = threading.Event()
+        self._name = name
+        self._found: tuple[Finding, ...] = ()
+        threading.Thread(target=self._run, args=(look,), daemon=True, name=name).start()
+
+    def result(self) -> Sequence[Finding]:
+        return self._found if self.over.is_set() else [_hangs(self._name)]
+
+    def _run(self, look: Callable[[], Iterable[Finding]]) -> None:
+        try:
+            self._found = tuple(look())
+        except Exception as error:  # noqa: BLE001 - one look that fails costs no other
+            self._found = (_unseen(self._name, error),)
+        self.over.set()
+
+
+def _hangs(name: str) -> Finding:
+    return bad(
+        "look_hangs",
+        Text(
+            f"{name}：{WITHIN_S:.0f} 秒内看不到结果", f"{name}: no result within {WITHIN_S:.0f} s"
+        ),
+        Text(
+            "dmesg 看磁盘和 USB 的错误；网络盘先断开",
+            "`dmesg` shows errors of disk and USB; take network disks off",
+        ),
+        name,
+    )
+
+
+def _unseen(name: str, error: Exception) -> Finding:
+    why = f"{type(error).__name__}: {error}"
+    cure = _SUDO if isinstance(error, PermissionError) else _TELL
+    return note(
+        "unseen", Text(f"{name}：看不了（{why}）", f"{name}: not to be seen: {why}"), cure, name
+    )
+
+
+_SUDO = Text("sudo care-gateway doctor", "sudo care-gateway doctor")
+_TELL = Text(
+    "care-gateway report 生成支持包，发给厂家", "send the maker the file of `care-gateway report`"
+)
+
+
+def _where(broker: Broker) -> str:
+    return broker.unix_path or f"{broker.host}:{broker.port}"
+
+
+def _look_at_broker(uplink: Uplink, broker: Broker) -> Iterator[Finding]:
     """Name, TCP and TLS; no login: it would throw the running daemon off the line."""
-    where = broker.unix_path or f"{broker.host}:{broker.port}"
+    where = _where(broker)
     try:
         asyncio.run(mqtt.reach(uplink, broker))
     except LinkRefused as refused:
         fact, cures = LINK_FAILURES.get(refused.why, LINK_FAILURES["tcp"])
-        return Finding(
+        yield bad(
             f"broker_{refused.why}",
-            Grade.BAD,
-            Text(f"{where}：{fact.zh}", f"{where}: {fact.en} ({refused.detail})"),
+            Text(
+                f"{where}：{fact.zh}（{refused.detail}）", f"{where}: {fact.en} ({refused.detail})"
+            ),
             Text("；".join(each.zh for each in cures), "; ".join(each.en for each in cures)),
+            where,
         )
-    return Finding("broker_reached", Grade.GOOD, Text(f"{where} 可达", f"{where} can be reached"))
+    else:
+        fact = Text(f"{where} 可达", f"{where} can be reached")
+        yield good("broker_reached", fact, where)
 
 
-def look_at_daemon(socket: Path) -> Iterator[Finding]:
-    """Whether it answers, and the faults that it knows of, with what to do about each."""
-    try:
-        answer = ask(socket, {"verb": "status"})
-    except NoAnswer as error:
-        yield Finding(
+def look_at_daemon(site: Site, socket: Path, daemon: Daemon) -> Iterator[Finding]:
+    """Whether it answers, works by this site file, and which faults it knows of."""
+    if daemon.status is None:
+        yield _silent(socket, daemon)
+        return
+    yield good("daemon_answers", Text("守护进程在运行", "the daemon answers"))
+    yield from _look_at_site(site, daemon.status, daemon.units.get(DAEMON))
+    yield from _look_at_version(daemon.status)
+    faults = [*fault_findings(daemon.status)]
+    yield from faults
+    yield from _look_for_swapped(site, faults)
+
+
+def _silent(socket: Path, daemon: Daemon) -> Finding:
+    if isinstance(daemon.error, NoDaemon):
+        left = (
+            Text("，套接字是上次留下的", ", the socket is a left-over")
+            if socket.exists()
+            else Text("", "")
+        )
+        return bad(
             "daemon_silent",
-            Grade.BAD,
-            Text(f"守护进程没有应答（{socket}）", f"the daemon does not answer: {error}"),
+            Text(
+                f"守护进程没有运行（{socket}{left.zh}）",
+                f"no daemon listens on {socket}{left.en}",
+            ),
+            Text("systemctl start care-gateway", "systemctl start care-gateway"),
+        )
+    if daemon.error is not None and isinstance(daemon.error.__cause__, PermissionError):
+        return note(
+            "daemon_denied",
+            Text(f"无权询问守护进程（{socket}）", f"this user may not ask the daemon on {socket}"),
+            _SUDO,
+        )
+    return bad(
+        "daemon_hangs",
+        Text(f"守护进程不应答（{socket}）", f"the daemon does not answer: {daemon.error}"),
+        Text(
+            "看门狗半分钟内会重启它；仍不应答就 systemctl restart care-gateway",
+            "the watchdog restarts it within half a minute; if not, systemctl restart care-gateway",
+        ),
+    )
+
+
+def _look_at_site(site: Site, status: Answer, unit: Unit | None) -> Iterator[Finding]:
+    """Whether the file as it is now is the one that the daemon works by."""
+    running = status.get("site")
+    sha = running.get("sha") if isinstance(running, Mapping) else None
+    if not sha or sha == site.sha:
+        return
+    said = unit.says if unit is not None and "REFUSED" in unit.says else ""
+    yield note(
+        "site_not_running",
+        Text(
+            f"站点文件与正在运行的不同 {said}".rstrip(),
+            f"the site file is not the one that runs; {said}".rstrip("; "),
+        ),
+        Text(
+            "systemctl reload care-gateway；它若说要重启才能生效，systemctl restart care-gateway",
+            "systemctl reload care-gateway; where it says that only a restart takes it over,"
+            " systemctl restart care-gateway",
+        ),
+    )
+
+
+def _look_at_version(status: Answer) -> Iterator[Finding]:
+    running, here = status.get("version"), metadata.version("care-gateway")
+    if isinstance(running, str) and running != here:
+        yield note(
+            "daemon_other_version",
+            Text(f"运行的是 {running}，安装的是 {here}", f"{running} runs, {here} is installed"),
             Text("systemctl restart care-gateway", "systemctl restart care-gateway"),
         )
-        return
-    yield Finding("daemon_answers", Grade.GOOD, Text("守护进程在运行", "the daemon answers"))
-    for row in _faults(answer):
-        steps = row.get("do") or []
-        yield Finding(
-            "fault_open",
-            Grade.BAD,
-            Text(_fault_in(row, Lang.ZH), _fault_in(row, Lang.EN)),
+
+
+def _look_for_swapped(site: Site, faults: Collection[Finding]) -> Iterator[Finding]:
+    """Two lines of which nobody answers at the same time: plugs were swapped, most likely."""
+    silent = {each.about.rpartition("/")[2] for each in faults if "/bus_silent/" in each.about}
+    lines = [b.id for b in site.buses if b.id in silent and not isinstance(b.link, TcpLink)]
+    if len(lines) > 1:
+        named = ", ".join(lines)
+        yield note(
+            "lines_swapped",
             Text(
-                "；".join(say(step, Lang.ZH) for step in steps),
-                "; ".join(say(step, Lang.EN) for step in steps),
+                f"{named} 同时没有设备应答：多半转换器插反了",
+                f"nobody answers on {named} at the same time: their plugs are swapped, most likely",
             ),
+            Text(
+                "对调两个转换器的 USB 插口（或站点文件里的 serial:），给插口贴标签",
+                "swap the two adapters' USB sockets, or `serial:` in the site file; label them",
+            ),
+            named,
         )
-
-
-def _faults(answer: Answer) -> Iterable[Mapping[str, Any]]:
-    rows = answer.get("alarms") or ()
-    return (row for row in rows if isinstance(row, Mapping) and row.get("severity") == "fault")
-
-
-def _fault_in(row: Mapping[str, Any], lang: Lang) -> str:
-    parts = (say(row.get("say"), lang), say(row.get("place"), lang), str(row.get("detail") or ""))
-    return "  ".join(part for part in parts if part)
 
 
 def _print(found: list[Finding], lang: Lang) -> None:
@@ -144,19 +358,35 @@ def _print(found: list[Finding], lang: Lang) -> None:
     from rich.text import Text as Styled
 
     to = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    for each in sorted(found, key=lambda finding: finding.grade is Grade.GOOD):
+    for each in sorted(found, key=_place):
         mark = Styled(f"{MARKS[each.grade].in_(lang):<6}", style=STYLES[each.grade])
         to.print(mark, Styled(f"{each.fact.in_(lang)}  [{each.code}]"))
-        if each.cure is not None:
+        if each.because:
+            to.print(f"        {FOLLOWS.in_(lang).format(each.because)}")
+        elif each.cure is not None:
             to.print(f"        {CURE.in_(lang)}{each.cure.in_(lang)}")
-    counted = {grade.value: sum(each.grade is grade for each in found) for grade in Grade}
+    counted = {grade.value: sum(_counts(each, grade) for each in found) for grade in Grade}
     to.print(SUM.in_(lang).format(**counted))
     if counted["bad"] or counted["note"]:
         to.print(PAGE.in_(lang))
 
 
+def _place(finding: Finding) -> int:
+    """What to do first, what follows from it, advice, and what is well."""
+    if finding.grade is Grade.BAD:
+        return 1 if finding.because else 0
+    return 2 if finding.grade is Grade.NOTE else 3
+
+
+def _counts(finding: Finding, grade: Grade) -> bool:
+    return finding.grade is grade and not finding.because
+
+
 def plain(found: Iterable[Finding]) -> dict[str, Any]:
-    """The findings as JSON: `code`, `grade`, `fact` and `cure` in both languages."""
+    """The findings as JSON: `code`, `grade`, `fact` and `cure` in both languages.
+
+    `about`: the bus, file or fault; `because`: the code of the finding that explains it.
+    """
     return {"findings": [_plain(each) for each in found]}
 
 
@@ -167,4 +397,6 @@ def _plain(finding: Finding) -> dict[str, Any]:
         "grade": finding.grade.value,
         "fact": {"zh": finding.fact.zh, "en": finding.fact.en},
         "cure": None if cure is None else {"zh": cure.zh, "en": cure.en},
+        "about": finding.about,
+        "because": finding.because,
     }

@@ -25,7 +25,7 @@ from gateway.config.load import load_site
 from gateway.config.people import read_people
 from gateway.domain.text import Lang, Text
 from gateway.drivers.adapters import list_adapters
-from gateway.drivers.checkup import UNITS
+from gateway.drivers.checkup_units import UNITS
 from gateway.drivers.host import host_figures
 from gateway.drivers.sockets import NoAnswer, ask
 

@@ -1,178 +1,244 @@
 """A look at the machine for `care-gateway doctor`: what is in the way of the daemon, and the cure.
 
-Everything is read, nothing is changed. `root` stands for `/`, so that tests can show another
+Here: ports, pins, the reader, files that not everybody may read. Everything is read, nothing is
+changed, and no serial port is opened. `root` stands for `/`, so that tests can show another
 machine; `who` is whom the daemon runs as, since its rights count and not the technician's.
 """
 
-import grp
-import os
-import pwd
+import fcntl
 import re
-import shutil
 import socket
 import stat
-import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.domain.errors import BusDown
-from gateway.domain.findings import Finding, Grade
-from gateway.domain.site import Bus, SerialLine, TcpLink
+from gateway.domain.findings import Finding, bad, good, note
+from gateway.domain.site import Bus, PanelPins, SerialLine, TcpLink
 from gateway.domain.text import Text
-from gateway.drivers.adapters import BARE, find_port
+from gateway.drivers import gpio_lines
+from gateway.drivers.adapters import BARE, USB, Adapter, find_port, list_adapters
+from gateway.drivers.holders import Holder, holders
+from gateway.drivers.rights import Who, group_that_may
 
-SERVICE_USER = "care-gateway"
-UNITS = ("care-gateway.service", "care-gateway-console.service", "care-gateway-reader.service")
-NEEDED_UNIT = UNITS[0]
 ROOT = Path("/")
 TCP_S = 3.0
-SMALL_DISK = 1_000_000_000
 CREDENTIALS_OPEN = stat.S_IRWXG & ~stat.S_IRGRP | stat.S_IRWXO  # the group may read, no more
-
-Run = Callable[[Sequence[str]], str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Who:
-    """A user and the groups whose rights it has."""
-
-    name: str
-    uid: int
-    gids: frozenset[int]
-
-    def may(self, path: Path, bits: int) -> bool:
-        """True when the mode of `path` gives this user the rights `bits` (4 read, 2 write)."""
-        if self.uid == 0:
-            return True
-        found = path.stat()
-        shift = 6 if found.st_uid == self.uid else 3 if found.st_gid in self.gids else 0
-        return (found.st_mode >> shift) & bits == bits
-
-
-def service_user() -> Who:
-    """Whom the daemon runs as: the service's user, or who asks where there is no such user."""
-    try:
-        entry = pwd.getpwnam(SERVICE_USER)
-    except KeyError:
-        return Who(_own_name(), os.getuid(), frozenset({os.getgid(), *os.getgroups()}))
-    also = {group.gr_gid for group in grp.getgrall() if SERVICE_USER in group.gr_mem}
-    return Who(SERVICE_USER, entry.pw_uid, frozenset({entry.pw_gid, *also}))
-
-
-def _own_name() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
-
+CREDENTIALS = Path("/run/credentials")  # what systemd decrypts for a unit while it runs
+NFC_DRIVERS = frozenset({"pn533_usb", "port100"})
+OWN_CONSUMER = "lg"  # lgpio's name for itself, ours or another program's
 
 # -- buses
 
 
-def look_at_bus(bus: Bus, who: Who, root: Path = ROOT) -> Iterator[Finding]:
-    """The port of a serial bus with its rights, or whether a TCP device answers at all."""
+def look_at_bus(
+    bus: Bus,
+    who: Who,
+    root: Path = ROOT,
+    *,
+    ours: Collection[int] = (),
+    allows: Collection[str] | None = None,
+) -> Iterator[Finding]:
+    """The port of a serial bus with its rights, or whether a TCP device answers at all.
+
+    `ours`: processes of the gateway; `allows`: what DeviceAllow= of its unit has, None without.
+    """
     if isinstance(bus.link, TcpLink):
         yield _reach(bus.id, bus.link)
     else:
-        yield from _look_at_port(f"bus {bus.id}", bus.link, who, root)
+        yield from _look_at_port(f"bus {bus.id}", bus.id, bus.link, who, root, ours, allows)
 
 
 def _reach(bus: str, link: TcpLink) -> Finding:
     where = f"{link.host}:{link.port}"
     try:
         socket.create_connection((link.host, link.port), TCP_S).close()
-    except OSError as error:
-        return _bad(
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host can be called that
+        return bad(
             "tcp_unreachable",
             Text(f"总线 {bus}：连不上 {where}（{error}）", f"bus {bus}: no {where} ({error})"),
             Text(
-                "查网线、设备电源和IP；有的设备只接受一个连接：守护进程在运行时可能正占着",
+                "查网线、设备电源和IP；有的设备只接受一个连接：别的程序可能正占着",
                 "check cable, power and address; some devices take one connection only, "
-                "and the running daemon may have it",
+                "and another program may have it",
             ),
-        )  # fmt: skip
-    return _good("tcp_answers", Text(f"总线 {bus}：{where} 有应答", f"bus {bus}: {where} answers"))
+            bus,
+        )
+    fact = Text(f"总线 {bus}：{where} 有应答", f"bus {bus}: {where} answers")
+    return good("tcp_answers", fact, bus)
 
 
-def _look_at_port(name: str, line: SerialLine, who: Who, root: Path) -> Iterator[Finding]:
+def _look_at_port(
+    name: str,
+    about: str,
+    line: SerialLine,
+    who: Who,
+    root: Path,
+    ours: Collection[int],
+    allows: Collection[str] | None,
+) -> Iterator[Finding]:
+    adapters = list_adapters(sys=root / "sys", dev=root / "dev")
     try:
         port = Path(find_port(line.port, sys=root / "sys", dev=root / "dev"))
     except BusDown as error:
-        yield _missing(name, str(error))
+        is_one_of_many = any(_is(adapter, line.port) for adapter in adapters)
+        ask_for = _ambiguous if is_one_of_many else _missing
+        yield ask_for(name, about, str(error), adapters)
         return
-    at = root / port.relative_to("/") if port.is_absolute() else port
+    at = (
+        port
+        if not port.is_absolute() or port.is_relative_to(root)
+        else root / port.relative_to("/")
+    )
     if not at.exists():
-        yield _missing(name, f"{port} is not there")
+        yield _missing(name, about, f"{port} is not there", adapters)
         return
     real = at.resolve()
-    yield from _rights("port_denied", name, real, who, "dialout")
-    holders = _holders(real, root)
-    if len(holders) > 1:
-        yield _bad(
-            "port_taken",
-            Text(
-                f"{name}：{port} 被多个程序打开：{', '.join(holders)}",
-                f"{name}: {port} is open in several programs: {', '.join(holders)}",
-            ),
-            Text(
-                "只留守护进程：停掉其他程序，串口登录用 raspi-config 关掉",
-                "leave it to the daemon: end the others; raspi-config ends a serial console",
-            ),
+    yield from _rights("port", name, about, real, who, "dialout")
+    strangers = [each for each in holders(real, root) if each.pid not in ours]
+    if strangers:
+        yield _taken(name, about, str(port), strangers)
+    if allows is not None and not _is_allowed(real, allows):
+        yield _not_allowed(name, about, real)
+    if BARE.fullmatch(str(port)) and line.port == str(port):
+        yield _bare(
+            name, about, line.port, [each.by_path for each in adapters if each.node == str(at)]
         )
-    if BARE.fullmatch(str(port)):
-        yield _note(
-            "port_bare_name",
-            Text(f"{name}：{port} 的编号重启后会变", f"{name}: {port} may be another one tomorrow"),
-            Text(
-                "在站点文件里写 /dev/serial/by-path/…，并给插口贴标签",
-                "name it by /dev/serial/by-path/... in the site file, and label the socket",
-            ),
-        )
-    yield from _latency(name, real, root)
+    yield from _latency(name, about, real, root)
 
 
-def _missing(name: str, why: str) -> Finding:
-    return _bad(
-        "port_missing",
-        Text(f"{name}：没有这个串口（{why}）", f"{name}: no such port: {why}"),
-        Text(
-            "查适配器是否插好；ls -l /dev/serial/by-path 列出现有的",
-            "see that the adapter is plugged in; `ls -l /dev/serial/by-path` lists what there is",
-        ),
+def _is(adapter: Adapter, port: str) -> bool:
+    match = USB.fullmatch(port)
+    return match is not None and (adapter.vendor, adapter.product) == (
+        match[1].lower(),
+        match[2].lower(),
     )
 
 
-def _latency(name: str, port: Path, root: Path) -> Iterator[Finding]:
+def _missing(name: str, about: str, why: str, adapters: Sequence[Adapter]) -> Finding:
+    there = ", ".join(each.by_path or each.node for each in adapters)
+    return bad(
+        "port_missing",
+        Text(
+            f"{name}：没有这个串口（{why}）；现在插着：{there or '没有 USB 转换器'}",
+            f"{name}: no such port: {why}; plugged in now: {there or 'no USB adapter'}",
+        ),
+        Text(
+            "插好转换器（ls -l /dev/serial/by-path 列出现有的）；若插在别的插口，"
+            "把现在的名字写进站点文件，再 systemctl reload care-gateway",
+            "plug the adapter in (`ls -l /dev/serial/by-path` lists what there is); if it is in"
+            " another socket by now, write that name into the site file, then systemctl reload"
+            " care-gateway",
+        ),
+        about,
+    )
+
+
+def _ambiguous(name: str, about: str, why: str, _adapters: Sequence[Adapter]) -> Finding:
+    return bad(
+        "port_ambiguous",
+        Text(f"{name}：不止一个转换器符合（{why}）", f"{name}: more than one adapter fits: {why}"),
+        Text(
+            "在站点文件里写括号中的一个名字，再 systemctl reload care-gateway",
+            "write one of the names in brackets into the site file, then systemctl reload"
+            " care-gateway",
+        ),
+        about,
+    )
+
+
+def _bare(name: str, about: str, port: str, lasting: Sequence[str]) -> Finding:
+    better = next(filter(None, lasting), "/dev/serial/by-path/...")
+    return note(
+        "port_bare_name",
+        Text(f"{name}：{port} 的编号重启后会变", f"{name}: {port} may be another one tomorrow"),
+        Text(
+            f"在站点文件里写 {better}，并给插口贴标签",
+            f"name it {better} in the site file, and label the socket",
+        ),
+        about,
+    )
+
+
+def _taken(name: str, about: str, port: str, strangers: Sequence[Holder]) -> Finding:
+    named = ", ".join(f"{each.name} ({each.pid})" for each in strangers)
+    cures = [_how_to_end(each, port) for each in strangers]
+    return bad(
+        "port_taken",
+        Text(f"{name}：{port} 被别的程序打开：{named}", f"{name}: {port} is open in {named}"),
+        Text("；".join(each.zh for each in cures), "; ".join(each.en for each in cures)),
+        about,
+    )
+
+
+def _how_to_end(holder: Holder, port: str) -> Text:
+    """How to end a program that has a port, for good."""
+    command = {
+        "ModemManager": "systemctl disable --now ModemManager",
+        "agetty": f"systemctl disable --now serial-getty@{Path(port).name}",
+        "brltty": "apt-get remove brltty",
+        "gpsd": "systemctl disable --now gpsd.socket gpsd",
+        "pcscd": "systemctl disable --now pcscd.socket pcscd",
+    }.get(holder.name)
+    if command is not None:
+        return Text(command, command)
+    if holder.is_gateway:
+        return Text(
+            f"另有一个守护进程：systemctl status {holder.pid} 看是谁启动的，停掉其中一个",
+            f"another daemon: systemctl status {holder.pid} says what started it; end one of them",
+        )
+    return Text(
+        f"systemctl status {holder.pid} 看是谁启动的，停掉它",
+        f"systemctl status {holder.pid} says what started it; end it",
+    )
+
+
+def _is_allowed(node: Path, allows: Collection[str]) -> bool:
+    return str(node) in allows or f"char-{_driver_of(node)}" in allows
+
+
+def _driver_of(node: Path) -> str:
+    """As /proc/devices has it: a tty's name without its number."""
+    return node.name.rstrip("0123456789")
+
+
+def _not_allowed(name: str, about: str, node: Path) -> Finding:
+    line = f"DeviceAllow=char-{_driver_of(node)} rw"
+    return bad(
+        "port_not_allowed",
+        Text(
+            f"{name}：服务单元不放行 {node}",
+            f"{name}: the service's unit does not let it have {node}",
+        ),
+        Text(
+            f"systemctl edit care-gateway，在 [Service] 下写 {line}，"
+            "再 systemctl restart care-gateway",
+            f"systemctl edit care-gateway, write {line} under [Service], then systemctl restart"
+            " care-gateway",
+        ),
+        about,
+    )
+
+
+def _latency(name: str, about: str, port: Path, root: Path) -> Iterator[Finding]:
     """FTDI adapters hand bytes over every 16 ms unless told otherwise."""
     timer = root / "sys/class/tty" / port.name / "device/latency_timer"
     milli = _text(timer)
     if milli is not None and milli.isdigit() and int(milli) > 1:
-        yield _note(
+        yield note(
             "adapter_slow",
             Text(
                 f"{name}：适配器每 {milli} 毫秒才交一次数据",
                 f"{name}: the adapter hands bytes over every {milli} ms only",
             ),
             Text(
-                f"写 1 到 {timer}（安装脚本的 udev 规则会做）",
-                f"write 1 to {timer} (the installer's udev rule does)",
+                f"echo 1 > {timer}（安装脚本的 udev 规则以后每次都会做）",
+                f"echo 1 > {timer} (the installer's udev rule does it at each start)",
             ),
+            about,
         )
-
-
-def _holders(node: Path, root: Path) -> list[str]:
-    """The programs that have it open, as far as we may see."""
-    names = []
-    for folder in (root / "proc").glob("[0-9]*/fd"):
-        try:
-            is_open = any(entry.readlink() == node for entry in folder.iterdir())
-        except OSError:  # ended meanwhile, or not ours to see
-            continue
-        if is_open:
-            names.append(f"{_text(folder.parent / 'comm') or '?'} ({folder.parent.name})")
-    return sorted(names)
 
 
 # -- panel and reader
@@ -184,25 +250,32 @@ def has_lgpio() -> bool:
 
 
 def look_at_pins(
-    is_wired: bool, who: Who, root: Path = ROOT, has_library: Callable[[], bool] = has_lgpio
+    pins: PanelPins,
+    who: Who,
+    root: Path = ROOT,
+    has_library: Callable[[], bool] = has_lgpio,
+    *,
+    has_daemon: bool = False,
+    ask: gpio_lines.Ask = fcntl.ioctl,
 ) -> Iterator[Finding]:
-    """GPIO: there, ours to use, and set to fall back when the daemon ends."""
-    if not is_wired:
+    """GPIO: there, ours to use, nobody else's, and set to fall back when the daemon ends."""
+    if pins == PanelPins():
         return
     chips = sorted((root / "dev").glob("gpiochip*"))
     if not chips:
-        yield _bad(
+        yield bad(
             "gpio_missing",
             Text("面板配了引脚，但这台机器没有 GPIO", "the panel has pins, but here is no GPIO"),
             Text(
                 "换到树莓派上，或从站点文件去掉 panel",
                 "use a Raspberry Pi, or take the panel out of the site file",
             ),
-        )  # fmt: skip
+        )
         return
-    yield from _rights("gpio_denied", "panel", chips[0], who, "gpio")
+    chip = gpio_lines.header_chip(root / "dev", ask) or chips[0]
+    yield from _rights("gpio", "panel", "panel", chip, who, "gpio")
     if not has_library():
-        yield _bad(
+        yield bad(
             "gpio_library",
             Text(
                 "没有 lgpio 库，面板不亮不响", "no library lgpio: the panel stays dark and silent"
@@ -212,109 +285,111 @@ def look_at_pins(
                 "sudo apt-get install python3-lgpio, then run scripts/install again",
             ),
         )
+    yield from _pins_taken(pins, chip, ask, has_daemon=has_daemon)
+    yield from _keeps_level(root)
+
+
+def _pins_taken(
+    pins: PanelPins, chip: Path, ask: gpio_lines.Ask, *, has_daemon: bool
+) -> Iterator[Finding]:
+    """Lines that others have. While the daemon runs, lgpio's are taken for its own."""
+    named = {field.name: getattr(pins, field.name) for field in fields(pins)}
+    for part, pin in named.items():
+        if type(pin) is not int:
+            continue
+        try:
+            holder = gpio_lines.consumer(chip, pin, ask)
+        except OSError:  # not to be asked: the rights are told, an older kernel does not know how
+            return
+        if holder is None or (holder == OWN_CONSUMER and has_daemon):
+            continue
+        yield bad(
+            "gpio_taken",
+            Text(
+                f"panel：{part} 的引脚 {pin} 被 {holder} 占用",
+                f"panel: pin {pin} ({part}) is taken by {holder}",
+            ),
+            Text(
+                "停掉那个程序；若是内核功能，从 config.txt 去掉它的 dtoverlay 并重启；"
+                "或改用别的引脚",
+                "end that program; if it is the kernel's, take its dtoverlay out of config.txt and"
+                " reboot; or wire the part to another pin",
+            ),
+            part,
+        )
+
+
+def _keeps_level(root: Path) -> Iterator[Finding]:
     config = root / "boot/firmware/config.txt"
     text = _text(config)
-    if text is not None and not re.search(r"^\s*dtparam=strict_gpiod\b", text, re.MULTILINE):
-        yield _note(
-            "gpio_keeps_level",
-            Text(
-                "没有 dtparam=strict_gpiod：程序死后引脚可能保持原电平（据报告）",
-                "no dtparam=strict_gpiod: pins may stay lit when the daemon dies (reported)",
-            ),
-            Text(f"在 {config} 末尾加上它并重启", f"add it at the end of {config} and reboot"),
-        )
+    if text is None or _is_strict(text):
+        return
+    yield note(
+        "gpio_keeps_level",
+        Text(
+            "没有 dtparam=strict_gpiod：程序死后引脚可能保持原电平（据报告）",
+            "no dtparam=strict_gpiod: pins may stay lit when the daemon dies (reported)",
+        ),
+        Text(f"在 {config} 末尾加上它并重启", f"add it at the end of {config} and reboot"),
+    )
 
 
-def look_at_reader(device: str, who: Who, root: Path = ROOT) -> Iterator[Finding]:
+def _is_strict(text: str) -> bool:
+    """What the last of such lines says; a bare name switches it on."""
+    said = re.findall(r"^\s*dtparam=(?:.*,)?strict_gpiod(?:=(\w+))?\s*(?:,|$)", text, re.MULTILINE)
+    return bool(said) and said[-1].lower() not in ("off", "no", "false", "0")
+
+
+def look_at_reader(
+    device: str, who: Who, root: Path = ROOT, *, ours: Collection[int] = ()
+) -> Iterator[Finding]:
     """The NFC reader's port; `care-gateway nfc doctor` looks at the reader itself."""
-    if device.startswith("usb:"):
-        return
-    yield from _look_at_port("reader", SerialLine(device), who, root)
-
-
-# -- clock
-
-
-def look_at_clock(root: Path = ROOT, *, is_synced: bool) -> Iterator[Finding]:
-    """`is_synced`: whether the system says that its clock is right."""
-    if is_synced:
-        yield _good("clock_synced", Text("时钟已同步", "the clock is synchronised"))
+    match = USB.fullmatch(device)
+    found = None if match is None else _usb_device(root, match[1].lower(), match[2].lower())
+    is_serial = match is None or any(
+        _is(each, device) for each in list_adapters(sys=root / "sys", dev=root / "dev")
+    )
+    if found is not None and not is_serial:
+        yield from _look_at_usb_reader(device, found, who, root, ours)
     else:
-        yield _bad(
-            "clock_unsynced",
-            Text("时钟没有同步：巡查不判定，TLS 可能不通", "the clock is not synchronised: "
-                 "patrols are not judged, TLS may fail"),
+        yield from _look_at_port("reader", "reader", SerialLine(device), who, root, ours, None)
+
+
+def _usb_device(root: Path, vendor: str, product: str) -> Path | None:
+    for folder in sorted((root / "sys/bus/usb/devices").glob("*")):
+        if (_text(folder / "idVendor"), _text(folder / "idProduct")) == (vendor, product):
+            return folder
+    return None
+
+
+def _look_at_usb_reader(
+    device: str, usb: Path, who: Who, root: Path, ours: Collection[int]
+) -> Iterator[Finding]:
+    drivers = {link.resolve().name for link in usb.glob("*:*/driver")} & NFC_DRIVERS
+    if drivers:
+        names = " ".join(sorted(drivers))
+        yield bad(
+            "reader_kernel",
+            Text(f"内核驱动 {names} 占用了读卡器 {device}", f"the kernel's {names} has {device}"),
             Text(
-                "timedatectl 查看；/etc/systemd/timesyncd.conf 里写能到的 NTP 服务器",
-                "see `timedatectl`; name a time server that it can reach in "
-                "/etc/systemd/timesyncd.conf",
+                f"modprobe -r {names}，再运行 scripts/install"
+                "（它写 /etc/modprobe.d/care-gateway.conf）",
+                f"modprobe -r {names}, then run scripts/install: it writes"
+                " /etc/modprobe.d/care-gateway.conf",
             ),
-        )  # fmt: skip
-    if not any((root / "dev").glob("rtc*")):
-        yield _note(
-            "clock_no_battery",
-            Text("没有时钟电池：断电后不知道时间", "no clock battery: no time after a power cut"),
-            Text(
-                "加 DS3231 模块（树莓派 5 加 RTC 电池）",
-                "add a DS3231 module; on a Raspberry Pi 5 its RTC battery",
-            ),
-        )  # fmt: skip
-
-
-# -- disk
-
-
-def look_at_store(folder: Path, who: Who, root: Path = ROOT) -> Iterator[Finding]:
-    """The folder of the databases: there, writable, with room, and mounted kindly to a card."""
-    if not folder.is_dir():
-        yield _bad(
-            "store_missing",
-            Text(f"没有目录 {folder}", f"there is no folder {folder}"),
-            Text("运行 scripts/install，或建立它并交给 care-gateway",
-                 "run scripts/install, or make it and give it to care-gateway"),
-        )  # fmt: skip
+            "reader",
+        )
+    numbers = [_text(usb / name) or "" for name in ("busnum", "devnum")]
+    if not all(number.isdigit() for number in numbers):
         return
-    if not who.may(folder, 7):
-        yield _bad(
-            "store_denied",
-            Text(f"{who.name} 不能写 {folder}", f"{who.name} may not write to {folder}"),
-            Text(f"chown -R {who.name} {folder}", f"chown -R {who.name} {folder}"),
-        )
-    free = shutil.disk_usage(folder).free
-    if free < SMALL_DISK:
-        yield _bad(
-            "disk_low",
-            Text(f"{folder} 只剩 {free / 1e6:.0f} MB", f"{folder} has {free / 1e6:.0f} MB left"),
-            Text("清理旧文件，或换大卡；不足 200 MB 时旧测量值开始丢弃",
-                 "remove old files or take a larger card; below 200 MB old readings are given up"),
-        )  # fmt: skip
-    options = _mount_options(folder, root)
-    if "ro" in options:
-        yield _bad(
-            "disk_read_only",
-            Text(f"{folder} 所在磁盘是只读的", f"the disk of {folder} is read-only"),
-            Text("dmesg 看原因；卡多半已坏，换卡", "`dmesg` says why; replace a worn card"),
-        )  # fmt: skip
-    elif not {"noatime", "relatime"} & options:
-        yield _note(
-            "disk_atime",
-            Text("每次读文件都写盘", "reading files writes to the disk"),
-            Text("在 /etc/fstab 给它加 noatime", "add noatime to it in /etc/fstab"),
-        )
-
-
-def _mount_options(folder: Path, root: Path) -> set[str]:
-    """Of the mount that the folder is on; the longest mount point that is above it."""
-    real, best, found = str(folder.resolve()), "", set[str]()
-    for line in (_text(root / "proc/self/mounts") or "").splitlines():
-        words = line.split()
-        if len(words) < 4:
-            continue
-        point = words[1]
-        is_above = point in ("/", real) or real.startswith(point + "/")
-        if is_above and len(point) >= len(best):
-            best, found = point, set(words[3].split(","))
-    return found
+    bus, number = map(int, numbers)
+    node = root / "dev/bus/usb" / f"{bus:03}" / f"{number:03}"
+    if not node.exists():
+        return
+    yield from _rights("reader", "reader", "reader", node, who, "plugdev")
+    strangers = [each for each in holders(node.resolve(), root) if each.pid not in ours]
+    if strangers:
+        yield _taken("reader", "reader", device, strangers)
 
 
 # -- files that not everybody may read
@@ -322,134 +397,103 @@ def _mount_options(folder: Path, root: Path) -> set[str]:
 
 def look_at_secrets(paths: Iterable[Path | None], who: Who) -> Iterator[Finding]:
     """Keys, passwords and people.yaml: there, readable for the daemon and for nobody else."""
-    for path in paths:
-        if path is None:
-            continue
-        if not path.exists():
-            yield _bad(
-                "secret_missing",
-                Text(f"没有文件 {path}", f"there is no file {path}"),
-                Text("放到那里，或改站点文件里的路径", "put it there, or mend its path"),
-            )  # fmt: skip
-        elif not who.may(path, 4):
-            yield _bad(
-                "secret_denied",
-                Text(f"{who.name} 读不到 {path}", f"{who.name} may not read {path}"),
-                Text(f"chgrp {who.name} {path} && chmod 640 {path}",
-                     f"chgrp {who.name} {path} && chmod 640 {path}"),
-            )  # fmt: skip
-        elif path.stat().st_mode & CREDENTIALS_OPEN:
-            yield _bad(
+    for path in filter(None, paths):
+        finding = _look_at_file(path, who)
+        if finding is not None:
+            yield finding
+        elif not _is_credential(path) and path.stat().st_mode & CREDENTIALS_OPEN:
+            yield bad(
                 "secret_open",
                 Text(f"{path} 别人也能读写", f"{path} is open to others"),
                 Text(f"chmod 640 {path}", f"chmod 640 {path}"),
+                str(path),
             )
 
 
-# -- systemd
+def look_at_files(paths: Iterable[Path | None], who: Who) -> Iterator[Finding]:
+    """Certificates: there and readable for the daemon; everybody may read them."""
+    yield from filter(None, (_look_at_file(path, who) for path in paths if path is not None))
 
 
-def look_at_units(run: Run | None = None, root: Path = ROOT) -> Iterator[Finding]:
-    """Whether the units are there, enabled and running, and the journal kind to the card."""
-    ask = run or _output
-    if not (root / "run/systemd/system").is_dir():
-        yield _note(
-            "no_systemd",
-            Text("这里没有 systemd：没有人重启守护进程", "no systemd: nobody restarts the daemon"),
-            Text("正式运行用 scripts/install", "run scripts/install where it shall stay"),
-        )  # fmt: skip
-        return
-    for unit in UNITS:
-        yield from _look_at_unit(unit, ask)
-    if (ask(("systemctl", "show", "-P", "RuntimeWatchdogUSec")) or "0").strip() in (
-        "0",
-        "infinity",
-    ):
-        yield _note(
-            "watchdog_off",
-            Text("硬件看门狗没有开", "the hardware watchdog is off"),
-            Text("scripts/install 会打开它", "scripts/install switches it on"),
-        )  # fmt: skip
-    if (root / "var/log/journal").is_dir():
-        yield _note(
-            "journal_on_card",
-            Text("系统日志写在卡上", "the journal is written to the card"),
+def _look_at_file(path: Path, who: Who) -> Finding | None:
+    if _is_credential(path):
+        return _look_at_credential(path)
+    if not path.exists():
+        return bad(
+            "secret_missing",
+            Text(f"没有文件 {path}", f"there is no file {path}"),
             Text(
-                "journald.conf.d 里写 Storage=volatile", "set Storage=volatile in journald.conf.d"
+                "放到那里，或改站点文件里的路径", "put it there, or mend its path in the site file"
             ),
+            str(path),
         )
-
-
-def _look_at_unit(unit: str, ask: Run) -> Iterator[Finding]:
-    said = ask(("systemctl", "show", unit, "-p", "LoadState,ActiveState,UnitFileState,Result"))
-    known = dict(line.partition("=")[::2] for line in (said or "").splitlines())
-    if known.get("LoadState") != "loaded":
-        if unit == NEEDED_UNIT:
-            yield _bad(
-                "unit_missing",
-                Text(f"没有安装 {unit}", f"{unit} is not installed"),
-                Text("运行 scripts/install", "run scripts/install"),
-            )
-        return
-    state = known.get("ActiveState", "?")
-    if state == "failed" or (unit == NEEDED_UNIT and state != "active"):
-        why = known.get("Result", "")
-        yield _bad(
-            "unit_down",
-            Text(f"{unit} 没有运行：{state} {why}", f"{unit} does not run: {state} {why}"),
-            Text(f"journalctl -u {unit} -n 50 看原因，再 systemctl restart {unit}",
-                 f"`journalctl -u {unit} -n 50` says why; then systemctl restart {unit}"),
-        )  # fmt: skip
-    else:
-        yield _good("unit_runs", Text(f"{unit}：{state}", f"{unit}: {state}"))
-    if unit == NEEDED_UNIT and known.get("UnitFileState") == "disabled":
-        yield _bad(
-            "unit_disabled",
-            Text(f"{unit} 开机不会启动", f"{unit} does not start at boot"),
-            Text(f"systemctl enable {unit}", f"systemctl enable {unit}"),
+    barred = who.way_to(path)
+    if barred is not None:
+        move = f"install -m 640 -o root -g {who.name} {path} /etc/care-gateway/"
+        return bad(
+            "secret_denied",
+            Text(f"{who.name} 进不了目录 {barred}", f"{who.name} may not pass through {barred}"),
+            Text(
+                f"{move}，站点文件里改成新路径",
+                f"{move}, and write the new path into the site file",
+            ),
+            str(path),
         )
-
-
-def _output(command: Sequence[str]) -> str | None:
-    try:
-        done = subprocess.run(  # noqa: S603 - our own words only
-            command, capture_output=True, text=True, timeout=10, check=False
+    if not who.may(path, 4):
+        cure = f"chgrp {who.name} {path} && chmod 640 {path}"
+        return bad(
+            "secret_denied",
+            Text(f"{who.name} 读不到 {path}", f"{who.name} may not read {path}"),
+            Text(cure, cure),
+            str(path),
         )
-    except (OSError, subprocess.TimeoutExpired):
+    return None
+
+
+def _is_credential(path: Path) -> bool:
+    return path.is_relative_to(CREDENTIALS)
+
+
+def _look_at_credential(path: Path) -> Finding | None:
+    """There while its unit runs, and readable for it by an access list that modes do not show."""
+    if path.exists() or not path.parent.exists():
         return None
-    return done.stdout
+    put = f"scripts/install --credential {path.name}=FILE"
+    return bad(
+        "secret_missing",
+        Text(f"服务单元没有凭据 {path.name}", f"the unit has no credential {path.name}"),
+        Text(put, put),
+        str(path),
+    )
 
 
 # -- words
 
 
-def _rights(code: str, name: str, node: Path, who: Who, group: str) -> Iterator[Finding]:
+def _rights(
+    what: str, name: str, about: str, node: Path, who: Who, usual: str
+) -> Iterator[Finding]:
     if who.may(node, 6):
-        yield _good(
-            code.replace("_denied", "_ready"),
-            Text(f"{name}：{node} 可用", f"{name}: {node} can be used"),
-        )
+        fact = Text(f"{name}：{node} 可用", f"{name}: {node} can be used")
+        yield good(f"{what}_ready", fact, about)
         return
-    yield _bad(
-        code,
+    group = group_that_may(node, 6)
+    joins = f"usermod -aG {group} {who.name}"
+    rule = f"chgrp {usual} {node} && chmod 660 {node}"
+    yield bad(
+        f"{what}_denied",
         Text(f"{name}：{who.name} 无权使用 {node}", f"{name}: {who.name} may not use {node}"),
         Text(
-            f"usermod -aG {group} {who.name}，然后重启服务",
-            f"usermod -aG {group} {who.name}, then restart the service",
+            f"运行 scripts/install（它的 udev 规则长期有效）；眼下 {rule}",
+            f"run scripts/install, whose udev rule lasts; for now: {rule}",
+        )
+        if group is None
+        else Text(
+            f"{joins}，再 systemctl restart care-gateway",
+            f"{joins}, then systemctl restart care-gateway",
         ),
+        about,
     )
-
-
-def _good(code: str, fact: Text) -> Finding:
-    return Finding(code, Grade.GOOD, fact)
-
-
-def _note(code: str, fact: Text, cure: Text) -> Finding:
-    return Finding(code, Grade.NOTE, fact, cure)
-
-
-def _bad(code: str, fact: Text, cure: Text) -> Finding:
-    return Finding(code, Grade.BAD, fact, cure)
 
 
 def _text(path: Path) -> str | None:

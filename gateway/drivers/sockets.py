@@ -170,6 +170,18 @@ def ask(path: Path, message: Mapping[str, object], timeout_s: float = 10.0) -> M
     return _answer(path, line)
 
 
+def listener(path: Path) -> int | None:
+    """The process that listens there, as the kernel knows it; None when nobody can be asked."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(2)
+            client.connect(os.fspath(path))
+            raw = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
+    except OSError:
+        return None
+    return Peer(*_PEERCRED.unpack(raw)).pid or None
+
+
 def _refuses(
     peer: Peer, peers: Collection[Peer], max_peers: int, max_each: int | None
 ) -> int | None:

@@ -1,12 +1,17 @@
 """`doctor` and `report`, beside a daemon that answers and without one."""
 
 import json
+import socket
 import tarfile
+import threading
+import time
 
 import pytest
 
+from gateway.cli import doctor as looking
 from gateway.cli.main import main
 from gateway.cli.report import without_people
+from gateway.config.load import load_site
 
 SITE = """
 site: {{id: elm, name: Elm, institution: elder-care, timezone: Asia/Shanghai}}
@@ -65,7 +70,7 @@ def test_doctor_tells_what_is_wrong_with_the_cure_and_what_the_daemon_knows(
     assert code == 1, err
     assert "[broker_tcp_refused]" in out
     assert "Bus down  line  cable  [fault_open]" in out
-    assert "do: Check the cable" in out
+    assert "do: Check the cable; `care-gateway bus stats`" in out
     assert out.index("[fault_open]") < out.index("[daemon_answers]")
 
 
@@ -76,6 +81,135 @@ def test_doctor_as_json_has_each_finding_in_both_languages(site, tmp_path, capsy
     assert found["daemon_silent"]["grade"] == "bad"
     assert found["daemon_silent"]["cure"]["zh"]
     assert found["port_ready"]["cure"] is None
+
+
+def found_in(capsys, site, at):
+    _, out, err = typed(capsys, "doctor", site, "--socket", at, "--json")
+    assert not err
+    return {each["code"]: each for each in json.loads(out)["findings"]}
+
+
+def test_a_socket_that_was_left_over_is_told_apart_from_a_daemon_that_hangs(
+    site, tmp_path, capsys, monkeypatch
+):
+    at = tmp_path / "daemon.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(at))
+        listening.listen()
+        monkeypatch.setattr(looking, "ASK_S", 0.2)
+        hangs = found_in(capsys, site, at)
+        assert "daemon_hangs" in hangs
+        assert "daemon_silent" not in hangs
+    found = found_in(capsys, site, at)
+    assert "left-over" in found["daemon_silent"]["fact"]["en"]
+    assert found["daemon_silent"]["cure"]["en"] == "systemctl start care-gateway"
+
+
+def test_who_may_not_ask_is_no_reason_to_restart_anything(site, tmp_path):
+    refused = looking.NoAnswer("this user may not")
+    refused.__cause__ = PermissionError()
+    daemon = looking.Daemon(None, refused, {}, frozenset())
+    (found,) = looking.look_at_daemon(load_site(site).site, tmp_path / "x", daemon)
+    assert (found.code, found.grade.value) == ("daemon_denied", "note")
+
+
+def test_a_fault_follows_from_what_doctor_has_seen_itself_and_has_no_cure_of_its_own(
+    site, answering, tmp_path, capsys
+):
+    (tmp_path / "port").unlink()
+    with answering(answer) as at:
+        found = found_in(capsys, site, at)
+        code, out, _ = typed(capsys, "doctor", site, "--socket", at)
+    assert found["port_missing"]["about"] == "line"
+    assert found["fault_open"]["because"] == "port_missing"
+    assert code == 1
+    assert "follows from [port_missing]: mend that first" in out
+    assert "Check the cable" not in out
+    assert out.index("[port_missing]") < out.index("[fault_open]")
+
+
+def test_another_file_another_version_and_swapped_lines_are_told(site, answering, capsys):
+    silent = [
+        {**FAULT, "rule": f"gateway/bus_silent/{bus}", "say": "silent"} for bus in ("line", "roof")
+    ]
+
+    def newer(_message):
+        return {"ok": True, "alarms": silent, "site": {"sha": "0" * 64}, "version": "0.0.1"}
+
+    house = site.read_text("utf-8").replace(
+        "\ndevices:", "\n  roof: {serial: /dev/null, baud: 9600, parity: none}\ndevices:"
+    )
+    house = house.replace(
+        "store:", "  pump: {profile: chint-dtsu666, bus: roof, unit: 1, place: R, owner: W}\nstore:"
+    )
+    # the port of a bus, twice, would be an error: /dev/null is another one
+    site.write_text(
+        house.replace("buses: {line: {", "buses:\n  line: {").replace("none}}", "none}")
+    )
+    with answering(newer) as at:
+        found = found_in(capsys, site, at)
+    assert found["site_not_running"]["cure"]["en"].startswith("systemctl reload care-gateway")
+    assert found["daemon_other_version"]["fact"]["en"].startswith("0.0.1 runs")
+    assert "line, roof" in found["lines_swapped"]["fact"]["en"]
+
+
+def test_the_file_that_runs_is_known_by_its_sum(site, answering, capsys):
+    running = {"ok": True, "alarms": [], "site": {"sha": load_site(site).site.sha}}
+    with answering(lambda _message: running) as at:
+        assert "site_not_running" not in found_in(capsys, site, at)
+
+
+def test_a_tcp_device_that_the_daemon_has_is_left_alone(site, answering, capsys):
+    """Many take one connection only: a second one ends the first."""
+    with socket.socket() as device:
+        device.bind(("127.0.0.1", 0))
+        device.listen()
+        device.settimeout(0.2)
+        port = device.getsockname()[1]
+        text = site.read_text("utf-8")
+        at = text.index("buses:")
+        house = f'buses: {{line: {{tcp: "127.0.0.1:{port}"}}}}\n'
+        site.write_text(text[:at] + house + text[text.index("devices:") :])
+        polls = {"ok": True, "alarms": [], "buses": [{"id": "line"}]}
+        with answering(lambda _message: polls) as daemon:
+            assert "tcp_answers" not in found_in(capsys, site, daemon)
+        with pytest.raises(TimeoutError):
+            device.accept()
+        assert "tcp_answers" in found_in(capsys, site, site.parent / "none")
+
+
+def test_a_look_that_hangs_or_fails_is_told_and_costs_no_other():
+    ended = threading.Event()
+
+    def hang():
+        ended.wait(60)
+        return ()
+
+    def fail():
+        raise PermissionError(13, "Permission denied", "/x")
+
+    began = time.monotonic()
+    good = looking.good("fine", looking.CURE)
+    looks = [("disk", hang), ("key", fail), ("clock", lambda: [good])]
+    hangs, unseen, fine = looking._at_once(looks, 0.1)
+    assert time.monotonic() - began < 30
+    ended.set()
+    assert (hangs.code, hangs.about, hangs.grade.value) == ("look_hangs", "disk", "bad")
+    assert (unseen.code, unseen.cure.en) == ("unseen", "sudo care-gateway doctor")
+    assert fine is good
+
+
+def test_doctor_writes_nothing(site, answering, tmp_path, capsys):
+    def everything():
+        return {
+            str(each): (each.stat().st_mtime_ns, each.stat().st_size)
+            for each in tmp_path.rglob("*")
+        }
+
+    before = everything()
+    with answering(answer) as at:
+        typed(capsys, "doctor", site, "--socket", at)
+    assert everything() == before
 
 
 def test_doctor_on_a_wrong_site_file_shows_its_errors(tmp_path, capsys):

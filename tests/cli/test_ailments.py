@@ -1,0 +1,87 @@
+"""What explains what, and what a technician does about a fault of the daemon's."""
+
+import pytest
+
+from gateway.cli.ailments import CURES, explained, fault_findings
+from gateway.core.faults import FAULTS, LINK_FAULTS
+from gateway.domain.findings import Finding, Grade
+from gateway.domain.text import Text
+
+WORDS = Text("x", "x")
+
+
+def row(rule, *steps, **more):
+    do = [{"zh": zh, "en": en} for zh, en in steps]
+    return {"rule": rule, "severity": "fault", "say": {"zh": "断", "en": "Down"}, "do": do, **more}
+
+
+def wrong(code, about="", grade=Grade.BAD):
+    return Finding(code, grade, WORDS, WORDS, about)
+
+
+def test_the_technician_is_not_told_to_call_the_technician():
+    rows = [
+        row("gateway/bus_down/line", ("查线", "Check the cable"), ("通知运维", "Call them")),
+        row("gateway.host.cpu_temp/gateway_hot", ("通风", "Air")),
+        row("gateway/brand_new/x", ("通知运维", "Call the technician")),
+    ]
+    down, hot, new = fault_findings({"alarms": rows})
+    assert down.cure.en.startswith("Check the cable; `care-gateway bus stats`")
+    assert "通知" not in down.cure.zh
+    assert hot.cure == Text("通风", "Air")
+    assert new.cure.en == "Call the technician", "a fault of a younger daemon keeps its own words"
+
+
+@pytest.mark.parametrize("code", sorted({*FAULTS, *LINK_FAULTS.values()}))
+def test_every_fault_has_something_that_a_technician_can_do(code):
+    code, _, subject = code.partition("/")
+    steps = FAULTS.get(f"{code}/{subject}" if subject else code, (WORDS, ()))[1]
+    told = [(each.zh, each.en) for each in steps]
+    (finding,) = fault_findings({"alarms": [row(f"gateway/{code}/{subject or 'x'}", *told)]})
+    for words in (finding.cure.zh, finding.cure.en):
+        assert words
+        assert words not in ("通知运维", "Call the technician")
+
+
+def test_cures_are_for_faults_that_there_are():
+    assert CURES.keys() <= {*FAULTS, *LINK_FAULTS.values()}
+
+
+def test_a_drill_s_and_a_test_s_faults_are_none():
+    rows = [row("gateway/bus_down/a", is_drill=True), row("gateway/bus_down/b", is_test=True)]
+    assert [*fault_findings({"alarms": [*rows, "nonsense", {"severity": "alarm"}]})] == []
+    assert [*fault_findings({})] == []
+
+
+@pytest.mark.parametrize(
+    ("cause", "follows"),
+    [
+        (wrong("port_missing", "line"), wrong("fault_open", "gateway/bus_down/line")),
+        (wrong("port_taken", "line"), wrong("fault_open", "gateway/bus_silent/line")),
+        (wrong("unit_masked", "care-gateway.service"), wrong("daemon_silent")),
+        (wrong("clock_unsynced"), wrong("broker_tls_not_yet_valid", "b:8883")),
+        (wrong("secret_denied", "/k"), wrong("fault_open", "gateway/uplink_tls_files/uplink")),
+        (wrong("broker_dns", "b:8883"), wrong("fault_open", "gateway/uplink_down/uplink")),
+        (wrong("disk_read_only"), wrong("fault_open", "gateway/store_failing/core.db")),
+        (wrong("gpio_denied", "panel"), wrong("fault_open", "gateway/panel_failing/pins")),
+        (wrong("reader_kernel", "reader"), wrong("fault_open", "gateway/reader_failed/desk")),
+        (
+            wrong("unit_down", "care-gateway-reader.service"),
+            wrong("fault_open", "gateway/reader_gone/desk"),
+        ),
+        (wrong("board_hot"), wrong("fault_open", "gateway.host.cpu_temp/gateway_hot")),
+    ],
+)
+def test_what_follows_names_its_cause_and_nothing_else_does(cause, follows):
+    other = wrong("fault_open", "gateway/device_silent/board")
+    found = explained([follows, cause, other])
+    assert [each.because for each in found] == [cause.code, "", ""]
+    assert [each.because for each in explained([follows])] == [""]
+
+
+def test_another_bus_s_port_or_a_mere_note_explains_nothing():
+    fault = wrong("fault_open", "gateway/bus_down/line")
+    others = [wrong("port_missing", "roof"), wrong("port_denied", "line", Grade.NOTE)]
+    assert explained([fault, *others])[0].because == ""
+    console = wrong("unit_down", "care-gateway-console.service")
+    assert explained([wrong("daemon_silent"), console])[0].because == ""
