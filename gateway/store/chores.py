@@ -36,6 +36,7 @@ class Chores:
         self._checking = Checking()
         self._relief = Relief() if spec.schema == "readings" else None
         self._found: Iterator[Found | None] | None = None
+        self._slice: list[Found] = []  # read and not taken in yet
         self._bad: Path | None = None
         self._salvaged = 0
         self._salvage_at = 0.0
@@ -50,7 +51,7 @@ class Chores:
     def begin_salvage(self) -> None:
         """A file was set aside, now or in an earlier start that did not finish."""
         self._bad = not_salvaged(self._spec.path)
-        self._salvaged = 0
+        self._salvaged, self._slice = 0, []
         self._found = None if self._bad is None else salvage(self._bad, self._spec.page_bytes)
 
     def due_at(self) -> float:
@@ -71,9 +72,9 @@ class Chores:
         self._room_at = float("inf")
         if self._relief is None:
             return None
-        self._relief.carry_out(connection, self._ledger, permitted)
         if level >= Level.THIN:
             self._room_at = time.monotonic() + LOOK_FOR_ROOM_S
+        self._relief.carry_out(connection, self._ledger, permitted)
         return self._relief.plan(connection, self._ledger, level)
 
     def tidy(self, connection: sqlite3.Connection, disk_bytes: int) -> None:
@@ -89,7 +90,11 @@ class Chores:
             self._ballast.restore(disk_bytes)
 
     def salvage(self, connection: sqlite3.Connection, level: Level) -> int | None:
-        """Take in some rows of a file set aside; how many in all, when it is read to its end."""
+        """Take in some rows of a file set aside; how many in all, when it is read to its end.
+
+        What this file does not take now it is asked to take again. A file set aside that cannot
+        be read at all is left for the next start.
+        """
         if self._found is None or self._bad is None or time.monotonic() < self._salvage_at:
             return None
         self._salvage_at = time.monotonic() + SALVAGE_EVERY_S
@@ -98,22 +103,22 @@ class Chores:
                         self._salvaged)  # fmt: skip
             self._found = None
             return self._salvaged
-        found, is_over = _some_of(self._found)
-        self._salvaged += self._ledger.salvage(connection, found) if found else 0
+        is_over = False
+        try:
+            while len(self._slice) < SALVAGED_A_SLICE and (each := next(self._found)) is not None:
+                self._slice.append(each)
+        except StopIteration:
+            is_over = True
+        except OSError as error:
+            log.warning("store cannot salvage file=%s why=%s", self._bad.name, error)
+            self._found = None
+            return self._salvaged
+        if self._slice:
+            self._salvaged += self._ledger.salvage(connection, self._slice)
+            self._slice = []
         if not is_over:
             return None
         mark_salvaged(self._bad)
         log.info("store salvaged file=%s rows=%d", self._bad.name, self._salvaged)
         self._found = None
         return self._salvaged
-
-
-def _some_of(found: Iterator[Found | None]) -> tuple[list[Found], bool]:
-    """What one look gives, and whether that was the last one."""
-    taken: list[Found] = []
-    for each in found:
-        if each is not None:
-            taken.append(each)
-        if each is None or len(taken) >= SALVAGED_A_SLICE:
-            return taken, False
-    return taken, True

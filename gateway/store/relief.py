@@ -34,6 +34,7 @@ class Relief:
 
     def __init__(self) -> None:
         self._plan: _Plan | None = None
+        self._is_permitted = False
 
     def plan(
         self, connection: sqlite3.Connection, ledger: Ledger, level: Level
@@ -41,7 +42,8 @@ class Relief:
         """What to record before readings are thinned or dropped; None when nothing is to ask."""
         now = time.monotonic()
         if self._plan is not None:
-            return self._plan.event if self._is_forgotten(now) else None
+            is_forgotten = not self._is_permitted and self._is_forgotten(now)
+            return self._plan.event if is_forgotten else None
         if level < Level.THIN:
             return None
         found, why = room.oldest_unsettled(connection, "read"), "thinned"
@@ -66,15 +68,21 @@ class Relief:
     def carry_out(
         self, connection: sqlite3.Connection, ledger: Ledger, permitted: set[Range]
     ) -> bool:
-        """Do what was planned, if its gap is durable; True when something was done."""
+        """Do what was planned, if its gap is durable; True when something was done.
+
+        What the disk refuses is done when it takes it: its gap is on record once and for all.
+        """
         plan = self._plan
-        if plan is None or plan.event.range not in permitted:
+        if plan is None:
             return False
-        self._plan = None
+        self._is_permitted = self._is_permitted or plan.event.range in permitted
+        if not self._is_permitted:
+            return False
         if plan.event.why == "dropped":
             ledger.thin(connection, (), plan.ids)
         else:
             _thin(connection, ledger, plan.ids)
+        self._plan, self._is_permitted = None, False
         log.info(
             "store made room how=%s batches=%d from=%d to=%d",
             plan.event.why, len(plan.ids), plan.event.range.lo, plan.event.range.hi,

@@ -47,11 +47,16 @@ class _Pages:
     frames: dict[int, int]  # page -> offset in the log
 
     def read(self, number: int) -> bytes:
+        """Empty where the disk does not give it: a bad sector costs what stood there."""
+        file, at = self.file, (number - 1) * self.page_bytes
         if number in self.frames and self.wal is not None:
-            self.wal.seek(self.frames[number])
-            return self.wal.read(self.page_bytes)
-        self.file.seek((number - 1) * self.page_bytes)
-        return self.file.read(self.page_bytes)
+            file, at = self.wal, self.frames[number]
+        try:
+            file.seek(at)
+            return file.read(self.page_bytes)
+        except OSError as error:
+            log.warning("store salvage skips a page page=%d why=%s", number, error)
+            return b""
 
 
 def salvage(path: Path, page_bytes: int) -> Iterator[Found | None]:

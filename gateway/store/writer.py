@@ -265,12 +265,12 @@ class Writer:
 
     def _pause(self) -> float:
         """Seconds until something is to do; under the lock."""
-        if self._is_closing or self._queries or self._permitted:
+        if self._is_closing or self._queries:
             return 0.0
         now = time.monotonic()
         if self.is_failing:
             return self._retry_at - now
-        if self._connection is None or self._flushes or self._waiting.is_urgent:
+        if self._connection is None or self._flushes or self._permitted or self._waiting.is_urgent:
             return 0.0
         settles_at = float("inf") if self._settle_at is None else self._settle_at
         return min(self._chores.due_at(), settles_at) - now
@@ -278,7 +278,6 @@ class Writer:
     def _turn(self, is_last: bool) -> None:
         with self._changed:  # before the work: what was settled before it was asked is seen
             queries, self._queries = self._queries, deque()
-            permitted, self._permitted = self._permitted, set()
         is_due = is_last or not self.is_failing or time.monotonic() >= self._retry_at
         is_more = is_due
         while is_more:
@@ -288,7 +287,7 @@ class Writer:
         if is_last:
             self._write_running_history()
         if self._connection is not None and not is_last:
-            self._do_chores(self._connection, permitted)
+            self._do_chores(self._connection)
 
     def _commit_waiting(self, is_last: bool) -> bool:
         """Take what waits and commit it; False when that failed and it was put back."""
@@ -448,7 +447,7 @@ class Writer:
         elif found.level < Level.THIN and was >= Level.THIN:
             self._report(FaultCleared("store_pressure", self.spec.name))
 
-    def _do_chores(self, connection: sqlite3.Connection, permitted: set[Range]) -> None:
+    def _do_chores(self, connection: sqlite3.Connection) -> None:
         """Whatever is due between commits; a few milliseconds of it."""
         try:
             if self.ready.done():
@@ -456,13 +455,18 @@ class Writer:
             damaged = self._chores.check(connection)
             if damaged:
                 self._put_damaged_apart(connection, damaged)
+            with self._changed:
+                permitted, self._permitted = self._permitted, set()
             gap = self._chores.make_room(connection, self._level, permitted)
             if gap is not None:
                 self._tell_gap(gap)
             self._chores.tidy(connection, self._free_on_disk())
             salvaged = self._chores.salvage(connection, self._level)
-        except Exception as error:  # noqa: BLE001  # sorted there: damaged, or failing
-            self._give_up(error)
+        except Exception as error:  # noqa: BLE001  # sorted here: full, damaged, or failing
+            if is_full(error) and self._roll_back():
+                log.debug("store chore waits for room file=%s why=%s", self.spec.name, error)
+            else:
+                self._give_up(error)
             return
         if salvaged is not None and self._hooks.on_salvaged is not None:
             tell = self._hooks.on_salvaged
@@ -515,7 +519,12 @@ class Writer:
             self._fail(refusal)
 
     def _put_damaged_apart(self, connection: sqlite3.Connection, damaged: dict[int, str]) -> None:
-        self.ledger.put_damaged_apart(connection, damaged)
+        try:
+            self.ledger.put_damaged_apart(connection, damaged)
+        except sqlite3.OperationalError as error:
+            if not is_full(error):  # those that are sound must go out, or it never gets less full
+                raise
+            log.debug("store keeps damaged rows file=%s why=%s", self.spec.name, error)
         for why in damaged.values():
             self._report(FaultRaised("store_row_damaged", self.spec.name, why))
 

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.records import Lane, Range
-from gateway.store import files
+from gateway.store import files, writer
+from gateway.store.ledger import Ledger
 
 ALL = {"limit": 10_000, "max_bytes": 10**9}
 CORE = ("store_failing", "core.db")
@@ -103,6 +104,27 @@ async def test_a_damaged_row_is_skipped_told_once_and_kept(kit):
     async with kit.open("e3") as (store, seen):
         assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2, 4, 5]
         assert seen.faults == []
+
+
+async def test_on_a_full_disk_a_damaged_row_keeps_no_sound_one_from_being_sent(kit, monkeypatch):
+    def full(*_):
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    async with kit.open() as (store, seen):
+        store.submit(kit.outcome(*(kit.record(Lane.A, n) for n in (1, 2, 3))))
+        await store.flush()
+        with sqlite3.connect(kit.directory / "core.db") as other:
+            other.execute("UPDATE record SET body = x'00' WHERE id & 15 = 1")
+        other.close()
+        with monkeypatch.context() as disk:
+            disk.setattr(Ledger, "put_damaged_apart", full)
+            assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2, 3]
+            assert ("store_row_damaged", "core.db") in seen.raised()
+            assert CORE not in seen.raised()
+        assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2, 3]
+        assert store.stats().unsettled == {Lane.A: 2}, "now it is apart"
 
 
 async def test_the_last_rows_are_checked_at_start_without_being_asked_for(kit):
@@ -211,8 +233,11 @@ async def test_a_disk_that_takes_no_writes_gives_its_backlog_all_the_same(kit):
         assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2]
 
 
-async def test_what_was_known_at_a_start_without_a_disk_goes_into_a_file_begun_anew(kit):
+async def test_what_was_known_at_a_start_without_a_disk_goes_into_a_file_begun_anew(
+    kit, monkeypatch
+):
     """The disk refuses at first; when it takes writes the file turns out to be damaged."""
+    monkeypatch.setattr(writer, "FIRST_RETRY_S", 0.05)
     alarm = Alarm("a", AlarmState.UA)
     async with kit.open("e1") as (store, _):
         store.submit(kit.outcome(kit.record(Lane.A, 1), alarms=(alarm,)))

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import zlib
 
@@ -13,6 +14,7 @@ from gateway.domain.events import GapPlanned
 from gateway.domain.kept import Kept
 from gateway.domain.records import Lane, Range, Record
 from gateway.store import chores, room
+from gateway.store.ledger import Ledger
 from gateway.store.room import Ballast, Level, Room
 
 ALL = {"limit": 100_000, "max_bytes": 1 << 30}
@@ -85,6 +87,37 @@ async def test_readings_are_thinned_only_after_their_gap_is_on_disk(kit, monkeyp
 
 def _text(body: bytes) -> bytes:
     return zlib.decompress(body) if body[:1] == b"\x78" else body
+
+
+async def test_what_a_full_disk_does_not_let_be_thinned_has_one_gap_on_record(kit, monkeypatch):
+    """The gap is durable, the disk refuses the thinning three times: no gap is told twice."""
+    monkeypatch.setattr(chores, "LOOK_FOR_ROOM_S", 0.01)
+    asked: list[GapPlanned] = []
+    real, refusals = Ledger.thin, [0]
+
+    def refuses_at_first(ledger, *what):
+        if refusals[0] < 3:
+            refusals[0] += 1
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return real(ledger, *what)
+
+    monkeypatch.setattr(Ledger, "thin", refuses_at_first)
+    options = {"encode": _encode, "readings_bytes": 300_000, "on_gap": asked.append}
+    async with kit.open(**options) as (store, seen):
+        for seq in range(1, 241):
+            store.submit(kit.outcome(batch=kit.batch(seq)))
+            await store.flush()
+            if asked:
+                break
+        store.submit(kit.outcome(_gap_record(1, asked[0], kit.batch(1).at)))
+        await kit.until(lambda: len(asked) > 1 or store.stats().readings.level < Level.THIN)
+        assert refusals == [3]
+        assert asked.count(asked[0]) == 1
+        assert READINGS not in seen.raised()
+        after = await store.unsettled(Lane.R, **ALL)
+        assert any(b'"thin":true' in _text(r.body) for r in after)
 
 
 async def test_with_a_recorder_a_full_readings_file_never_stops_taking_readings(kit, monkeypatch):

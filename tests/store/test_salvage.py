@@ -3,17 +3,22 @@
 BIT_FLIPS=1000 makes it a soak (`scripts/soak bits`).
 """
 
+import errno
+import itertools
 import os
 import random
 import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 
 from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.kept import Kept
 from gateway.domain.records import Lane, Range
+from gateway.store import writer
 from gateway.store.files import set_aside
+from gateway.store.ledger import Ledger
 from gateway.store.salvage import salvage
 
 COUNT = 300
@@ -97,6 +102,87 @@ async def test_what_was_settled_is_not_sent_again_where_the_file_still_tells(kit
     pending = {(row[0] >> 60, row[0] & 0xFFFF) for _, row, _, is_pending in found if is_pending}
     assert len(found) == 2 * COUNT
     assert pending == {(lane, seq) for lane in (0, 1) for seq in range(101, COUNT + 1)}
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL])
+async def test_what_the_new_file_does_not_take_at_once_comes_back_all_the_same(
+    kit, monkeypatch, code
+):
+    await _fill(kit)
+    _bend(kit.directory / "core.db", "header")
+    monkeypatch.setattr(writer, "FIRST_RETRY_S", 0.05)
+    real, tries = Ledger.salvage, itertools.count()
+
+    def refuses_every_other(ledger, connection, found):
+        if next(tries) % 2 == 0:
+            error = sqlite3.OperationalError("planted")
+            error.sqlite_errorcode = code
+            raise error
+        return real(ledger, connection, found)
+
+    monkeypatch.setattr(Ledger, "salvage", refuses_every_other)
+    back: list[int] = []
+    async with kit.open("e2", on_salvaged=back.append) as (store, _):
+        await kit.until(lambda: back != [])
+        await store.flush()
+        for lane in (Lane.A, Lane.B):
+            assert len(await store.retained(Range(lane, "e1", 1, COUNT), **ALL)) == COUNT
+    assert back == [2 * COUNT]
+
+
+class _BadSectors:
+    """A file of which one page cannot be read."""
+
+    def __init__(self, file, bad_at: int) -> None:
+        self._file, self._bad_at = file, bad_at
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def seek(self, *place: int) -> int:
+        return self._file.seek(*place)
+
+    def read(self, count: int) -> bytes:
+        if self._file.tell() == self._bad_at:
+            raise OSError(errno.EIO, "planted")
+        return self._file.read(count)
+
+
+async def test_a_sector_that_cannot_be_read_costs_what_stood_there(kit, monkeypatch):
+    await _fill(kit)
+    bad = set_aside(kit.directory / "core.db")
+    count = len([each for each in salvage(bad, 4096) if each is not None])
+    real = Path.open
+
+    def opened(path, *mode):
+        file = real(path, *mode)
+        return _BadSectors(file, 50 * 4096) if path == bad else file
+
+    monkeypatch.setattr(Path, "open", opened)
+    found = [each for each in salvage(bad, 4096) if each is not None]
+    assert count - 100 <= len(found) < count == 2 * COUNT
+
+
+async def test_a_file_that_cannot_be_read_now_is_asked_again_at_the_next_start(kit, monkeypatch):
+    await _fill(kit)
+    bad = set_aside(kit.directory / "core.db")
+    back: list[int] = []
+    with monkeypatch.context() as broken:
+
+        def refused(*_):
+            raise OSError(errno.EIO, "planted")
+
+        broken.setattr("gateway.store.salvage._pages_of", refused)
+        async with kit.open("e2", on_salvaged=back.append) as (store, seen):
+            await kit.until(lambda: back == [0])
+            assert store.stats().is_healthy, "it is another file that fails"
+            assert seen.faults == []
+    async with kit.open("e3", on_salvaged=back.append):
+        await kit.until(lambda: back == [0, 2 * COUNT])
+    assert bad.exists()
 
 
 async def test_what_only_the_log_holds_is_salvaged_too(kit, tmp_path):
