@@ -33,8 +33,7 @@ async def supervise(
             await make()
         except asyncio.CancelledError as error:
             # A library's own cancelled future looks the same; only cancelling() tells who is meant.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if _is_ending():
                 raise
             supervised.fail(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the siblings go on
@@ -46,6 +45,16 @@ async def supervise(
             if recovery is not None:
                 recovery.cancel()
         await sleep(supervised.next_wait_s())
+
+
+def _is_ending() -> bool:
+    """True when the current task was asked to end.
+
+    Apart, as a frame that holds its own task keeps, through the error that ended it, all that the
+    task worked with, until the collector comes by: after a reload the site before it.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 class _Supervised:

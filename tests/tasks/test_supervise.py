@@ -1,7 +1,10 @@
 """Supervision: an error is seen and retried, siblings live, a cancellation passes."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -188,3 +191,28 @@ async def test_a_group_of_errors_is_one_failure() -> None:
     await until(lambda: not errors)
     assert len(posted) == 1
     task.cancel()
+
+
+async def test_what_a_task_worked_with_is_let_go_when_it_is_ended_without_the_collector() -> None:
+    class Site:
+        """Something that a weak reference can be made of."""
+
+    async def plan(_: Site) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    site = Site()
+    seen = weakref.ref(site)
+    gc.disable()
+    try:
+        async with asyncio.TaskGroup() as group:
+            make = partial(plan, site)
+            task = group.create_task(supervise("plan", make, post=lambda _: None))
+            await asyncio.sleep(0)
+            del site, make
+            task.cancel()
+            await asyncio.wait({task})
+            del task
+            await asyncio.sleep(0)
+            assert seen() is None
+    finally:
+        gc.enable()
