@@ -149,6 +149,12 @@ class Incoming:
         self.must_describe = False
         self._durable: deque[Record] = deque()
         self._submitted: OrderedDict[Key, Record] = OrderedDict()
+        self._shipped: OrderedDict[Key, Record] = OrderedDict()  # from memory: nobody else has it
+
+    def begin(self) -> None:
+        """A forwarder begins: what an earlier one had from memory and did not settle is due."""
+        self._submitted = OrderedDict([*self._shipped.items(), *self._submitted.items()])
+        self._shipped.clear()
 
     def submitted(self, records: Sequence[Record]) -> None:
         """Alarm records that went to the writer thread; other lanes wait for their commit."""
@@ -161,6 +167,7 @@ class Incoming:
         """Records that are committed, R batches encoded (`open_store(on_durable=...)`)."""
         for record in records:
             self._submitted.pop(_key(record), None)
+            self._shipped.pop(_key(record), None)
             if len(self._durable) < WAITING_RECORDS:
                 self._durable.append(record)
             else:
@@ -197,7 +204,11 @@ class Incoming:
 
     def shipped(self, record: Record) -> None:
         """A late record went out from memory: the disk is not waited for any more."""
-        del self._submitted[_key(record)]
+        self._shipped[_key(record)] = self._submitted.pop(_key(record))
+
+    def settled(self, key: Key) -> None:
+        """The platform has it."""
+        self._shipped.pop(key, None)
 
     def next_late_ms(self) -> int | None:
         """Return when the oldest waiting alarm record is late."""
@@ -256,6 +267,7 @@ class _Run:
     replays: asyncio.Queue[Range] = field(default_factory=lambda: asyncio.Queue(REPLAYS))
     room: asyncio.Event = field(default_factory=asyncio.Event)  # perhaps, for a replay
     is_home_reachable: bool = False
+    session_at: str = ""  # the broker that was last connected to
     describe_again: bool = False
     waits_on: Link | None = None  # who sends, and need not wake for each PUBACK
     is_refill_due: bool = False
@@ -276,6 +288,7 @@ class _Run:
         for range_ in ranges:
             for seq in range(range_.lo, range_.hi + 1):
                 self.settled_early[range_.lane, range_.epoch, seq] = None
+                self.incoming.settled((range_.lane, range_.epoch, seq))
         while len(self.settled_early) > 5 * WAITING_RECORDS:
             self.settled_early.popitem(last=False)
         self.settle(ranges)
@@ -394,6 +407,7 @@ async def forward(
         topics={lane: lane_topic(sender.gateway, lane) for lane in Lane},
     )
     run.progress.outbox = run.outbox
+    incoming.begin()
     async with asyncio.TaskGroup() as parts:
         feeding = parts.create_task(_feed_outbox(run), name="forward: feed")
         with contextlib.suppress(TimeoutError):
@@ -599,11 +613,12 @@ async def _use_broker(run: _Run, broker: Broker) -> tuple[int, str, str]:
 async def _use_link(run: _Run, link: Link, broker: Broker) -> str:
     is_fleet = run.uplink.reconnect is Reconnect.FLEET
     topic = max(run.topics.values(), key=len)
+    is_same, run.session_at = run.session_at == broker_name(broker), broker_name(broker)
     has_more = run.outbox.link_up(
         run.now_ms(),
         receive_maximum=link.receive_maximum,
         largest=_largest(link, topic) - MARK_BYTES,
-        has_session=link.has_session,
+        has_session=link.has_session and is_same,  # another one's session has none of our records
         readings_after_ms=round(1000 * run.jitter(0, 5)) if is_fleet else 0,
     )
     if has_more:
@@ -669,18 +684,20 @@ async def _pump(run: _Run, link: Link, ended: asyncio.Future[str]) -> None:
             stop_at_ms = run.now_ms() + DRAIN_MS
         if stop_at_ms is not None and (run.now_ms() >= stop_at_ms or _is_drained(run)):
             return
-        if run.describe_again:
+        if run.describe_again and _has_place(run, link):
             run.describe_again = False
             await _say_birth(run, link)
-        _send_lanes(run, link, (Lane.A, Lane.B))
+        if not run.describe_again:
+            _send_lanes(run, link, (Lane.A, Lane.B))
         if run.now_ms() >= snapshot_at_ms:
             snapshot_at_ms = run.now_ms() + NOW_EVERY_MS
             await _say_now(run, link)
-        _send_lanes(run, link, _LANES)
+        if not run.describe_again:
+            _send_lanes(run, link, _LANES)
         run.tell_changes()
         times = [snapshot_at_ms, run.outbox.wake_ms(run.now_ms()), stop_at_ms, rival_gone_ms]
         run.waits_until_ms = min(t for t in times if t is not None)
-        run.waits_on = None if run.stopping.is_set() else link
+        run.waits_on = None if run.stopping.is_set() or run.describe_again else link
         try:
             await _wait(run, run.waits_until_ms, run.wake)
         finally:
@@ -730,6 +747,11 @@ def _refill(run: _Run) -> None:
         run.wake.set()
 
 
+def _has_place(run: _Run, link: Link) -> bool:
+    """True when the broker takes one more message before it has answered for another."""
+    return run.outbox.on_link[0] < link.receive_maximum
+
+
 async def _say_birth(run: _Run, link: Link) -> None:
     """State and dictionary, retained, before any record of this connection."""
     lanes = {}
@@ -774,6 +796,9 @@ async def _say_goodbye(run: _Run, link: Link) -> None:
     body = run.describe(on=False, conn=run.progress.link.connections, at=run.clock(), lanes={})
     with contextlib.suppress(TimeoutError, LinkLost):  # the will says the same
         async with asyncio.timeout(1):
+            while not _has_place(run, link):
+                run.wake.clear()
+                await run.wake.wait()
             await link.publish(topic_of(run.sender.gateway, "state"), body, 1, retain=True)
 
 

@@ -99,12 +99,14 @@ class FakeStore:
 class Rig:
     """A running forwarder with everything it needs."""
 
-    def __init__(self, store: FakeStore, connect, brokers=ONE_BROKER, **fields) -> None:
+    def __init__(
+        self, store: FakeStore, connect, brokers=ONE_BROKER, incoming=None, **fields
+    ) -> None:
         self.store = store
         self.progress = Progress()
         self.reached: list[str] = []
         self.unreachable: dict[str, str] = {}  # brokers by host, and why
-        self.incoming = Incoming()
+        self.incoming = incoming or Incoming()
         self.events: list[object] = []
         self.stopping = asyncio.Event()
         fields = {"reconnect": Reconnect.LOCAL, "probe_ms": 300, **fields}
@@ -352,6 +354,89 @@ async def test_an_alarm_that_the_disk_does_not_take_goes_out_of_memory_with_the_
         rig.incoming.durable((late,))
         await rig.until(lambda: not rig.store.records)
         assert link.kinds().count("a") == 1
+
+
+async def test_an_alarm_that_no_disk_has_is_sent_by_the_next_forwarder_too():
+    """The uplink is reloaded, or the forwarder crashes, before the platform has it."""
+    first, second, third = FakeLink(), FakeLink(), FakeLink()
+    at = clock()
+    late = record(Lane.A, 5, at=Now(at.mono_ms - 1_900, None, Clk.NONE, None, "b"))
+    incoming = Incoming()
+    for link in (first, second):
+        async with Rig(FakeStore(), link.connect, incoming=incoming) as rig:
+            await rig.until(lambda link=link: "points" in link.kinds())
+            link.hello()
+            if link is first:
+                rig.incoming.submitted((late,))
+            await rig.until(lambda link=link: "a" in link.kinds())
+            assert json.loads(link.said[-1][1])["durable"] is False
+            if link is second:
+                link.tell("ack", {"v": 1, "t": "ack", "ep": "e2", "A": [[5, 5]]})
+    async with Rig(FakeStore(), third.connect, incoming=incoming) as rig:
+        await rig.until(lambda: "points" in third.kinds())
+        third.hello()
+        rig.make(Lane.A, 6)
+        await rig.until(lambda: "a" in third.kinds())
+        assert [json.loads(body)["seq"] for kind, body in third.said if kind == "a"] == [6]
+
+
+@pytest.mark.parametrize("receive_maximum", [1, 5])
+async def test_no_birth_and_no_farewell_is_one_more_than_the_broker_takes_at_once(receive_maximum):
+    link = FakeLink()
+    link.receive_maximum = receive_maximum
+    under_way, most = [], 0
+    real = link.publish
+
+    def send(topic, payload, answered) -> None:
+        under_way.append(answered)
+
+    async def publish(topic, payload, qos, *, retain=False) -> int:
+        nonlocal most
+        most = max(most, len(under_way) + qos)
+        return await real(topic, payload, qos, retain=retain)
+
+    link.send, link.publish = send, publish
+    options = {"delivery": Delivery.BROKER, "probe_ms": 600_000}
+    async with Rig(FakeStore(backlog(20, 0, 20)), link.connect, **options) as rig:
+        await rig.until(lambda: len(under_way) == receive_maximum)
+        rig.incoming.describe_again()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert link.kinds().count("points") == 1, "there is no place for it yet"
+        under_way.pop(0)(0)
+        await rig.until(lambda: link.kinds().count("points") == 2)
+        await rig.until(lambda: len(under_way) == receive_maximum)
+        rig.stopping.set()
+        async with asyncio.timeout(30):
+            while not rig.task.done():
+                if under_way:
+                    under_way.pop(0)(0)
+                await asyncio.sleep(0)
+    assert link.kinds().count("state") == 3
+    assert most <= receive_maximum
+
+
+async def test_what_one_broker_has_is_sent_again_to_another_one_that_kept_a_session():
+    """It may have died with it; the ack timer would be 10 s for an alarm, 60 s for readings."""
+    links = [FakeLink(), FakeLink()]
+    for link in links:
+        link.has_session = True
+    queue = list(links)
+
+    @contextlib.asynccontextmanager
+    async def connect(broker, will, on_message):
+        async with queue.pop(0).connect(broker, will, on_message) as link:
+            yield link
+
+    brokers = (Broker("a", 1), Broker("b", 1))
+    async with Rig(FakeStore(backlog(0, 0, 1)), connect, brokers) as rig:
+        for link in links:
+            await rig.until(lambda link=link: "points" in link.kinds())
+            link.hello()
+            await rig.until(lambda link=link: "r" in link.kinds(), 45)
+            if link is links[0]:
+                await rig.until(lambda: rig.progress.outbox.stages(Lane.R)["at_broker"] == 1)
+                link.ended.set_result("lost")
 
 
 async def test_without_hello_one_probe_goes_out_and_the_platform_is_missed():
