@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.config.load import load_site
+from gateway.config.panel import load_panel
 from gateway.config.problems import render
 from gateway.core.panel import LAMPS, WORDS, picture
 from gateway.domain.events import FaultCleared, FaultRaised
@@ -68,9 +69,14 @@ def panel_test(
 
 
 def panel_safe(path: Path, *, lang: Lang, factory: str = Gpio.AUTO) -> int:
-    """Put the outputs into the fault state: yellow on, everything else off. See `end_here`."""
-    pins = _pins(path, lang)
+    """Put the outputs into the fault state: yellow on, everything else off. See `end_here`.
+
+    Of the site file the part `panel` is enough, whatever else is wrong in it: a daemon that ended
+    over a mistake leaves no lamp that says all is well, and its restart waits for this.
+    """
+    pins, found = load_panel(path)
     if pins is None:
+        print(render(found, lang), file=sys.stderr)
         return 2
     problems = drive_safe(pins, factory)
     for problem in problems:

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gateway.config.buses import PlacedBus
 from gateway.config.problems import Place, Problem
 from gateway.config.quantities import Unreadable, duration_ms, shown
 from gateway.config.schema import PanelPart
-from gateway.config.tree import Tree
+from gateway.config.tree import Tree, read_tree
 from gateway.config.validate import did_you_mean, error, validate, warning
 from gateway.core.patterns import (
     BEATS,
@@ -62,6 +63,17 @@ def read_panel(tree: Tree, buses: Mapping[str, PlacedBus], found: list[Problem])
         part.quiet_hours,
         _patterns(tree, part.patterns, found),
     )
+
+
+def load_panel(path: Path) -> tuple[PanelPins | None, tuple[Problem, ...]]:
+    """The pins of the site file at `path` by themselves; None and why when that part is wrong."""
+    found: list[Problem] = []
+    tree = read_tree(path, str(path), found)
+    if tree is None:
+        return None, tuple(found)
+    found.clear()  # of other parts
+    pins = read_panel(tree, {}, found).pins
+    return (None if any(problem.is_error for problem in found) else pins), tuple(found)
 
 
 def _no_relay(tree: Tree) -> Problem:

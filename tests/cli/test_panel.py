@@ -96,12 +96,28 @@ def test_a_wrong_site_file_is_exit_2(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_the_safe_state_names_what_it_could_not_drive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text("panel: {red: 17, yellow: 22}\n")
+    assert panel_safe(site, lang=Lang.EN, factory="mock") == 0
+    assert panel_safe(site, lang=Lang.EN, factory="lgpio") == 1
+    assert capsys.readouterr().err.startswith("gpio: ")
+
+
+def test_the_safe_state_needs_no_more_of_the_site_file_than_the_panel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(verbs, "_pins", lambda path, lang: PINS)
-    assert panel_safe(tmp_path, lang=Lang.EN, factory="mock") == 0
-    assert panel_safe(tmp_path, lang=Lang.EN, factory="lgpio") == 1
-    assert capsys.readouterr().err.startswith("gpio: ")
+    driven: list[PanelPins] = []
+    monkeypatch.setattr(verbs, "drive_safe", lambda pins, factory: driven.append(pins) or [])
+    site = tmp_path / "site.yaml"
+    site.write_text("nonsense: true\nbuses: 7\npanel: {red: 17, yellow: 22, active_high: false}\n")
+    assert panel_safe(site, lang=Lang.EN) == 0
+    assert driven == [PanelPins(red=17, yellow=22, active_high=False)]
+    site.write_text("panel: {red: 17, yellow: 17}\n")
+    assert panel_safe(site, lang=Lang.EN) == 2
+    assert len(driven) == 1
+    assert "used twice" in capsys.readouterr().err
 
 
 def test_the_end_keeps_the_pins_as_they_are() -> None:
