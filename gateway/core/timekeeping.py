@@ -52,7 +52,10 @@ def look(known: Known, mono_ms: int, wall_ms: int, flag_ms: int | None) -> tuple
     offset_ms = wall_ms - mono_ms
     by_ms = None if known.offset_ms is None else offset_ms - known.offset_ms
     anchor = known.anchor
-    if flag_ms is not None and flag_ms != known.flag_ms:
+    is_news = flag_ms is not None and flag_ms != known.flag_ms
+    if known.looked_ms is None and flag_ms is not None and flag_ms > wall_ms + STEP_MS:
+        is_news = False  # the clock was set back since: what it says now nobody synchronised
+    if is_news and flag_ms is not None:
         age_ms = max(0, wall_ms - flag_ms)
         if known.looked_ms is not None:  # it came since then, whatever the file's time says
             age_ms = min(age_ms, mono_ms - known.looked_ms)

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gateway.domain.moments import Clk
 from gateway.domain.readings import Quality
 from gateway.domain.records import Batch
 
@@ -22,7 +23,7 @@ INSERT INTO history VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (slot, point) DO UPDATE SET
   least = min(least, excluded.least), greatest = max(greatest, excluded.greatest),
   mean = (mean * ms + excluded.mean * excluded.ms) / max(1, ms + excluded.ms),
-  ms = ms + excluded.ms
+  ms = min(300000, ms + excluded.ms)
 """
 Row = tuple[int, str, float, float, float, int]  # slot, point, least, mean, greatest, ms
 
@@ -52,8 +53,11 @@ class History:
         self._until_trim = 0
 
     def add(self, batch: Batch) -> None:
-        """Take in the readings of a batch that is durable; without a clock there is no chart."""
-        if batch.at.utc_ms is None:
+        """Take in the readings of a batch that is durable; without a clock there is no chart.
+
+        Where the clock was set back, the value goes on at the earlier time.
+        """
+        if batch.at.utc_ms is None or batch.at.clk is Clk.NONE:
             return
         to_utc = batch.at.utc_ms - batch.at.mono_ms
         slots = self._slots
@@ -64,6 +68,9 @@ class History:
             slot = slots.get(reading.point)
             if slot is None:
                 slot = slots[reading.point] = _Slot(at // SLOT_MS, at, None)
+            if at + HOLDS_MS < slot.since:
+                self._close(reading.point, slot, at // SLOT_MS)
+                slot.since, slot.value = at, None
             if slot.value is not None:
                 self._hold(reading.point, slot, at)
             elif at // SLOT_MS > slot.number:

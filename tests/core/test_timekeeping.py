@@ -139,6 +139,18 @@ def test_a_restart_of_the_daemon_finds_the_synchronisation_that_was_before_it():
     assert known.anchor == Anchor("b1", 20_000, T + 20_000, SYNC_ERR_MS)
 
 
+def test_a_restart_after_the_clock_was_set_back_believes_it_no_more_than_a_guess():
+    pi = Pi()
+    pi.sync()
+    pi.after(HOUR_MS // 2)
+    pi.wrong_ms = -HOUR_MS
+    pi.known = Known(pi.boot, FLOOR, pi.mono_ms)
+    assert pi.now().clk is Clk.EST
+    again = pi.sync()
+    assert again.clk is Clk.SYNC
+    assert is_right(again)
+
+
 def test_a_flag_from_before_the_floor_anchors_nothing():
     known = Known("b1", FLOOR, 0)
     known, _ = look(known, 0, 5_000, 4_000)

@@ -58,6 +58,33 @@ def test_without_a_clock_there_is_no_chart():
     assert not history.has_rows
 
 
+def test_a_clock_that_counts_from_its_floor_draws_nothing_into_the_past():
+    history = History()
+    floor = replace(_batch(_good(0, 4.0), _good(400_000, 4.0)))
+    history.add(replace(floor, at=replace(floor.at, clk=Clk.NONE, err_ms=None)))
+    assert not history.has_rows
+
+
+async def test_a_clock_that_is_set_back_stops_no_chart(kit):
+    """An hour ahead at first; when it is put right every point goes on at once."""
+    hour = 12 * SLOT_MS
+    async with kit.open() as (store, _):
+        for seq, (begin, utc) in enumerate(
+            ((0, START + hour), (900_000, START), (1_500_000, START))
+        ):
+            readings = [_good(begin + ms, float(seq)) for ms in range(0, 600_000, 60_000)]
+            store.submit(kit.outcome(batch=_batch(*readings, seq=seq + 1, utc=utc)))
+            await store.flush()
+        store.submit(kit.outcome(batch=_batch(_good(2_500_000, 9.0), seq=9)))
+        await store.flush()
+    async with kit.open("e2") as (store, _):
+        found = await store.history("d.p", START, START + hour + hour)
+    at = [(each.at_ms - START) // SLOT_MS for each in found]
+    assert at == [3, 4, 5, 6, 7, 8, 12, 13]
+    assert [each.mean for each in found] == [1.0, 1.0, 2.0, 2.0, 2.0, 9.0, 0.0, 0.0]
+    assert max(each.good_ms for each in found) <= SLOT_MS
+
+
 def test_the_mean_lies_between_and_no_time_is_counted_twice():
     source = random.Random(1)
     history = History()
