@@ -1,4 +1,4 @@
-"""A house for `scripts/prove-install`, run by the installed Python inside the tree.
+"""A house for `scripts/prove-install` and `scripts/prove-arm64`, run by the Python of the tree.
 
 python prove_house.py device PORT FILE     a breaker on a TCP port; its residual current in mA
                                            stands in FILE
@@ -7,6 +7,8 @@ python prove_house.py run FOLDER SITE      the daemon, with what tests plant: wh
                                            writer of core.db does
 python prove_house.py reader PORT FILE     a PN532 under this path; while FILE exists a card lies
                                            on it
+python prove_house.py live FOLDER          one life of the daemon from start to orderly end, on a
+                                           machine that may be a hundred times too slow
 
 What is so, as exit code 0:
 python prove_house.py reader-is STATE N    the daemon says so of its reader, with N taps
@@ -16,10 +18,12 @@ python prove_house.py ports                prints what listens, other than Unix 
 """
 
 import asyncio
+import json
 import shutil
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -34,10 +38,13 @@ from gateway.sim.bus import open_tcp
 from gateway.sim.desk_reader import open_desk_reader
 from gateway.sim.devices import by_unit, lx47le
 from gateway.sim.ntag import Card
+from gateway.sim.processes import running, tail
+from gateway.store.verify import verify_core, verify_readings
 
 SOCKET = Path("/run/care-gateway/daemon.sock")
 LISTENS, BOUND = "0A", "07"  # TCP, UDP
 LOOK_EVERY_S = 0.05
+ASK_EVERY_S = 1.0
 
 
 def hang_while(file: Path) -> None:
@@ -76,6 +83,73 @@ def be_reader(port: Path, card: Path) -> None:
         while True:
             desk.put(Card(bytes.fromhex("a1b2c3d4")) if card.exists() else None)
             time.sleep(LOOK_EVERY_S)
+
+
+SITE = """
+site: {{id: prove-house, name: 测试养老院, institution: elder-care, timezone: Asia/Shanghai}}
+self_test: off
+buses: {{hall: {{tcp: "127.0.0.1:{port}", timeout: 10s}}}}
+devices:
+  board: {{profile: lingxun-lx47le, bus: hall, unit: 3, place: 1F, owner: 电工班}}
+panel: {{red: 17, amber: 27, yellow: 22, green: 23, buzzer: 24, silence: 25}}
+"""
+PATIENCE_S = 1200.0
+
+
+async def live(folder: Path) -> None:
+    """One life of the daemon: a device over TCP, an alarm on the panel, an end with whole records.
+
+    TimeoutError or ValueError when it is another one; the daemon's log goes to stderr.
+    """
+    site, log = folder / "site.yaml", folder / "log"
+    board = lx47le("board", 3)
+    board.truth["residual_current"] = 20.0
+    async with open_tcp(by_unit([board])) as bus:
+        site.write_text(SITE.format(port=bus.port), "utf-8")
+        words = ["run", site, "--store", folder / "store", "--socket", folder / "s",
+                 "--panel", "mock", "--panel-log", folder / "pins"]  # fmt: skip
+        argv = [sys.executable, "-m", "gateway", *map(str, words)]
+        try:
+            async with running(argv, log, within_s=PATIENCE_S) as daemon:
+                await asyncio.to_thread(wait_for, "good values", is_good, folder)
+                board.truth["residual_current"] = 600.0
+                await asyncio.to_thread(wait_for, "the alarm and its lamp", is_alarmed, folder)
+                daemon.terminate()
+                code = await asyncio.wait_for(daemon.wait(), PATIENCE_S)
+        except TimeoutError:
+            print(tail(log, 40), file=sys.stderr)
+            raise
+    lanes = verify_core(folder / "store/core.db", {})
+    lanes += verify_readings(folder / "store/readings.db")
+    if code != 0 or not all(lane.is_sound and lane.records for lane in lanes):
+        raise ValueError(f"it ended with {code} and left {lanes}")
+    print("ended, and whole:", *(f"{lane.lane.value} {lane.records}" for lane in lanes))
+
+
+def wait_for(what: str, is_so: Callable[[Path], bool], folder: Path) -> None:
+    began = time.monotonic()
+    while not is_so(folder):
+        if time.monotonic() > began + PATIENCE_S:
+            raise TimeoutError(f"waited {PATIENCE_S:.0f} s for {what}")
+        time.sleep(ASK_EVERY_S)
+    print(f"{what} after {time.monotonic() - began:.1f} s", flush=True)
+
+
+def part_of_status(folder: Path, name: str) -> str:
+    try:
+        return json.dumps(ask(folder / "s", {"verb": "status"}, 60.0).get(name))
+    except NoAnswer:
+        return ""
+
+
+def is_good(folder: Path) -> bool:
+    return '"good"' in part_of_status(folder, "points")
+
+
+def is_alarmed(folder: Path) -> bool:
+    levels = [line for line in (folder / "pins").read_text("utf-8").splitlines() if '"red"' in line]
+    is_lit = bool(levels) and '"level": 1' in levels[-1]
+    return is_lit and "residual_alarm" in part_of_status(folder, "alarms")
 
 
 def is_reader(state: str, taps: int) -> bool:
@@ -123,6 +197,8 @@ if __name__ == "__main__":
             asyncio.run(be_device(int(words[0]), Path(words[1])))
         case "reader":
             be_reader(Path(words[0]), Path(words[1]))
+        case "live":
+            asyncio.run(live(Path(words[0])))
         case "reader-is":
             sys.exit(not is_reader(words[0], int(words[1])))
         case "page":
