@@ -20,8 +20,9 @@ What the platform asks for again (`is_replay`) goes behind all that it has not h
 
 Two windows. On the link: at most 16 messages (or the broker's receive maximum) and 16 kB, or what
 the link was measured to carry in 0.2 s, at most 32 kB; 4 places and 4 kB of it are kept for A; a
-message larger than the window goes when nothing else is under way. Unsettled: at most 512 messages
-and 1 MB are held here, the rest stays in the store.
+message larger than the window goes when nothing else is under way. On a link of less than 10 kB/s
+at most 6 kB of it are R: an alarm waits a second and a half there, not four. Unsettled: at most
+512 messages and 1 MB are held here, the rest stays in the store.
 
 Without the platform's hello (or any ack of it) the outbox holds: one probe message at a time,
 every `probe_ms`. With `Delivery.BROKER` the PUBACK settles and nobody is waited for.
@@ -43,6 +44,8 @@ LINK_BYTES = 16 * 1024
 LINK_WITHIN_MS = 200  # an alarm waits no longer behind what is on a link of steady speed
 # If such a link drops to 4 kB/s, an alarm waits 8 s: GB 26875.1 says 10.
 LINK_BYTES_FAST = 32 * 1024
+SLOW_BYTES_PER_MS = 10
+READINGS_BYTES_SLOW = 6 * 1024
 KEPT_FOR_A_MESSAGES = 4
 KEPT_FOR_A_BYTES = 4 * 1024
 HELD_MESSAGES = 512
@@ -652,7 +655,10 @@ class Outbox:
         if is_turn:  # alarms fill the link, also the places that are not kept for them
             others = count - self._alarms_on_link
             return count < self._window and others < places and used + size <= self._window_bytes
-        return count < places and used + size <= self._window_bytes - KEPT_FOR_A_BYTES
+        room = self._window_bytes - KEPT_FOR_A_BYTES
+        if lane is _R and 0 < self._bytes_per_ms < SLOW_BYTES_PER_MS:
+            room = READINGS_BYTES_SLOW
+        return count < places and used + size <= room
 
     def _measure(self, entry: _Entry, now_ms: int) -> None:
         """Learn from a PUBACK how fast the link is: what was ahead went out in that time."""

@@ -667,8 +667,9 @@ def carried(bytes_per_ms: float, size: int = 5_000, count: int = 200) -> int:
 
 
 def test_a_fast_link_carries_more_at_once_and_a_slow_one_never_more_than_before():
-    assert carried(4) == 10_000  # 4 kB/s: 12 kB of readings, as while nothing is known
-    assert carried(30) == 10_000
+    assert carried(4) == 5_000  # 4 kB/s: 6 kB of readings
+    assert carried(4, size=1_000) == 6_000
+    assert carried(30) == 10_000  # 12 kB, as while nothing is known
     assert 10_000 < carried(200) <= 200 * 200
     assert carried(10_000) == 25_000  # five of 5 kB, under the 32 kB less the 4 kept for alarms
 
@@ -678,7 +679,9 @@ def test_a_link_that_slows_down_is_soon_believed_and_a_new_one_is_not_known():
     for seq in range(1, 130):
         box.offer(key("R", seq), b"x" * 5_000)
     now_ms = 0
-    for took_ms, fits in ((2, 2), (2, 2), (2, 5), (3_000, 12), (3_000, 6), (3_000, 3), (2, 2)):
+    slow = ((3_000, 12), (3_000, 6), (3_000, 3), (3_000, 1))
+    steps = ((2, 2), (2, 2), (2, 5), *slow, (2, 1), (2, 2))
+    for took_ms, fits in steps:
         sent = send_all(box, now_ms)
         assert len(sent) >= fits if took_ms == 2 else len(sent) <= fits
         now_ms += took_ms

@@ -118,9 +118,10 @@ def test_a_fresh_alarm_overtakes_a_backlog_at_4_kb_a_second():
     world.run(920_000)
     delays = sorted(world.settled[key] - world.made[key] for key in alarms)
     assert len(delays) >= 99
-    assert delays[len(delays) // 2] <= 5_000
+    assert delays[len(delays) // 2] <= 2_000
     assert delays[-2] <= 10_000  # p99 of 100
-    assert any(key[0] is Lane.R for key in world.settled), "and the backlog goes on"
+    readings = sum(key[0] is Lane.R for key in world.settled)
+    assert 0.7 * 900 * 4_000 / 5_700 < readings < 700, "and the backlog goes on, to the end"
 
 
 def test_neither_facts_nor_readings_starve_behind_a_storm_of_alarms():
