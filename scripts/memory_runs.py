@@ -292,7 +292,7 @@ async def stop_broker(home: Home) -> None:
 
 async def reload(home: Home) -> None:
     """One device stands elsewhere: its bus begins anew."""
-    home.daemon.site.write_text(home.site(f"{home.done['reload'] % 2 + 1}F"))
+    home.daemon.site.write_text(home.site(f"{2 - home.done['reload'] % 2}F"))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway.cli.reload", str(home.daemon.socket),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=ROOT,
