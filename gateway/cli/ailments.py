@@ -155,15 +155,16 @@ def _said(row: Mapping[str, Any], lang: Lang) -> str:
 
 
 def _cure(row: Mapping[str, Any], rule: str) -> Text:
-    known = CURES.get(_code_of(rule))
-    steps = [step for step in row.get("do") or () if known is None or not _calls_us(step)]
-    said = [Text(say(step, Lang.ZH), say(step, Lang.EN)) for step in steps]
+    steps = [Text(say(step, Lang.ZH), say(step, Lang.EN)) for step in row.get("do") or ()]
+    return cure_of(_code_of(rule), steps)
+
+
+def cure_of(fault: str, steps: Sequence[Text]) -> Text:
+    """The steps for people in the house, with a technician's own in place of calling one."""
+    known = CURES.get(fault)
+    said = [step for step in steps if known is None or not step.zh.startswith(_CALLS)]
     said += [] if known is None else [known]
     return Text("；".join(each.zh for each in said), "; ".join(each.en for each in said))
-
-
-def _calls_us(step: object) -> bool:
-    return say(step, Lang.ZH).startswith(_CALLS)
 
 
 def _code_of(rule: str) -> str:

@@ -7,17 +7,16 @@ may run beside the daemon.
 import asyncio
 import json
 import sys
-import threading
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.ailments import explained, fault_findings
+from gateway.cli.ailments import cure_of, explained, fault_findings
 from gateway.cli.asking import Answer
+from gateway.cli.at_once import at_once
 from gateway.config.load import load_site
 from gateway.config.people import NAME as PEOPLE
 from gateway.config.problems import render
@@ -27,7 +26,7 @@ from gateway.domain.findings import Finding, Grade, bad, good, note
 from gateway.domain.moments import Clk
 from gateway.domain.site import Broker, Site, TcpLink, Uplink
 from gateway.domain.text import Lang, Text
-from gateway.drivers import mqtt
+from gateway.drivers import mqtt, tls
 from gateway.drivers.checkup import (
     look_at_bus,
     look_at_files,
@@ -109,7 +108,7 @@ def findings(site: Site, path: Path, socket: Path) -> list[Finding]:
     Within 40 s in all: what has not answered by then is itself a finding.
     """
     daemon = find_daemon(socket)
-    return explained(_at_once(_looks(site, path, socket, daemon), WITHIN_S))
+    return explained(_seen(_looks(site, path, socket, daemon), WITHIN_S))
 
 
 Look = tuple[str, Callable[[], Iterable[Finding]]]
@@ -174,36 +173,22 @@ def _look_at_store(folder: Path, who: Who) -> Iterator[Finding]:
             )
 
 
-def _at_once(looks: Iterable[Look], within_s: float) -> list[Finding]:
-    """Look at everything at the same time; what is found, in the order of the looks.
+def _seen(looks: Iterable[Look], within_s: float) -> list[Finding]:
+    """Look at everything at the same time; what is found, in the order of the looks."""
+    named = [*looks]
+    found = at_once([partial(_look, name, look) for name, look in named], within_s)
+    return [
+        finding
+        for (name, _), seen in zip(named, found, strict=True)
+        for finding in ((_hangs(name),) if seen is None else seen)
+    ]
 
-    Threads that nobody waits for: a call into a disk or a name server that hangs cannot be ended.
-    """
-    begun = [_Begun(name, look) for name, look in looks]
-    deadline = time.monotonic() + within_s
-    for each in begun:
-        each.over.wait(max(0.0, deadline - time.monotonic()))
-    return [finding for each in begun for finding in each.result()]
 
-
-class _Begun:
-    """A look that is under way in a thread of its own."""
-
-    def __init__(self, name: str, look: Callable[[], Iterable[Finding]]) -> None:
-        self.over = threading.Event()
-        self._name = name
-        self._found: tuple[Finding, ...] = ()
-        threading.Thread(target=self._run, args=(look,), daemon=True, name=name).start()
-
-    def result(self) -> Sequence[Finding]:
-        return self._found if self.over.is_set() else [_hangs(self._name)]
-
-    def _run(self, look: Callable[[], Iterable[Finding]]) -> None:
-        try:
-            self._found = tuple(look())
-        except Exception as error:  # noqa: BLE001 - one look that fails costs no other
-            self._found = (_unseen(self._name, error),)
-        self.over.set()
+def _look(name: str, look: Callable[[], Iterable[Finding]]) -> tuple[Finding, ...]:
+    try:
+        return tuple(look())
+    except Exception as error:  # noqa: BLE001 - one look that fails costs no other
+        return (_unseen(name, error),)
 
 
 def _hangs(name: str) -> Finding:
@@ -243,6 +228,8 @@ def _look_at_broker(uplink: Uplink, broker: Broker) -> Iterator[Finding]:
     where = _where(broker)
     try:
         asyncio.run(mqtt.reach(uplink, broker))
+        if not broker.tls and broker.unix_path is None and tls.expects_tls(broker):
+            raise LinkRefused("tls_expected", "the port answers a TLS hello")
     except LinkRefused as refused:
         fact, cures = LINK_FAILURES.get(refused.why, LINK_FAILURES["tcp"])
         yield bad(
@@ -250,7 +237,7 @@ def _look_at_broker(uplink: Uplink, broker: Broker) -> Iterator[Finding]:
             Text(
                 f"{where}：{fact.zh}（{refused.detail}）", f"{where}: {fact.en} ({refused.detail})"
             ),
-            Text("；".join(each.zh for each in cures), "; ".join(each.en for each in cures)),
+            cure_of(f"uplink_{refused.why}", cures),
             where,
         )
     else:
