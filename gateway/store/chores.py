@@ -118,7 +118,13 @@ class Chores:
             self._slice = []
         if not is_over:
             return None
-        mark_salvaged(self._bad)
         log.info("store salvaged file=%s rows=%d", self._bad.name, self._salvaged)
-        self._found = None
-        return self._salvaged
+        salvaged = self._salvaged
+        try:
+            mark_salvaged(self._bad)
+        except OSError as error:  # then the next start reads it once more: nothing is doubled
+            log.warning("store cannot mark file=%s why=%s", self._bad.name, error)
+            self._found = None
+        else:
+            self.begin_salvage()  # an older one, before whose end another damage came
+        return salvaged

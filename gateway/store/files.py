@@ -19,6 +19,10 @@ KEPT_BAD_FILES = 2
 WAL_BYTES = 2 * 2**20  # a checkpoint writes a page once, however often the log has it
 CACHE_KB = 512  # of a connection: SQLite's own 2 MB fill within hours, and are hardly read again
 BUSY_TIMEOUT_S = 5.0
+_UNREADABLE = frozenset({
+    sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS,
+    sqlite3.SQLITE_IOERR_DATA,
+})  # fmt: skip
 
 
 class StoreBusy(Exception):
@@ -85,10 +89,12 @@ def _give_to_owner(fd: int, directory: Path) -> None:
         os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
-def open_file(spec: FileSpec) -> tuple[sqlite3.Connection, bool]:
+def open_file(spec: FileSpec, *, is_start: bool = False) -> tuple[sqlite3.Connection, bool]:
     """An open connection, and whether the whole file was checked.
 
     FileDamaged when the file has to be set aside, sqlite3.Error or OSError when it cannot be used.
+    At the start a file that cannot be read twice running counts as damaged: one bad sector must
+    not cost the whole disk.
     """
     is_new = not spec.path.exists()
     if not is_new and spec.path.stat().st_size == 0:
@@ -96,17 +102,31 @@ def open_file(spec: FileSpec) -> tuple[sqlite3.Connection, bool]:
     if is_new and spec.path.with_name(f"{spec.name}-wal").exists():
         raise FileDamaged("file is gone, its log is there")
     with _damage_told_apart():
-        connection = connect(spec)
         try:
-            is_checked = is_new or quick_check(connection, spec.path)
-            if not is_latest(connection, spec.schema):
-                # loads sqlite-utils, which the years of ordinary starts do without
-                from gateway.store.tables import migrate  # noqa: PLC0415
-
-                migrate(connection, spec.schema)
-        except BaseException:
-            connection.close()
+            return _opened(spec, is_new=is_new)
+        except sqlite3.OperationalError as error:
+            if not (is_start and is_unreadable(error)):
+                raise
+        try:
+            return _opened(spec, is_new=is_new)
+        except sqlite3.OperationalError as error:
+            if is_unreadable(error):
+                raise FileDamaged(f"cannot be read: {error}") from error
             raise
+
+
+def _opened(spec: FileSpec, *, is_new: bool) -> tuple[sqlite3.Connection, bool]:
+    connection = connect(spec)
+    try:
+        is_checked = is_new or quick_check(connection, spec.path)
+        if not is_latest(connection, spec.schema):
+            # loads sqlite-utils, which the years of ordinary starts do without
+            from gateway.store.tables import migrate  # noqa: PLC0415
+
+            migrate(connection, spec.schema)
+    except BaseException:
+        connection.close()
+        raise
     return connection, is_checked
 
 
@@ -189,6 +209,11 @@ def is_damage(error: BaseException) -> bool:
     )
 
 
+def is_unreadable(error: BaseException) -> bool:
+    """True for an error of reading: a bad sector, perhaps; a card that takes no writes is none."""
+    return _code(error) in _UNREADABLE
+
+
 def is_full(error: BaseException) -> bool:
     return _code(error) & 0xFF == sqlite3.SQLITE_FULL
 
@@ -198,11 +223,16 @@ def _code(error: BaseException) -> int:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename the file with its -wal and -shm to `.bad-N`, keep the newest two; the new name."""
-    numbers = sorted(_bad_numbers(path))
+    """Rename the file with its -wal and -shm to `.bad-N`, keep two; the new name.
+
+    Of those before it the oldest go, first those that were read to their end.
+    """
+    numbers = _bad_numbers(path)
     bad = path.with_name(f"{path.name}.bad-{max(numbers, default=0) + 1}")
-    for old in numbers[: max(0, len(numbers) - KEPT_BAD_FILES + 1)]:
-        _each(path.with_name(f"{path.name}.bad-{old}"), Path.unlink)
+    old = [path.with_name(f"{path.name}.bad-{number}") for number in sorted(numbers)]
+    old.sort(key=lambda each: not _mark_of(each).exists())
+    for each in old[: max(0, len(old) - KEPT_BAD_FILES + 1)]:
+        _each(each, Path.unlink)
     _each(path, lambda part: part.rename(part.with_name(part.name.replace(path.name, bad.name, 1))))
     return bad
 
@@ -229,8 +259,8 @@ def not_salvaged(path: Path) -> Path | None:
     """The newest file set aside from `path` that nobody has read to its end."""
     for number in sorted(_bad_numbers(path), reverse=True):
         bad = path.with_name(f"{path.name}.bad-{number}")
-        if bad.exists():
-            return None if _mark_of(bad).exists() else bad
+        if bad.exists() and not _mark_of(bad).exists():
+            return bad
     return None
 
 

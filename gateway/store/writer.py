@@ -532,7 +532,7 @@ class Writer:
 
     def _open(self) -> sqlite3.Connection:
         self._lock.take()
-        connection, is_checked = open_file(self.spec)
+        connection, is_checked = open_file(self.spec, is_start=not self._has_opened)
         try:
             wrong = self.ledger.load(
                 connection,

@@ -214,6 +214,53 @@ async def test_an_error_of_the_disk_is_told_once_and_nothing_is_lost(kit):
     ]  # fmt: skip
 
 
+class _BadSector:
+    """One file cannot be checked to its end, wherever it is renamed to; `left` times."""
+
+    def __init__(self, monkeypatch, path, left: int) -> None:
+        self.left = left
+        inode = path.stat().st_ino
+        real = sqlite3.connect
+
+        class Reading(sqlite3.Connection):
+            is_bad = False
+
+            def execute(reading, *statement):  # noqa: N805
+                if "quick_check" in statement[0] and reading.is_bad and self.left > 0:
+                    self.left -= 1
+                    error = sqlite3.OperationalError("disk I/O error")
+                    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+                    raise error
+                return super().execute(*statement)
+
+        def connect(where, **options):
+            connection = real(where, factory=Reading, **options)
+            connection.is_bad = where == path and path.exists() and path.stat().st_ino == inode
+            return connection
+
+        monkeypatch.setattr(files.sqlite3, "connect", connect)
+
+
+@pytest.mark.parametrize(("times", "is_set_aside"), [(1 << 30, True), (1, False)])
+async def test_a_bad_sector_at_the_start_costs_that_file_and_not_the_disk(
+    kit, monkeypatch, times, is_set_aside
+):
+    alarm = Alarm("a", AlarmState.UA)
+    async with kit.open("e1") as (store, _):
+        store.submit(kit.outcome(*(kit.record(Lane.A, n) for n in (1, 2)), alarms=(alarm,)))
+    _BadSector(monkeypatch, kit.directory / "core.db", times)
+    back: list[int] = []
+    async with kit.open("e2", on_salvaged=back.append) as (store, seen):
+        assert (("store_corrupt", "core.db") in seen.raised()) == is_set_aside
+        assert store.restored.alarms == (alarm,)
+        store.submit(kit.outcome(kit.record(Lane.A, 1, epoch="e2")))
+        await store.flush()
+        assert store.stats().is_healthy
+        await kit.until(lambda: (back == [2]) == is_set_aside)
+        found = await store.unsettled(Lane.A, **ALL)
+        assert [(r.epoch, r.seq) for r in found] == [("e1", 1), ("e1", 2), ("e2", 1)]
+
+
 async def test_a_disk_that_takes_no_writes_gives_its_backlog_all_the_same(kit):
     disk = Disk()
     async with kit.open(before_commit=disk) as (store, seen):

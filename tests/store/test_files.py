@@ -9,6 +9,8 @@ from gateway.store.files import (
     FileSpec,
     StoreBusy,
     connect,
+    mark_salvaged,
+    not_salvaged,
     open_file,
     set_aside,
 )
@@ -76,6 +78,19 @@ def test_a_damaged_file_takes_its_log_along_and_two_are_kept(spec: FileSpec):
     names = sorted(path.name for path in spec.path.parent.iterdir())
     assert names == [f"core.db.bad-{n}{x}" for n in (3, 4) for x in ("", "-shm", "-wal")]
     assert spec.path.with_name("core.db.bad-4-wal").read_text() == "4-wal"
+
+
+def test_who_was_not_read_to_its_end_is_kept_longer_than_who_was(spec: FileSpec):
+    for _ in range(2):
+        spec.path.write_text("bad")
+        bad = set_aside(spec.path)
+    mark_salvaged(bad)
+    assert not_salvaged(spec.path) == spec.path.with_name("core.db.bad-1")
+    spec.path.write_text("bad")
+    set_aside(spec.path)
+    there = {path.name for path in spec.path.parent.iterdir()}
+    assert there == {"core.db.bad-1", "core.db.bad-3"}
+    assert not_salvaged(spec.path) == spec.path.with_name("core.db.bad-3"), "the newest first"
 
 
 def test_a_directory_is_one_daemons(tmp_path: Path):

@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,28 @@ async def test_a_file_that_cannot_be_read_now_is_asked_again_at_the_next_start(k
     async with kit.open("e3", on_salvaged=back.append):
         await kit.until(lambda: back == [0, 2 * COUNT])
     assert bad.exists()
+
+
+async def test_a_second_damage_before_the_first_was_read_to_its_end_costs_neither(kit, tmp_path):
+    await _fill(kit)
+    core = kit.directory / "core.db"
+    set_aside(core)  # and then the power went, before anything of it had come back
+    other = replace(kit, directory=tmp_path / "other")
+    async with other.open("e3") as (store, _):
+        store.submit(kit.outcome(*(kit.record(Lane.A, n, epoch="e3") for n in (1, 2))))
+    shutil.copy(other.directory / "core.db", core)
+    _bend(core, "header")
+    back: list[int] = []
+    async with kit.open("e4", on_salvaged=back.append) as (store, _):
+        await kit.until(lambda: len(back) == 2)
+        assert back == [2, 2 * COUNT]
+        for lane in (Lane.A, Lane.B):
+            assert len(await store.retained(Range(lane, "e1", 1, COUNT), **ALL)) == COUNT
+        assert len(await store.retained(Range(Lane.A, "e3", 1, 9), **ALL)) == 2
+    async with kit.open("e5", on_salvaged=back.append) as (store, _):
+        store.submit(kit.outcome(kit.record(Lane.A, 1, epoch="e5")))
+        await store.flush()
+    assert len(back) == 2, "each is read once"
 
 
 async def test_what_only_the_log_holds_is_salvaged_too(kit, tmp_path):
