@@ -164,9 +164,10 @@ def functions() -> str:
 
 
 PLACE = """
-PROGRAMS={0}/opt SETTINGS={0}/etc UNITS={0}/units MODULES={0}/modules
+PROGRAMS={0}/opt SETTINGS={0}/etc UNITS={0}/units MODULES={0}/modules KEYS={0}/keys
 BOOT="{0}/config.txt {0}/old.txt" MODEL={0}/model source={0}/source
-dry_run=no site='' reader='' console='' restart=no units_changed=no changed=no work='' unfinished=''
+dry_run=no credentials=()
+site='' reader='' console='' restart=no units_changed=no changed=no work='' unfinished=''
 mkdir -p $PROGRAMS/versions $SETTINGS $UNITS $MODULES $source/systemd
 is_booted() {{ true; }}
 put() {{
@@ -390,6 +391,24 @@ def test_a_site_file_that_is_refused_is_not_put_in_place(tmp_path: Path) -> None
     assert said.returncode == 1
     assert "was not put in place" in said.stderr
     assert in_use(tmp_path) == "one"
+
+
+def test_a_key_that_cannot_be_read_here_is_told_before_anything_restarts(tmp_path: Path) -> None:
+    """As after a card was put back on another machine: systemd would start no daemon."""
+    keys = """
+mkdir -p $KEYS $UNITS/care-gateway.service.d
+touch $KEYS/care-gateway.{{good,bad,loose}}
+touch $UNITS/care-gateway.service.d/credential-{{good,bad}}.conf
+systemd-creds() {{ echo "$*" >>{0}/creds; case "$*" in *.bad*) false ;; esac; }}
+set -euo pipefail
+"""
+    script = keys.format(tmp_path)
+    said = act(tmp_path, f"{script} check_keys; echo went on")
+    assert (said.returncode, said.stdout) == (1, "")
+    assert "--credential bad=FILE" in said.stderr
+    assert "loose" not in (tmp_path / "creds").read_text("utf-8")
+    given = act(tmp_path, f"{script} credentials=(bad=/srv/key); check_keys; echo went on")
+    assert (given.returncode, given.stdout) == (0, "went on\n")
 
 
 def test_a_run_that_broke_off_before_the_restart_is_made_up_for_by_the_next(tmp_path: Path) -> None:
