@@ -8,6 +8,7 @@ inflated size and its depth, and never raises.
 `boot` is the kernel's boot id as a string (12 hex digits). Shapes: docs/contract/schemas.
 """
 
+import contextlib
 import hashlib
 import json
 import math
@@ -369,6 +370,26 @@ def as_history(body: bytes) -> bytes:
     return body[:-7] + _HISTORY_BLOCK + checksum.to_bytes(4, "big")
 
 
+def speaks_as(body: bytes, gateway: str) -> bool:
+    """True when a record was made under this gateway's name, or does not say under which."""
+    text = body[:256]
+    if body[:1] == b"\x78":
+        with contextlib.suppress(zlib.error):
+            text = zlib.decompressobj().decompress(body, 256)
+    return b'"gw":' not in text or _name(gateway) in text
+
+
+def as_gateway(body: bytes, gateway: str) -> bytes:
+    """Return a record that was made under another name as one of `gateway`.
+
+    A house without an uplink keeps records under its own id until it gets one, and a house may be
+    renamed: who hears them takes the topic's word for it, and the body is to say the same.
+    """
+    head, _, rest = _unpack_own(body).partition(b'"gw":')
+    renamed = head + _name(gateway) + rest[rest.find(b'",') + 1 :]
+    return pack(renamed) if body[:1] == b"\x78" else renamed
+
+
 def as_not_durable(body: bytes) -> bytes:
     """Return a record marked `durable: false`: it is sent before the disk has it, same id."""
     return _marked(body, b'"durable":false,') if body[:1] == b"{" else body
@@ -599,6 +620,10 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=
 
 def _dump(data: object) -> bytes:
     return _encode(data).encode(errors="replace")
+
+
+def _name(gateway: str) -> bytes:
+    return b'"gw":' + _encode(gateway).encode(errors="replace")
 
 
 def _unpack_own(body: bytes) -> bytes:

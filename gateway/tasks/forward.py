@@ -35,12 +35,14 @@ from gateway.core.messages import (
     Malformed,
     ReceiptMessage,
     Sender,
+    as_gateway,
     as_history,
     as_not_durable,
     lane_topic,
     parse_down,
     replay_of,
     speaker_of,
+    speaks_as,
     topic_of,
 )
 from gateway.core.progress import Progress
@@ -268,6 +270,7 @@ class _Run:
     room: asyncio.Event = field(default_factory=asyncio.Event)  # perhaps, for a replay
     is_home_reachable: bool = False
     session_at: str = ""  # the broker that was last connected to
+    renamed: dict[str, bool] = field(default_factory=dict)  # epochs: made under another name
     describe_again: bool = False
     waits_on: Link | None = None  # who sends, and need not wake for each PUBACK
     is_refill_due: bool = False
@@ -711,9 +714,19 @@ def _send_lanes(run: _Run, link: Link, lanes: tuple[Lane, ...]) -> None:
     now_ms = run.now_ms()
     while message := run.outbox.next_message(now_ms, lanes):
         key = message.key
-        body = as_history(message.body) if message.is_history else message.body
+        body = message.body if key[1] == run.sender.epoch else _in_our_name(run, key, message.body)
+        if message.is_history:
+            body = as_history(body)
         run.progress.step("sent", now_ms, key, size=len(body))
         link.send(run.topics[key[0]], body, partial(_broker_answered, run, key))
+
+
+def _in_our_name(run: _Run, key: Key, body: bytes) -> bytes:
+    """Records of earlier starts may have been made under another name; one epoch has one."""
+    epoch, gateway = key[1], run.sender.gateway
+    if epoch not in run.renamed:
+        run.renamed[epoch] = not speaks_as(body, gateway)
+    return as_gateway(body, gateway) if run.renamed[epoch] else body
 
 
 def _broker_answered(run: _Run, key: Key, code: int) -> None:

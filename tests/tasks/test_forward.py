@@ -416,6 +416,38 @@ async def test_no_birth_and_no_farewell_is_one_more_than_the_broker_takes_at_onc
     assert most <= receive_maximum
 
 
+async def test_what_was_kept_before_there_was_an_uplink_goes_out_under_the_gateways_name():
+    """Until then records are made under the house's own id; who hears them trusts the topic."""
+    link = FakeLink()
+    house = Sender("elm-house", "e1", {}, "abcd1234", {"a.b": 0})
+    at = clock()
+    readings = tuple(Reading("a.b", n / 7, Quality.GOOD, at.mono_ms + n) for n in range(500))
+    batch = read_body(house, Batch("e1", 1, at, readings))
+    assert batch[:1] == b"\x78"
+    bodies = {Lane.R: batch} | {
+        lane: fact_body(house, lane, 1, kind="anchor", at=at, fields={"n": 1})
+        for lane in (Lane.A, Lane.B)
+    }
+    old = [Record(lane, "e1", 1, "anchor", at, body) for lane, body in bodies.items()]
+    async with Rig(FakeStore(old), link.connect) as rig:
+        await rig.until(lambda: "points" in link.kinds())
+        link.hello()
+        await rig.until(lambda: "a" in link.kinds())
+        link.tell("ack", {"v": 1, "t": "ack", "ep": "e1", "A": [[1, 1]]})
+        await rig.until(lambda: {"b", "r"} <= set(link.kinds()))
+        rig.make(Lane.A, 1)
+        await rig.until(lambda: link.kinds().count("a") == 2)
+    for kind, body in link.said:
+        if kind in ("a", "b", "r"):
+            message = json.loads(zlib.decompress(body) if body[:1] == b"\x78" else body)
+            assert message["gw"] == GATEWAY
+            was = next((r for r in old if r.lane.lower() == kind and message["ep"] == "e1"), None)
+            if was is not None:
+                text = zlib.decompress(was.body) if kind == "r" else was.body
+                mark = {"hist": True} if kind == "r" else {}
+                assert message == {**json.loads(text), "gw": GATEWAY, **mark}
+
+
 async def test_what_one_broker_has_is_sent_again_to_another_one_that_kept_a_session():
     """It may have died with it; the ack timer would be 10 s for an alarm, 60 s for readings."""
     links = [FakeLink(), FakeLink()]
