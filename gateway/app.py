@@ -14,7 +14,7 @@ import logging
 import random
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC
@@ -85,6 +85,7 @@ from gateway.domain.signals import Levels
 from gateway.domain.site import (
     Broker,
     Bus,
+    Device,
     FixedReader,
     PostChecks,
     SerialLine,
@@ -191,6 +192,13 @@ class Figures:
     def counts(self) -> dict[str, dict[str, int]]:
         return {bus: asdict(counts) for bus, counts in self.heard.items()}
 
+    def forget_all_but(self, devices: Iterable[Device]) -> None:
+        """Of each bus the devices that are not on it any more; one that moved begins anew there."""
+        on = {(device.bus, device.id) for device in devices}
+        for bus, tally in self.tallies.items():
+            for device in [each for each in tally.devices if (bus, each) not in on]:
+                del tally.devices[device]
+
 
 async def run(
     site: Site,
@@ -288,7 +296,7 @@ async def run(
 
         phones = Phones(
             desk.handle,
-            _verifier(site.tag_keys, inbox.put_first),
+            _verifier(_tag_keys(site.tag_keys), inbox.put_first),
             pins.is_pin,
             clock.mono,
             lambda checkpoint: inbox.put_first(TagSeen(checkpoint)),
@@ -413,10 +421,8 @@ async def run(
             return made
 
         async def decide_house(new: object) -> None:
-            devices = {device.id for device in new.site.devices} if isinstance(new, House) else ()
-            for tally in figures.tallies.values():
-                for device in tally.devices.keys() - devices:
-                    del tally.devices[device]
+            if isinstance(new, House):
+                figures.forget_all_but(new.site.devices)
             asked: list[SiteChanged] = []
 
             async def put(number: int) -> None:
@@ -446,7 +452,8 @@ async def run(
                     error = refused.detail or refused.why
                     return {"ok": False, "code": "refused", "error": error}
                 running.site = new
-                phones.verify = _verifier(new.tag_keys, inbox.put_first)
+                keys = await asyncio.to_thread(_tag_keys, new.tag_keys)
+                phones.verify = _verifier(keys, inbox.put_first)
                 await end_tasks(running.planning)
                 begin_planning()
                 await read_taps()
@@ -705,19 +712,25 @@ async def _be_watched(socket: Path, watch: Watch, phones: Phones) -> None:
         await asyncio.Event().wait()
 
 
+def _tag_keys(files: TagKeyFiles | None) -> sun.SunKeys | OSError | ValueError | None:
+    """What is in the files, or why it cannot be had; waits for the disk."""
+    if files is None:
+        return None
+    try:
+        return sun.read_keys(files.meta_read, files.file_read, is_per_tag=files.is_per_tag)
+    except (OSError, ValueError) as error:
+        return error
+
+
 def _verifier(
-    files: TagKeyFiles | None, post: Callable[[Event], None]
+    keys: sun.SunKeys | OSError | ValueError | None, post: Callable[[Event], None]
 ) -> Callable[[str], SignedRead | None] | None:
     """How links of signing tags are looked at; None without keys, or when they cannot be read."""
-    keys = None
-    try:
-        if files is not None:
-            keys = sun.read_keys(files.meta_read, files.file_read, is_per_tag=files.is_per_tag)
-    except (OSError, ValueError) as error:
-        log.warning("tag keys unread why=%s", error)
-        post(FaultRaised("tag_keys_unread", "tags", str(error)))
-    else:
-        post(FaultCleared("tag_keys_unread", "tags"))
+    if isinstance(keys, OSError | ValueError):
+        log.warning("tag keys unread why=%s", keys)
+        post(FaultRaised("tag_keys_unread", "tags", str(keys)))
+        return None
+    post(FaultCleared("tag_keys_unread", "tags"))
     return None if keys is None else partial(sun.verify, keys=keys)
 
 

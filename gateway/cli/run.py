@@ -5,6 +5,7 @@ import faulthandler
 import gc
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -35,6 +36,8 @@ NEVER = 1_000_000
 
 def main(argv: Sequence[str], failpoints: "Failpoints | None" = None) -> int:
     """Run until SIGTERM; exit code 0, 1 when the store is in use, 2 for a site file with errors."""
+    # until it can be heard; the file is about to be read anyway
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     arguments = _parser(language(argv, os.environ)).parse_args(argv)
     words = arguments.site, arguments.store, Lang(arguments.lang)
     reading = begin(partial(read_here, *words))

@@ -528,7 +528,7 @@ async def connect(
         version = V311 if known.use_311_until > loop.time() else V5
     asked: list[_VersionRefused] = []
     while version is not None:
-        link = _new_link(uplink, broker, client_id, will, on_message, version)
+        link = _new_link(broker, client_id, will, on_message, version)
         try:
             try:
                 await link.open(uplink, broker)
@@ -611,7 +611,6 @@ def _learn(
 
 
 def _new_link(
-    uplink: Uplink,
     broker: Broker,
     client_id: str,
     will: tuple[str, bytes],
@@ -635,8 +634,6 @@ def _new_link(
         will_properties = _properties(PacketTypes.WILLMESSAGE)
         will_properties.WillDelayInterval = WILL_DELAY_S
     client.will_set(will[0], will[1], qos=1, retain=True, properties=will_properties)
-    if uplink.username is not None:
-        client.username_pw_set(uplink.username, _password(uplink))
     return link
 
 
@@ -683,7 +680,12 @@ def _tune(_client: Any, _userdata: Any, sock: Any) -> None:
 
 
 def _connect_client(client: _Client, uplink: Uplink, broker: Broker) -> None:
-    """Name, TCP and TLS, or LinkRefused; blocks, so it runs in a thread of its own."""
+    """Name, TCP and TLS, or LinkRefused; blocks, so it runs in a thread of its own.
+
+    Keys and passwords are read here too: a card that hangs holds up this thread and no other.
+    """
+    if uplink.username is not None:
+        client.username_pw_set(uplink.username, _password(uplink))
     if broker.tls:
         client.tls_context = tls.context_of(uplink)
         client.tls_set_context(client.tls_context)

@@ -45,7 +45,7 @@ class Inbox:
         self._numbers = count()
         self._last_of: dict[str, int] = {}  # device -> where its last block stands
         self._reader: asyncio.Future[None] | None = None
-        self._withdrawn: Event | None = None
+        self._withdrawn: list[Event] = []
         self._is_stopping = False
         self._was_tick = False
         self._since_yield = 0
@@ -88,7 +88,7 @@ class Inbox:
 
     def withdraw(self, event: Event) -> None:
         """Pass over what `put` has added, if it still stands here: nobody waits for it any more."""
-        self._withdrawn = event
+        self._withdrawn.append(event)
 
     async def get(self, until_ms: int | None = None) -> Event:
         """Return the next event, or `Ticked` once `until_ms` (mono) has come.
@@ -113,11 +113,17 @@ class Inbox:
             return Ticked()
         if not self._readings.empty():
             event = self._readings.get_nowait()[2]
-            if event is not self._withdrawn:
+            if not self._withdrawn or not self._pass_over(event):
                 return event
-            self._withdrawn = None
             return Ticked()
         return Stopping() if self._is_stopping else None
+
+    def _pass_over(self, event: Event) -> bool:
+        """Whether it was withdrawn; one that was taken before is forgotten at the last reading."""
+        is_withdrawn = any(each is event for each in self._withdrawn)
+        if self._readings.empty():
+            self._withdrawn.clear()
+        return is_withdrawn
 
     async def _let_others_run(self) -> None:
         self._since_yield += 1

@@ -5,12 +5,18 @@ before it was read, compared and indexed, all of it beside the event loop.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from gateway.core.reload import Difference, difference
 from gateway.domain.errors import SiteRefused
 from gateway.domain.site import Site
 from gateway.tasks.lines import Lines
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 REST_WITHIN_S = 30.0  # the slowest read is much quicker; the others ask nothing meanwhile
 
@@ -30,14 +36,14 @@ async def reload_site(
     `load` and `index` run in a thread; `decide(house)` returns once the decider has the house.
     SiteRefused, by any of them, says why everything is as it was.
     """
-    new = await asyncio.to_thread(load)
+    new = await _in_thread(load)
     if new == old:
         return old, Difference()
     change = difference(old, new)
     if change.restart_for:
         keys = ", ".join(change.restart_for)
         raise SiteRefused(f"only a restart takes over a change of {keys}")
-    house = await asyncio.to_thread(index, new)
+    house = await _in_thread(index, new)
     try:
         await _rest(lines, change, rest_within_s)
         await decide(house)
@@ -46,6 +52,17 @@ async def reload_site(
         raise
     await lines.change(new, change)
     return new, change
+
+
+async def _in_thread(read: Callable[..., T], *arguments: object) -> T:
+    """Whatever goes wrong while a file is read is the file's fault, and changes nothing."""
+    try:
+        return await asyncio.to_thread(read, *arguments)
+    except SiteRefused:
+        raise
+    except Exception as error:
+        log.exception("site file cannot be taken")
+        raise SiteRefused(f"it cannot be taken: {type(error).__name__}: {error}") from error
 
 
 async def _rest(lines: Lines, change: Difference, within_s: float) -> None:

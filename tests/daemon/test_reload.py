@@ -8,6 +8,10 @@ from contextlib import asynccontextmanager
 
 import psutil
 
+from gateway.app import Figures
+from gateway.core.health import measure
+from gateway.core.tally import BusTally
+from gateway.domain.site import Device
 from gateway.sim.bus import open_tcp
 from gateway.sim.devices import by_unit, lx47le
 from tests.daemon.rig import (
@@ -149,6 +153,23 @@ async def test_a_bad_file_changes_nothing_and_says_why(tmp_path):
         await until(lambda: daemon.has_sounded_alarm(asked_ms), "the alarm to sound on")
         daemon.site.write_text(site(BOARD, PUMP))
         assert await reload(daemon) == (0, "site file taken over; buses changed: none\n")
+
+
+def test_a_device_that_moved_counts_on_its_new_bus_only():
+    """On both it would be two figures of one name, each ten seconds a counter that was reset."""
+    figures = Figures({"hall": BusTally(0), "plant": BusTally(0)})
+    for bus, device in (("hall", "board"), ("hall", "pump"), ("plant", "fan")):
+        figures.tallies[bus].of(device).requests = 7
+    figures.forget_all_but(devices(board="hall", pump="plant"))
+    left = {bus: [*tally.devices] for bus, tally in figures.tallies.items()}
+    assert left == {"hall": ["board"], "plant": []}
+    figures.tallies["plant"].of("pump")
+    named = [reading.point for reading in measure(figures.tallies, {}, 1_000).readings]
+    assert len(named) == len(set(named))
+
+
+def devices(**on):
+    return [Device(name, "x", bus, 1, "", "", ()) for name, bus in on.items()]
 
 
 async def test_sighup_takes_a_bus_away_and_another_broker_up(tmp_path):

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -177,6 +178,28 @@ async def test_a_password_file_that_is_missing_is_an_auth_refusal(tmp_path):
         ):
             pass
     assert refused.value.why == "auth"
+
+
+async def test_a_password_file_that_hangs_holds_up_its_own_thread_and_not_the_alarms(tmp_path):
+    """As one does on a card that died; here it is a pipe into which nobody writes yet."""
+    pipe = tmp_path / "password"
+    os.mkfifo(pipe)
+    release = threading.Timer(60, pipe.write_text, ("secret",))  # for a loop that hangs after all
+    release.start()
+
+    async def refused():
+        with pytest.raises(LinkRefused) as found:
+            async with connect(Broker("127.0.0.1", free_port()), username="me", password_file=pipe):
+                pass
+        return found.value.why
+
+    why = asyncio.create_task(refused())
+    while release.is_alive() and "mqtt-connect" not in {t.name for t in threading.enumerate()}:
+        await asyncio.sleep(0.01)
+    assert release.is_alive(), "the loop went on before anybody wrote"
+    release.cancel()
+    await asyncio.to_thread(pipe.write_text, "secret")
+    assert await why == "tcp_refused"
 
 
 async def test_a_wrong_port_is_told_apart_from_a_wrong_name():

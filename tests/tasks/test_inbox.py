@@ -203,6 +203,17 @@ async def test_what_was_withdrawn_is_passed_over_and_all_else_comes() -> None:
     assert not any(event is refused for event in came)
 
 
+async def test_two_that_were_withdrawn_one_after_the_other_are_both_passed_over() -> None:
+    inbox = Inbox(lambda: 1_000)
+    first, second = SiteChanged("one", 1), SiteChanged("two", 2)
+    for event in (first, second, block(1)):
+        await inbox.put(event)
+    inbox.withdraw(first)
+    inbox.withdraw(second)
+    came = [await inbox.get() for _ in range(3)]
+    assert [event for event in came if not isinstance(event, Ticked)] == [block(1)]
+
+
 async def test_what_was_withdrawn_too_late_changes_nothing() -> None:
     inbox = Inbox(lambda: 1_000)
     taken = SiteChanged("house", 1)

@@ -100,6 +100,33 @@ async def test_a_file_with_mistakes_lets_nothing_rest():
     assert house.diary == []
 
 
+@pytest.mark.parametrize("of", ["file", "house"])
+async def test_whatever_goes_wrong_while_the_file_is_read_is_a_refusal_that_says_so(of):
+    """Not only mistakes in it: its reader was killed, memory ran out, a profile is a folder."""
+
+    def fail(_site=None):
+        raise EOFError("Ran out of input")
+
+    house = House()
+    if of == "file":
+        with pytest.raises(SiteRefused, match="EOFError: Ran out of input"):
+            await house.reload(fail)
+    else:
+
+        async def decide(_house):
+            raise AssertionError("there is no house to decide on")
+
+        await settle()
+        house.diary.clear()
+        with pytest.raises(SiteRefused, match="EOFError"):
+            await reload_site(
+                OLD, load=lambda: WITHOUT_BOX, index=fail, lines=house.lines, decide=decide
+            )
+        await settle()
+        await end_tasks(house.lines.tasks)
+    assert house.diary == []
+
+
 async def test_what_only_a_restart_takes_over_is_named_and_changes_nothing():
     house = House()
     with pytest.raises(SiteRefused, match=r"site\.id, panel"):
