@@ -7,7 +7,8 @@ and says what to send (`next_message`) and what is settled. One record goes
     NEW <-------- link lost; PUBACK 0x10, 0x97, 0x88 .. (backoff); ack timer; nack for now
     parked <----- nack for good; PUBACK 0x87, 0x90, 0x99 after 3 tries on 2 connections;
                   connection closed under it 3 times, and 3 times when it went alone;
-                  larger than this broker takes, until one takes it
+                  larger than this broker takes, until one takes it;
+                  3 ack timers ran out though others were answered, once those find no room
 
 Lanes: A before everything, then B, then R (live before backlog). No R goes out while an A that
 is not parked is unsettled, so after an outage no reading is settled before the last alarm; an A
@@ -66,6 +67,7 @@ _DENIED = frozenset({0x87, 0x90, 0x99})  # not authorized, topic name invalid, p
 _DENIED_TRIES = 3
 _DENIED_CONNECTIONS = 2
 _CUTS = 3
+_UNHEEDED = 3
 _ORDER = (Lane.A, Lane.B, Lane.R)
 _BELOW = {Lane.A: (Lane.B, Lane.R), Lane.B: (Lane.R,)}
 
@@ -161,6 +163,7 @@ class _Entry:
     denied_on: set[int] = field(default_factory=set)
     cuts: int = 0  # connections that the far end closed while this was on them
     accepted_at_cut: int = 0
+    unheeded: int = 0  # ack timers that ran out though others were answered meanwhile
 
     @property
     def is_suspect(self) -> bool:
@@ -192,6 +195,7 @@ class Outbox:
         self._alarms_on_link = 0  # of them
         self._alarm_bytes = 0
         self._answered: dict[Key, int] = {}  # by the platform while their PUBACK is still to come
+        self._unheeded = dict.fromkeys(Lane, 0)  # records that the platform does not answer
         self._holding: set[Key] = set()  # A records that hold R back
         self._refused: set[Lane] = set()
         self._changes: list[Change] = []
@@ -203,6 +207,7 @@ class Outbox:
         self._is_present = False
         self._was_reported_absent: bool | None = None
         self._heard_ms = 0
+        self._answered_ms = -1  # when the platform last acknowledged or refused any record
         self._next_probe_ms = 0
         self._readings_at_ms = 0
         self._accepted = 0  # records that the broker took, ever
@@ -284,7 +289,9 @@ class Outbox:
         if self.knows(key):
             return True
         if not self.has_room(key[0], len(body)):
-            return False
+            self._park_unheeded(key[0])
+            if not self.has_room(key[0], len(body)):
+                return False
         self._counter += 1
         lane, epoch, seq = key
         rank = (1, seq) if epoch == self._epoch else (0, self._counter)
@@ -460,6 +467,8 @@ class Outbox:
             settled.extend(self._settle_range(range_))
         for nack in ack.nacks:
             self._nack(nack, now_ms)
+        if settled or ack.nacks:
+            self._answered_ms = now_ms
         for lane in {key[0] for key in settled} | {nack.lane for nack in ack.nacks}:
             self._note_answer(lane, now_ms)
         return as_ranges(settled)
@@ -503,6 +512,14 @@ class Outbox:
         self._release_readings(entry)
         if len(entry.denied_on) >= _DENIED_CONNECTIONS:
             self._park(entry, f"denied 0x{code:02x}")
+
+    def _park_unheeded(self, lane: Lane) -> None:
+        """Who gets no answer however often keeps nobody out: the oldest of its lane gives way."""
+        if self._unheeded[lane] == 0 or not self.is_open:
+            return
+        mine = (entry for entry in self._entries.values() if entry.key[0] is lane)
+        entry = min((e for e in mine if e.unheeded >= _UNHEEDED), key=lambda e: e.rank)
+        self._park(entry, "not answered")
 
     def _note_cut(self, entry: _Entry) -> None:
         """Once it goes alone, count cuts only when others got through between: not the link's."""
@@ -722,6 +739,7 @@ class Outbox:
             self._answer_early(entry)
         self._leave_broker(entry)
         del self._entries[entry.key]
+        self._unheeded[entry.key[0]] -= entry.unheeded >= _UNHEEDED
         self._held[entry.key[0]] -= 1
         self._held_bytes -= len(entry.body)
         self._release_readings(entry)
@@ -747,6 +765,9 @@ class Outbox:
                 continue
             if entry.stage is _AT_BROKER:
                 entry.ack_ms = min(2 * entry.ack_ms, _ACK_MS[key[0]][1])
+                if self._answered_ms > entry.sent_ms:
+                    entry.unheeded += 1
+                    self._unheeded[key[0]] += entry.unheeded == _UNHEEDED
                 entry.is_live = False
                 self._release_readings(entry)
                 self._miss_platform(now_ms)

@@ -109,6 +109,49 @@ def test_an_alarm_whose_ack_timer_ran_out_holds_readings_back_no_longer():
     assert drain(box, 30_000) == [key("A", 1)]
 
 
+def test_a_lane_full_of_what_the_platform_never_answers_goes_on_after_three_tries():
+    """It neither takes nor refuses them, and answers all else: today's alarm gets through."""
+    box = opened()
+    old = [key("A", seq, "e1") for seq in range(1, 2_001)]
+    fresh, seq, now_ms = key("A", 1), 0, 0
+    sent_at = None
+    while sent_at is None:
+        now_ms += 500
+        assert now_ms < 1_200_000, "nobody hears of today's alarm"
+        while old and box.offer(old[0], b"x" * 900):
+            del old[0]
+        if not old:
+            box.offer(fresh, b"x")
+        seq += 1
+        box.offer(key("B", seq), b"x")
+        for one in drain(box, now_ms):
+            if one[0] is Lane.B:
+                ack(box, one, now_ms=now_ms)
+            elif one == fresh:
+                sent_at = now_ms
+    assert ack(box, fresh, now_ms=now_ms) == (Range(Lane.A, "e2", 1, 1),)
+    parked = [change for change in box.take_changes() if isinstance(change, Parked)]
+    assert parked[0] == Parked(key("A", 1, "e1"), "not answered")
+    assert set(box.parked) == {change.key for change in parked}
+    late = parked[0].key
+    assert ack(box, late, now_ms=now_ms) == (Range(Lane.A, "e1", 1, 1),), "late is not never"
+
+
+def test_what_waits_for_a_platform_that_is_away_is_not_parked_however_often_it_was_tried():
+    box = opened()
+    for seq in range(1, 600):
+        box.offer(key("A", seq), b"x" * 900)
+    drain(box)
+    for now_ms in range(1_000, 3_600_000, 1_000):
+        drain(box, now_ms)
+        if now_ms % 600_000 == 0:
+            box.heard(now_ms)  # it starts, and is gone again
+        assert not box.offer(key("A", 1_000), b"x" * 900)
+    box.heard(3_600_000)
+    assert not box.offer(key("A", 1_000), b"x" * 900)
+    assert box.parked == {}
+
+
 def test_live_readings_go_before_backlog_and_only_backlog_is_history():
     box = opened()
     box.offer(key("R", 1), b"x", is_live=False)
