@@ -78,7 +78,7 @@ class Chores:
         return self._relief.plan(connection, self._ledger, level)
 
     def tidy(self, connection: sqlite3.Connection, disk_bytes: int) -> None:
-        """Now and then: give pages back that nobody needs, and lay in ballast."""
+        """Now and then: give back pages and memory that nobody needs, and lay in ballast."""
         if time.monotonic() < self._tidy_at:
             return
         self._tidy_at = time.monotonic() + TIDY_EVERY_S
@@ -86,6 +86,7 @@ class Chores:
         (free,) = connection.execute("PRAGMA freelist_count").fetchone()
         if pages > VACUUM_LEAST_PAGES and free > VACUUM_ABOVE * pages:
             connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        connection.execute("PRAGMA shrink_memory")  # what was written once fills it for hours
         if self._relief is not None:  # not on the thread that people wait for
             self._ballast.restore(disk_bytes)
 

@@ -17,6 +17,7 @@ CHECK_BUDGET_S = 0.1
 CHECK_BYTES = 16 * 2**20  # a larger file may take seconds from a card: its records are read later
 KEPT_BAD_FILES = 2
 WAL_BYTES = 2 * 2**20  # a checkpoint writes a page once, however often the log has it
+LOG_KEPT_BYTES = 4 * WAL_BYTES  # of a log that grew while somebody read: the rest goes back
 CACHE_KB = 512  # of a connection: SQLite's own 2 MB fill within hours, and are hardly read again
 BUSY_TIMEOUT_S = 5.0
 _UNREADABLE = frozenset({
@@ -167,6 +168,7 @@ def set_pragmas(connection: sqlite3.Connection, spec: FileSpec) -> None:
         "trusted_schema=OFF",
         "temp_store=MEMORY",
         f"cache_size=-{CACHE_KB}",
+        f"journal_size_limit={LOG_KEPT_BYTES}",
     ):
         connection.execute(f"PRAGMA {pragma}")
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()

@@ -55,6 +55,7 @@ ACKS_IN_MIND = 16  # so many may wait for a commit to ride with while the lane i
 SLOW_AFTER_S = 2.0
 COMMITS_REMEMBERED = 1_000
 ASK_DISK_EVERY_S = 5.0
+LOG_MOST_BYTES = 32 * 2**20  # somebody keeps it from being written back, or the disk does
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,8 @@ class Writer:
         self._chores = Chores(spec, self.ledger, ballast)
         self._level = Level.FINE
         self._disk_bytes = 1 << 62
+        self._log_bytes = 0
+        self._is_tight = False
         self._ask_disk_at = 0.0
         self._durations: deque[float] = deque(maxlen=COMMITS_REMEMBERED)
         self._commits = 0
@@ -427,6 +430,7 @@ class Writer:
         if now >= self._ask_disk_at:
             self._ask_disk_at = now + ASK_DISK_EVERY_S
             self._disk_bytes = room.free_on_disk(self.spec.path.parent)
+            self._log_bytes = _size(self.spec.path.with_name(f"{self.spec.name}-wal"))
         return self._disk_bytes
 
     def _throw_ballast(self) -> None:
@@ -438,13 +442,20 @@ class Writer:
     def _note_pressure(self, connection: sqlite3.Connection) -> None:
         """Say it once, when it changes; with the last level the ballast goes."""
         found = room.measure(connection, self._free_on_disk())
-        was, self._level = self._level, found.level
+        self._level = found.level
         if room.is_at_its_end(found.disk_bytes):
             self._ballast.drop()
-        if found.level >= Level.THIN and was < Level.THIN:
-            detail = f"{found.used_share:.0%} used, {found.disk_bytes // 10**6} MB free on the disk"
+        was, self._is_tight = (
+            self._is_tight,
+            (found.level >= Level.THIN or self._log_bytes > LOG_MOST_BYTES),
+        )
+        if self._is_tight and not was:
+            detail = (
+                f"{found.used_share:.0%} used, {found.disk_bytes // 10**6} MB free on the disk, "
+                f"{self._log_bytes // 10**6} MB not written back"
+            )
             self._report(FaultRaised("store_pressure", self.spec.name, detail))
-        elif found.level < Level.THIN and was >= Level.THIN:
+        elif was and not self._is_tight:
             self._report(FaultCleared("store_pressure", self.spec.name))
 
     def _do_chores(self, connection: sqlite3.Connection) -> None:
@@ -653,6 +664,13 @@ def _resolve(future: Future[T], value: T) -> None:
     """Give the answer, unless who asked has gone."""
     if future.set_running_or_notify_cancel():
         future.set_result(value)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _bytes_written() -> int | None:

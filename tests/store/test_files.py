@@ -29,6 +29,7 @@ def test_every_open_has_every_pragma(spec: FileSpec):
             for name in (
                 "page_size", "auto_vacuum", "journal_mode", "synchronous", "max_page_count",
                 "wal_autocheckpoint", "cell_size_check", "trusted_schema", "busy_timeout",
+                "journal_size_limit",
             )
         }  # fmt: skip
         connection.close()
@@ -36,7 +37,7 @@ def test_every_open_has_every_pragma(spec: FileSpec):
         assert said == {
             "page_size": 1024, "auto_vacuum": 2, "journal_mode": "wal", "synchronous": 2,
             "max_page_count": 1024, "wal_autocheckpoint": 2048, "cell_size_check": 1,
-            "trusted_schema": 0, "busy_timeout": 5000,
+            "trusted_schema": 0, "busy_timeout": 5000, "journal_size_limit": 8 * 2**20,
         }  # fmt: skip
 
 

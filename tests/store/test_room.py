@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import zlib
+from contextlib import closing
 
 import pytest
 
@@ -13,7 +14,7 @@ from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.events import GapPlanned
 from gateway.domain.kept import Kept
 from gateway.domain.records import Lane, Range, Record
-from gateway.store import chores, room
+from gateway.store import chores, files, room, writer
 from gateway.store.ledger import Ledger
 from gateway.store.room import Ballast, Level, Room
 
@@ -276,6 +277,32 @@ async def test_a_start_on_a_read_only_card_knows_the_alarms_and_delivers_the_bac
     async with kit.open("e3") as (store, _):
         assert (store.restored.alarms, store.restored.kept) == ((alarm,), (kept,))
         assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2]
+
+
+async def test_a_log_that_somebody_keeps_from_being_written_back_is_told_and_shrinks_again(
+    kit, monkeypatch
+):
+    monkeypatch.setattr(writer, "LOG_MOST_BYTES", 500_000)
+    monkeypatch.setattr(writer, "ASK_DISK_EVERY_S", 0.0)
+    monkeypatch.setattr(files, "LOG_KEPT_BYTES", 100_000)
+    monkeypatch.setattr(files, "WAL_BYTES", 100_000)
+    pressure = ("store_pressure", "core.db")
+    log = kit.directory / "core.db-wal"
+    async with kit.open() as (store, seen):
+        with closing(sqlite3.connect(kit.directory / "core.db", isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM record").fetchone()
+            for seq in range(1, 80):
+                store.submit(kit.outcome(kit.record(Lane.A, seq, body=os.urandom(8_000))))
+                await store.flush()
+            await kit.until(lambda: pressure in seen.raised())
+            assert log.stat().st_size > 500_000
+        for seq in range(80, 140):
+            store.submit(kit.outcome(kit.record(Lane.A, seq)))
+            await store.flush()
+        await kit.until(lambda: pressure in seen.cleared())
+        assert log.stat().st_size <= 200_000
+        assert len(await store.unsettled(Lane.A, **ALL)) == 139
 
 
 async def test_the_ballast_goes_when_the_disk_is_full(kit, small_disk, monkeypatch):
