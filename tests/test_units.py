@@ -100,6 +100,22 @@ def test_the_service_waits_for_a_site_file_and_for_nothing_else() -> None:
     assert int(unit["TimeoutStopSec"]) <= 20
 
 
+DRIVERS = {"ttyUSB": "usbserial", "ttyACM": "cdc_acm"}  # modules; the others are in every kernel
+BUILT_IN = {"ttyAMA", "ttyS", "gpiochip", "usb_device"}
+
+
+@pytest.mark.parametrize("path", [DAEMON, READER], ids=lambda path: path.stem)
+def test_a_port_that_a_unit_is_allowed_has_its_driver_before_the_unit_starts(path: Path) -> None:
+    """`char-ttyUSB` is looked up in /proc/devices at the start; later is too late."""
+    allowed = set(re.findall(r"^DeviceAllow=char-(\w+) ", path.read_text("utf-8"), re.MULTILINE))
+    loaded = (UNITS / "modules.conf").read_text("utf-8").splitlines()
+    assert {"ttyUSB", "ttyACM"} <= allowed <= DRIVERS.keys() | BUILT_IN
+    assert {DRIVERS[name] for name in allowed & DRIVERS.keys()} <= set(loaded)
+    assert "DefaultDependencies" not in settings(path)  # so after systemd-modules-load.service
+    install = (UNITS.parent / "scripts/install").read_text("utf-8")
+    assert "put /etc/modules-load.d/care-gateway.conf" in install
+
+
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="no systemd on this machine"
 )
