@@ -358,6 +358,16 @@ def test_a_new_version_whose_daemon_does_not_start_is_put_away_for_the_one_befor
     assert (in_use(tmp_path), kept(tmp_path)) == ("four", {"two", "four"})
 
 
+def test_the_way_back_to_a_version_without_units_keeps_those_that_are_there(tmp_path: Path) -> None:
+    update(tmp_path, "update one")
+    update(tmp_path, "update two")
+    shutil.rmtree(tmp_path / "opt/versions/one/systemd")
+    assert update(tmp_path, "go_back; start_units").returncode == 0
+    assert in_use(tmp_path) == "one"
+    assert (tmp_path / "units/care-gateway.service").read_text("utf-8") == "unit of two\n"
+    assert (tmp_path / "units/care-gateway-backup.timer").exists()
+
+
 def test_a_first_version_whose_daemon_does_not_start_is_told(tmp_path: Path) -> None:
     said = update(tmp_path, f"echo one >{tmp_path}/bad; update one")
     assert said.returncode == 1
