@@ -35,6 +35,7 @@ class Chores:
         self._ballast = ballast
         self._checking = Checking()
         self._relief = Relief() if spec.schema == "readings" else None
+        self._damaged: dict[int, str] = {}  # seen while room was made
         self._found: Iterator[Found | None] | None = None
         self._slice: list[Found] = []  # read and not taken in yet
         self._bad: Path | None = None
@@ -56,14 +57,17 @@ class Chores:
 
     def due_at(self) -> float:
         """Monotonic second at which something is to be done."""
+        if self._damaged:
+            return 0.0
         salvage_at = float("inf") if self._found is None else self._salvage_at
         return min(self._checking.due_at(), salvage_at, self._tidy_at, self._room_at)
 
     def check(self, connection: sqlite3.Connection) -> dict[int, str]:
         """Id -> what is wrong, of the rows looked at now."""
+        damaged, self._damaged = self._damaged, {}
         if time.monotonic() < self._checking.due_at():
-            return {}
-        return self._checking.next_slice(connection, self._ledger.names)
+            return damaged
+        return damaged | self._checking.next_slice(connection, self._ledger.names)
 
     def make_room(
         self, connection: sqlite3.Connection, level: Level, permitted: set[Range]
@@ -74,7 +78,7 @@ class Chores:
             return None
         if level >= Level.THIN:
             self._room_at = time.monotonic() + LOOK_FOR_ROOM_S
-        self._relief.carry_out(connection, self._ledger, permitted)
+        self._damaged |= self._relief.carry_out(connection, self._ledger, permitted)
         return self._relief.plan(connection, self._ledger, level)
 
     def tidy(self, connection: sqlite3.Connection, disk_bytes: int) -> None:

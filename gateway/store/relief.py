@@ -67,49 +67,61 @@ class Relief:
 
     def carry_out(
         self, connection: sqlite3.Connection, ledger: Ledger, permitted: set[Range]
-    ) -> bool:
-        """Do what was planned, if its gap is durable; True when something was done.
+    ) -> dict[int, str]:
+        """Do what was planned, if its gap is durable; id -> what is wrong with rows left as is.
 
         What the disk refuses is done when it takes it: its gap is on record once and for all.
         """
         plan = self._plan
         if plan is None:
-            return False
+            return {}
         self._is_permitted = self._is_permitted or plan.event.range in permitted
         if not self._is_permitted:
-            return False
+            return {}
+        damaged: dict[int, str] = {}
         if plan.event.why == "dropped":
             ledger.thin(connection, (), plan.ids)
         else:
-            _thin(connection, ledger, plan.ids)
+            damaged = _thin(connection, ledger, plan.ids)
         self._plan, self._is_permitted = None, False
         log.info(
             "store made room how=%s batches=%d from=%d to=%d",
             plan.event.why, len(plan.ids), plan.event.range.lo, plan.event.range.hi,
         )  # fmt: skip
-        return True
+        return damaged
 
 
-def _thin(connection: sqlite3.Connection, ledger: Ledger, ids: tuple[int, ...]) -> None:
-    """Rewrite the batches with fewer readings; those that have none left go."""
-    found = [
+def _thin(connection: sqlite3.Connection, ledger: Ledger, ids: tuple[int, ...]) -> dict[int, str]:
+    """Rewrite the batches with fewer readings; those that have none left go.
+
+    What is damaged is not touched, and returned: a new CRC would make it look sound.
+    """
+    stored = [
         row
         for row_id in ids
         for row in connection.execute(
-            "SELECT record.id, body FROM record JOIN pending ON pending.id = record.id"
+            "SELECT record.id, body, crc FROM record JOIN pending ON pending.id = record.id"
             " WHERE record.id = ?",
             (row_id,),
         )
     ]
+    found = [(row_id, body) for row_id, body, crc in stored if _crc(ledger, row_id, body) == crc]
+    sound = {row_id for row_id, _ in found}
+    damaged = {
+        row_id: f"{rows.lane_of(row_id)} {rows.position_of(row_id).seq}: CRC differs"
+        for row_id, *_ in stored
+        if row_id not in sound
+    }
     try:
         bodies = thin_bodies([body for _, body in found])
-    except ValueError as error:  # damaged: what it is worth is told when it is to be sent
+    except ValueError as error:  # sound, and no batch of this program's: it goes out as it is
         log.warning("store cannot thin a batch why=%s", error)
         bodies = [body for _, body in found]
     kept = [(row_id, body) for (row_id, _), body in zip(found, bodies, strict=True) if body]
     empty = {row_id for row_id, _ in found} - {row_id for row_id, _ in kept}
     ledger.thin(connection, [(body, _crc(ledger, row_id, body), row_id) for row_id, body in kept],
                 empty)  # fmt: skip
+    return damaged
 
 
 def _crc(ledger: Ledger, row_id: int, body: bytes) -> int:

@@ -121,6 +121,36 @@ async def test_what_a_full_disk_does_not_let_be_thinned_has_one_gap_on_record(ki
         assert any(b'"thin":true' in _text(r.body) for r in after)
 
 
+async def test_thinning_makes_no_damaged_batch_look_sound(kit, monkeypatch):
+    """A digit of a value flips on the card: thinned, it must not get a CRC that fits."""
+    monkeypatch.setattr(chores, "LOOK_FOR_ROOM_S", 0.01)
+    asked: list[GapPlanned] = []
+    options = {"encode": _encode, "readings_bytes": 300_000, "on_gap": asked.append}
+    async with kit.open(**options) as (store, seen):
+        for seq in range(1, 241):
+            store.submit(kit.outcome(batch=kit.batch(seq)))
+            await store.flush()
+            if asked:
+                break
+        bent = asked[0].range.lo + 3
+        with closing(sqlite3.connect(kit.directory / "readings.db")) as other, other:
+            changed = other.execute(
+                "UPDATE record SET body = CAST(replace(CAST(body AS TEXT), '\"r\": [[0, 0, ',"
+                " '\"r\": [[0, 0, 9') AS BLOB) WHERE id & 0xFFFFFF = ?",
+                (bent,),
+            )
+            assert changed.rowcount == 1
+        store.submit(kit.outcome(_gap_record(1, asked[0], kit.batch(1).at)))
+        await kit.until(lambda: ("store_row_damaged", "readings.db") in seen.raised())
+        await kit.until(lambda: len(asked) > 1 or store.stats().readings.level < Level.THIN)
+        await store.flush()
+        found = await store.unsettled(Lane.R, **ALL)
+        assert bent not in {r.seq for r in found}
+        values = [x[2] for r in found for x in json.loads(_text(r.body))["r"]]
+        assert max(value for value in values if value is not None) < 60
+        assert any(b'"thin":true' in _text(r.body) for r in found), "the others are thinned"
+
+
 async def test_with_a_recorder_a_full_readings_file_never_stops_taking_readings(kit, monkeypatch):
     monkeypatch.setattr(chores, "LOOK_FOR_ROOM_S", 0.01)
     gaps: list[GapPlanned] = []
