@@ -775,6 +775,7 @@ def _host(store: Store, starts: int, clock: Clock) -> HealthFigures:
         "disk_free": None if free is None else round(free / 1e6, 1),
         "disk_a_day": round(sum(each or 0 for each in written) / 1e6, 1) if any(written) else None,
         "clock_error": now.err_ms,
+        "clock_unsure": int(not now.is_trusted),
     }
 
 

@@ -103,6 +103,14 @@ CURES: Mapping[str, Text] = {
         "systemctl status care-gateway-reader 看原因",
         "`systemctl status care-gateway-reader` says why",
     ),
+    "disk_short": Text(
+        "du -xh / | sort -h | tail 看谁占用磁盘，清理",
+        "`du -xh / | sort -h | tail` says what takes the disk: remove that",
+    ),
+    "clock_unsure": Text(
+        "timedatectl 查看；/etc/systemd/timesyncd.conf 里写能到的 NTP 服务器",
+        "see `timedatectl`; name a server that it can reach in /etc/systemd/timesyncd.conf",
+    ),
     "self_test_failed": Text(
         "停在哪一步写在上面；journalctl -u care-gateway 有原因",
         "where it stopped stands above; `journalctl -u care-gateway` has the reason",
@@ -126,6 +134,8 @@ _OF_ANY: Mapping[str, Sequence[str]] = {
     "supply_low": ("board_under_voltage",),
     "memory_short": ("board_memory",),
     "storage_worn": ("disk_worn",),
+    "disk_short": ("disk_low",),
+    "clock_unsure": ("clock_unsynced",),
 }
 _READER = (*_PORT, "reader_kernel", "reader_denied", "unit_down", "unit_masked", "unit_missing")
 _READER_UNIT = "care-gateway-reader.service"

@@ -60,9 +60,10 @@ HOST_FIGURES: dict[str, tuple[str | None, str, str, float]] = {
     "memory_used": ("host_memory_used", "MB", "网关程序内存", 2.0),
     "wear": ("host_wear", "%", "网关存储磨损", 0.0),
     "starts": ("host_starts", "", "网关一小时内启动次数", 0.0),
-    "disk_free": (None, "MB", "网关磁盘剩余", 100.0),
+    "disk_free": ("host_disk_free", "MB", "网关磁盘剩余", 100.0),
     "disk_a_day": (None, "MB", "网关每日写盘量", 10.0),
     "clock_error": (None, "ms", "网关时钟误差", 1_000.0),
+    "clock_unsure": ("host_clock_unsure", "", "网关时钟未同步", 0.0),
 }
 
 

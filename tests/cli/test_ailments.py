@@ -3,11 +3,17 @@
 import pytest
 
 from gateway.cli.ailments import CURES, explained, fault_findings
+from gateway.config.shipped import shipped_dir
+from gateway.config.tree import read_tree
 from gateway.core.faults import FAULTS, LINK_FAULTS
 from gateway.domain.findings import Finding, Grade
 from gateway.domain.text import Text
 
 WORDS = Text("x", "x")
+
+
+def load_yaml(path):
+    return read_tree(path, path.name, []).data
 
 
 def row(rule, *steps, **more):
@@ -44,7 +50,10 @@ def test_every_fault_has_something_that_a_technician_can_do(code):
 
 
 def test_cures_are_for_faults_that_there_are():
-    assert CURES.keys() <= {*FAULTS, *LINK_FAULTS.values()}
+    own = load_yaml(shipped_dir() / "rules" / "gateway.yaml")
+    rules = {name for kind in own.values() for name in kind["rules"]}
+    assert CURES.keys() <= {*FAULTS, *LINK_FAULTS.values(), *rules}
+    assert rules >= {"gateway_hot", "supply_low", "memory_short", "storage_worn", "disk_short"}
 
 
 def test_a_drill_s_and_a_test_s_faults_are_none():

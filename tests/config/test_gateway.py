@@ -42,11 +42,12 @@ def test_every_ailment_of_the_machine_is_a_fault_with_words(tmp_path):
     site = loaded(tmp_path).site
     assert raised(site, {
         "cpu_temp": 85.0, "under_voltage": 1, "memory_available": 20.0, "memory_used": 300.0,
-        "wear": 90, "starts": 5,
-    }, 700) == {
+        "wear": 90, "starts": 5, "disk_free": 300.0, "clock_unsure": 1,
+    }, 3_700) == {
         "gateway.host.cpu_temp/gateway_hot", "gateway.host.under_voltage/supply_low",
         "gateway.host.memory_available/memory_short", "gateway.host.memory_used/memory_grows",
         "gateway.host.wear/storage_worn", "gateway.host.starts/restarts_often",
+        "gateway.host.disk_free/disk_short", "gateway.host.clock_unsure/clock_unsure",
     }  # fmt: skip
     own = [rule for rule in site.rules if rule.point.startswith("gateway.host.")]
     assert {rule.severity.value for rule in own} == {"fault"}
@@ -55,8 +56,13 @@ def test_every_ailment_of_the_machine_is_a_fault_with_words(tmp_path):
 
 def test_a_machine_that_is_well_has_no_fault(tmp_path):
     well = {"cpu_temp": 55.0, "under_voltage": 0, "memory_available": 900.0, "memory_used": 60.0,
-            "wear": 10, "starts": 1, "disk_free": 9_000.0, "clock_error": 40}  # fmt: skip
+            "wear": 10, "starts": 1, "disk_free": 9_000.0, "clock_error": 40,
+            "clock_unsure": 0}  # fmt: skip
     assert raised(loaded(tmp_path).site, well, 700) == set()
+
+
+def test_a_router_that_comes_back_within_the_hour_is_no_fault_of_the_clock(tmp_path):
+    assert raised(loaded(tmp_path).site, {"clock_unsure": 1}, 3_500) == set()
 
 
 def test_a_site_may_change_or_switch_off_a_rule_of_the_gateway(tmp_path):
