@@ -578,3 +578,31 @@ def test_a_bundle_made_on_a_machine_like_the_target_has_lgpio_built(
     built = (tmp_path / "built").read_text("utf-8") if (tmp_path / "built").exists() else ""
     assert built.startswith("1 -m pip wheel") is is_built
     assert ("lgpio was not built" in told.stdout) is is_told
+
+
+def test_a_package_that_cannot_be_had_is_told_with_the_reason_and_left_whole(
+    tmp_path: Path,
+) -> None:
+    fakes = """
+HERE={0}
+has_package() {{ false; }}
+dpkg() {{
+    echo "dpkg $*" >>{0}/done
+    case "$1" in --install) echo "depends on libfoo"; false ;; esac
+}}
+apt-get() {{ echo "apt-get $*" >>{0}/done; echo "no such package"; false; }}
+"""
+    (tmp_path / "debs").mkdir()
+    (tmp_path / "debs/python3-systemd_235_arm64.deb").touch()
+    script = fakes.format(tmp_path)
+    said = act(tmp_path, f"{script} need_packages python3-systemd || echo without")
+    assert "depends on libfoo" in said.stderr
+    assert "without" in said.stdout
+    done = (tmp_path / "done").read_text("utf-8").splitlines()
+    assert [line.split()[1] for line in done] == ["--install", "--purge"]
+    said = act(tmp_path, f"{script} need_packages python3-lgpio || echo without")
+    assert "no such package" in said.stderr
+    assert "without" in said.stdout
+    asked = (tmp_path / "done").read_text("utf-8").splitlines()[2:]
+    assert all("DPkg::Lock::Timeout=300" in line for line in asked)
+    assert [line.split()[4] for line in asked] == ["update", "install"]
