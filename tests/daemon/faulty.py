@@ -1,6 +1,7 @@
 """A daemon with a fault planted inside: `python -m tests.daemon.faulty FAULT... -- run SITE ...`.
 
 rule=RULE_ID            judging this rule raises an exception
+freeze=RULE_ID=ARMED    judging this rule never ends, once ARMED exists
 block=FILE=RELEASE      a commit to this file waits until the file RELEASE exists
 die=FILE=ARMED=PINS     SIGKILL in a commit to this file, once ARMED exists and the panel,
                         by its pin log PINS, has sounded since: between panel and disk
@@ -30,7 +31,11 @@ def failpoints_of(faults: list[str]) -> Failpoints:
     broken = {fault.partition("=")[2] for fault in faults if fault.startswith("rule=")}
     commits = [fault.split("=") for fault in faults if fault.startswith(("block=", "die="))]
 
+    frozen = dict(fault[7:].rsplit("=", 1) for fault in faults if fault.startswith("freeze="))
+
     def judge_or_fail(rule: Rule, reading: Reading) -> Verdict:
+        if rule.id in frozen and Path(frozen[rule.id]).exists():
+            frozen_on_purpose()
         if rule.id in broken:
             raise ZeroDivisionError("planted")
         return judge(rule, reading)
@@ -54,6 +59,11 @@ def failpoints_of(faults: list[str]) -> Failpoints:
         return wall() + sum(int(file.read_text()) for file in wrong_by)
 
     return Failpoints(judge=judge_or_fail, before_commit=before_commit, wall=jumping_wall)
+
+
+def frozen_on_purpose() -> None:
+    while True:
+        time.sleep(1)
 
 
 def _has_sounded(pins: bytes) -> bool:
