@@ -5,7 +5,8 @@ and says what to send (`next_message`) and what is settled. One record goes
 
     NEW --admitted--> SENT --PUBACK 0x00--> AT_BROKER --application ack--> settled
     NEW <-------- link lost; PUBACK 0x10, 0x97, 0x88 .. (backoff); ack timer; nack for now
-    parked <----- nack for good; PUBACK 0x87, 0x90, 0x99 after 3 tries on 2 connections;
+    parked <----- nack for good; PUBACK 0x90, 0x99 after 3 tries on 2 connections, and 0x87, until
+                  the broker takes another one of its lane;
                   connection closed under it 3 times, and 3 times when it went alone;
                   larger than this broker takes, until one takes it;
                   3 ack timers ran out though others were answered, once those find no room
@@ -64,6 +65,8 @@ _SHARE = {Lane.A: 0.95, Lane.B: 0.875, Lane.R: 0.75}
 _ACK_MS = {Lane.A: (10_000, 60_000), Lane.B: (30_000, 60_000), Lane.R: (60_000, 600_000)}
 _RETRY_MS = {Lane.A: (1_000, 60_000), Lane.B: (2_000, 60_000), Lane.R: (5_000, 600_000)}
 _DENIED = frozenset({0x87, 0x90, 0x99})  # not authorized, topic name invalid, payload invalid
+_UNAUTHORIZED = "denied 0x87"
+_TAKEN_BACK = 3
 _DENIED_TRIES = 3
 _DENIED_CONNECTIONS = 2
 _CUTS = 3
@@ -123,9 +126,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The broker takes this lane again."""
+    """The broker takes this lane again; `has_more`: what it denied before is in the store."""
 
     lane: Lane
+    has_more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +189,7 @@ class Outbox:
         self._entries: dict[Key, _Entry] = {}
         self._parked: dict[Key, str] = {}
         self._too_large: dict[Key, int] = {}  # of them, and how many bytes
+        self._taken_back: Counter[Key] = Counter()  # and how often, of those that were denied
         self._largest = UNLIMITED
         self._live: dict[Lane, list[_Place]] = {lane: [] for lane in Lane}
         self._old: dict[Lane, list[_Place]] = {lane: [] for lane in Lane}
@@ -435,7 +440,7 @@ class Outbox:
             entry.cuts = 0
             if lane in self._refused:
                 self._refused.discard(lane)
-                self._changes.append(Accepted(lane))
+                self._changes.append(Accepted(lane, self._take_back_denied(lane)))
             if self._delivery is _BROKER:
                 self._drop(entry)
                 return Range(lane, key[1], key[2], key[2])
@@ -540,6 +545,8 @@ class Outbox:
             oldest = next(iter(self._parked))  # the store still has it, unsettled
             del self._parked[oldest]
             self._too_large.pop(oldest, None)
+        if len(self._taken_back) > PARKED_REMEMBERED:
+            self._taken_back.clear()
         self._changes.append(Parked(entry.key, why))
 
     def _take_back(self, largest: int) -> bool:
@@ -550,6 +557,21 @@ class Outbox:
             del self._too_large[key]
             self._parked.pop(key, None)
         return bool(fits)
+
+    def _take_back_denied(self, lane: Lane) -> bool:
+        """Who may not publish on a topic may publish nothing there: now all of it may go.
+
+        A few times each, should a broker mean one record and not the topic.
+        """
+        denied = [
+            key
+            for key, why in self._parked.items()
+            if key[0] is lane and why == _UNAUTHORIZED and self._taken_back[key] < _TAKEN_BACK
+        ]
+        for key in denied:
+            del self._parked[key]
+        self._taken_back.update(denied)
+        return bool(denied)
 
     def _back_off(self, entry: _Entry, now_ms: int) -> None:
         if entry.stage is _SENT:

@@ -154,7 +154,7 @@ class Incoming:
         self._shipped: OrderedDict[Key, Record] = OrderedDict()  # from memory: nobody else has it
 
     def begin(self) -> None:
-        """A forwarder begins: what an earlier one had from memory and did not settle is due."""
+        """What was sent from memory and is not settled is due again: to a new forwarder, say."""
         self._submitted = OrderedDict([*self._shipped.items(), *self._submitted.items()])
         self._shipped.clear()
 
@@ -298,6 +298,11 @@ class _Run:
         self.progress.settled(ranges, self.now_ms())
         self.incoming.changed.set()  # there is room again
 
+    def look_again(self) -> None:
+        """What was given up is due again: the store has it, or only memory."""
+        self.incoming.begin()
+        self.incoming.look_again()
+
     def tell_changes(self) -> None:
         for change in self.outbox.take_changes():
             match change:
@@ -311,7 +316,9 @@ class _Run:
                 case Refused(lane, code):
                     fault = "uplink_unheard" if code == 0x10 else "uplink_refused"
                     self.post(FaultRaised(fault, lane, f"reason 0x{code:02x}"))
-                case Accepted(lane):
+                case Accepted(lane, has_more):
+                    if has_more:
+                        self.look_again()
                     self.post(FaultCleared("uplink_unheard", lane))
                     self.post(FaultCleared("uplink_refused", lane))
                 case Unanswered(lane):
@@ -625,7 +632,7 @@ async def _use_link(run: _Run, link: Link, broker: Broker) -> str:
         readings_after_ms=round(1000 * run.jitter(0, 5)) if is_fleet else 0,
     )
     if has_more:
-        run.incoming.look_again()
+        run.look_again()
     if broker_name(broker) in run.progress.births:
         await _look_for_rival(run, link)
     await _say_birth(run, link)

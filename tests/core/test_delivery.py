@@ -286,7 +286,41 @@ def test_denied_three_times_on_two_connections_is_parked_and_the_lane_goes_on():
     box.offer(key("A", 2), b"x")
     assert key("A", 2) in send_all(box, now_ms)
     box.puback(key("A", 2), 0, now_ms)
-    assert box.take_changes() == [Accepted(Lane.A)]
+    assert box.take_changes() == [Accepted(Lane.A, has_more=True)]
+
+
+def _deny_until_parked(box: Outbox, one: Key, now_ms: int) -> int:
+    for _ in range(3):
+        now_ms += 70_000
+        box.heard(now_ms)
+        assert one in send_all(box, now_ms)
+        box.puback(one, 0x87, now_ms)
+    box.link_down()
+    now_ms += 100_000
+    box.link_up(now_ms, has_session=True)
+    box.heard(now_ms)
+    assert one in send_all(box, now_ms)
+    box.puback(one, 0x87, now_ms)
+    assert box.parked == {one: "denied 0x87"}
+    return now_ms
+
+
+def test_what_was_denied_is_due_again_once_the_broker_takes_its_lane_but_not_for_ever():
+    """Somebody mends the broker's permissions: the alarms of meanwhile arrive, with no restart."""
+    box = opened()
+    now_ms = 0
+    for turn in range(5):
+        assert box.offer(key("A", 1), b"x")
+        if turn < 4:
+            now_ms = _deny_until_parked(box, key("A", 1), now_ms)
+        box.take_changes()
+        box.offer(key("A", 100 + turn), b"x")
+        send_all(box, now_ms)
+        box.puback(key("A", 100 + turn), 0, now_ms)
+        ack(box, key("A", 100 + turn), now_ms=now_ms)
+        has_more = [c.has_more for c in box.take_changes() if isinstance(c, Accepted)]
+        assert has_more == ([turn < 3] if turn < 4 else [])
+        assert box.knows(key("A", 1)) == (turn >= 3)
 
 
 def test_a_lost_link_makes_what_was_on_it_new_and_a_lost_session_all_of_it():

@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from gateway.core import delivery
 from gateway.core.messages import Sender, fact_body, read_body, state_body
 from gateway.core.progress import Progress
 from gateway.domain.errors import LinkLost, LinkRefused
@@ -567,6 +568,38 @@ async def test_a_refused_lane_is_a_fault_and_the_others_go_on():
         link.hello()
         await rig.until(lambda: FaultRaised("uplink_refused", "B", "reason 0x87") in rig.events)
         await rig.until(lambda: "r" in link.kinds())
+
+
+async def test_alarms_that_were_denied_arrive_once_the_permission_is_there(monkeypatch):
+    monkeypatch.setattr(delivery, "_RETRY_MS", dict.fromkeys(Lane, (10, 20)))
+    links = [FakeLink(), FakeLink()]
+    queue = list(links)
+
+    @contextlib.asynccontextmanager
+    async def connect(broker, will, on_message):
+        async with queue.pop(0).connect(broker, will, on_message) as link:
+            yield link
+
+    def deny(topic: str) -> int:
+        return 0x87 if topic.endswith("/a") else 0
+
+    for link in links:
+        link.code = deny
+    async with Rig(FakeStore(backlog(2, 0, 0)), connect) as rig:
+        await rig.until(lambda: "points" in links[0].kinds())
+        links[0].hello()
+        await rig.until(lambda: links[0].kinds().count("a") >= 8)
+        links[0].ended.set_result("lost")
+        await rig.until(lambda: "points" in links[1].kinds())
+        links[1].hello()
+        await rig.until(lambda: len(rig.progress.outbox.parked) == 2)
+        links[1].code = lambda topic: 0
+        seen = len(links[1].said)
+        rig.make(Lane.A, 1)
+        await rig.until(lambda: links[1].kinds()[seen:].count("a") == 3)
+        sent = [json.loads(body) for kind, body in links[1].said[seen:] if kind == "a"]
+        assert {(each["ep"], each["seq"]) for each in sent} == {("e2", 1), ("e1", 1), ("e1", 2)}
+        assert rig.progress.outbox.parked == {}
 
 
 async def test_brokers_are_tried_in_turn_and_a_refusal_is_said_once():
