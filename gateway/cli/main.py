@@ -129,6 +129,11 @@ _HELP = {
     ),
     "stop_by": Text("停止平台的命令。", "A command that stops the platform."),
     "start_by": Text("再启动平台的命令。", "A command that starts it again."),
+    "restart_broker_by": Text("重启消息服务器的命令。", "A command that restarts the broker."),
+    "shown_by": Text(
+        "列出平台所显示报警状态的命令，每行一个 JSON：gw, alarm, state。",
+        "A command that prints how alarms are shown, a JSON line each: gw, alarm, state.",
+    ),
     "record": Text("数据库里的记录。", "The records that the databases keep."),
     "record_list": Text("最近的记录。", "The newest records."),
     "record_verify": Text(
@@ -429,6 +434,10 @@ def _add_platform_check(platform: typer.Typer, words: Callable[[str], str], lang
         applied_by: Annotated[str | None, option("--applied-by", "applied_by")] = None,
         stop_by: Annotated[str | None, option("--stop-by", "stop_by")] = None,
         start_by: Annotated[str | None, option("--start-by", "start_by")] = None,
+        restart_broker_by: Annotated[
+            str | None, option("--restart-broker-by", "restart_broker_by")
+        ] = None,
+        shown_by: Annotated[str | None, option("--shown-by", "shown_by")] = None,
         as_json: Annotated[bool, option("--json", "json")] = False,
         lang: Annotated[Lang, option("--lang", "lang")] = lang,
     ) -> None:
@@ -439,7 +448,7 @@ def _add_platform_check(platform: typer.Typer, words: Callable[[str], str], lang
                 url, lang=lang, as_json=as_json, gateway=gateway, ca=ca, cert=cert, key=key,
                 user=user, password_file=password_file, is_real=is_real,
                 post_check_s=post_check_s, applied_by=applied_by, stop_by=stop_by,
-                start_by=start_by,
+                start_by=start_by, restart_broker_by=restart_broker_by, shown_by=shown_by,
             )
         )  # fmt: skip
 

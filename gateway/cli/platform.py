@@ -5,8 +5,9 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from rich import box
 from rich.table import Table
@@ -14,7 +15,7 @@ from rich.table import Table
 from gateway.cli.saying import console
 from gateway.domain.text import Lang, Text
 from gateway.sim.duties import Judged, Limits, Outcome, judge
-from gateway.sim.visitor import Access, NotReached, Wishes, read_applied, visit
+from gateway.sim.visitor import Access, NotReached, Wishes, read_applied, read_shown, visit
 
 WORDS = {
     "duty": Text("平台职责", "Duty of a platform"),
@@ -50,12 +51,17 @@ PARTS = {
     "receipts": Text("一条真实报警，等回执", "a real alarm, waiting for receipts"),
     "birth": Text("再次上线", "birth again"),
     "post_check": Text("等一次查岗", "waiting for a post check"),
+    "replay": Text("看平台会不会要缺的记录", "does it ask for what it lost"),
     "away": Text("平台停机再启动", "platform stopped and started"),
+    "broker": Text("消息服务器重启", "broker restarted"),
     "applied": Text("核对生效的记录", "comparing what took effect"),
 }
 UNSEEN_BECAUSE = {
     "hello_on_start": Text("要 --stop-by 和 --start-by", "needs --stop-by and --start-by"),
     "session": Text("要 --stop-by 和 --start-by", "needs --stop-by and --start-by"),
+    "subscribes_again": Text("要 --restart-broker-by", "needs --restart-broker-by"),
+    "shown": Text("要 --shown-by", "needs --shown-by"),
+    "replay": Text("平台没有要", "it asked for nothing"),
     "keeps": Text("要 --applied-by", "needs --applied-by"),
     "once": Text("要 --applied-by", "needs --applied-by"),
     "receipts": Text("要 --real-alarm", "needs --real-alarm"),
@@ -64,6 +70,7 @@ UNSEEN_BECAUSE = {
 }
 SCHEMES = ("mqtt://", "mqtts://", "mqtt+unix://")
 COMMAND_S = 120
+T = TypeVar("T")
 
 
 class CommandFailed(Exception):
@@ -86,6 +93,8 @@ def check(
     applied_by: str | None = None,
     stop_by: str | None = None,
     start_by: str | None = None,
+    restart_broker_by: str | None = None,
+    shown_by: str | None = None,
     limits: Limits | None = None,
 ) -> int:
     """Print every duty and whether it is kept; 0 none broken, 1 some are or no broker, 2 input."""
@@ -100,7 +109,9 @@ def check(
     access = Access(url, gateway, ca, cert, key, user, password)
     wishes = Wishes(
         is_real, post_check_s,
-        leave=_command(stop_by), come=_command(start_by), applied=_applied(applied_by),
+        leave=_command(stop_by), come=_command(start_by),
+        restart_broker=_command(restart_broker_by),
+        applied=_read_from(applied_by, read_applied), shown=_read_from(shown_by, read_shown),
     )  # fmt: skip
 
     def tell(part: str) -> None:
@@ -156,14 +167,14 @@ def _command(line: str | None) -> Callable[[], None] | None:
     return run
 
 
-def _applied(line: str | None) -> Callable[[], Mapping[tuple[str, str, str, int], int]] | None:
+def _read_from(line: str | None, read: Callable[[Sequence[str]], T]) -> Callable[[], T] | None:
     if line is None:
         return None
     words = shlex.split(line)
 
-    def look() -> Mapping[tuple[str, str, str, int], int]:
+    def look() -> T:
         time.sleep(1)  # what was just acknowledged may still be on its way to a replica
-        return read_applied(_run(words).splitlines())
+        return read(_run(words).splitlines())
 
     return look
 

@@ -5,6 +5,7 @@ is kept, broken, or could not be seen: when a platform never answers, nothing ca
 it acknowledges copies. The numbers are those of docs/contract/platform-duties.md.
 """
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from gateway.core.messages import (
     Malformed,
     ReceiptMessage,
     parse_down,
+    replay_of,
 )
 from gateway.domain.records import Lane
 from gateway.domain.text import Text
@@ -25,6 +27,7 @@ from gateway.domain.text import Text
 Key = tuple[Lane, str, int]  # lane, epoch, seq
 MOST_KEYS = 100_000  # that one ack may name: a range over all numbers is not counted out
 LEVELS = ("stored", "sent", "seen")
+OPERATIONS = ("describe", "post_check", "replay")
 
 
 class Outcome(StrEnum):
@@ -49,7 +52,7 @@ class Sent:
 
     key: Key
     times: tuple[int, ...]
-    part: str = "plain"  # plain, order, late, hole, poison, after, away
+    part: str = "plain"  # plain, order, late, hole, poison, after, lost, burst, away, again
     what: str = ""
 
 
@@ -83,6 +86,9 @@ class Visit:
     practice: frozenset[str] = frozenset()  # occurrences of test alarms
     applied: Mapping[Key, int] | None = None  # how often each record took effect
     away: tuple[int, int] | None = None  # from when until when the platform was not there
+    over: frozenset[str] = frozenset()  # occurrences whose end was sent before their raise
+    acked: frozenset[str] = frozenset()  # occurrences acknowledged before they were raised
+    shown: Mapping[str, str] | None = None  # state of each occurrence as the platform shows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,9 @@ def _good(visit: Visit, *parts: str) -> list[Sent]:
     return [s for s in visit.sent if s.part != "poison" and (not parts or s.part in parts)]
 
 
+_JUDGED_APART = ("away", "again", "lost")  # by a duty of their own
+
+
 # -- the duties ---------------------------------------------------------------------------------
 
 
@@ -184,6 +193,11 @@ def _understood(seen: _Seen) -> Found:
         for message, said in seen.answers.parsed
         if isinstance(said, Malformed)
     ]
+    bad += [
+        f"dn/cmd: no gateway knows op {said.op[:40]!r}"
+        for _, said in seen.answers.parsed
+        if isinstance(said, Command) and said.op not in OPERATIONS
+    ]
     return _broken(bad, bool(seen.answers.parsed))
 
 
@@ -192,7 +206,7 @@ def _not_retained(seen: _Seen) -> Found:
 
 
 def _takes(seen: _Seen) -> Found:
-    good = [s for s in _good(seen.visit) if s.part != "away"]
+    good = [s for s in _good(seen.visit) if s.part not in _JUDGED_APART]
     if not seen.answers.acked and not seen.answers.nacked and _hello(seen)[1]:
         return UNSEEN  # it does not speak at all: that is told already
     return _broken(
@@ -211,7 +225,7 @@ def _in_time(seen: _Seen, lanes: tuple[Lane, ...], limit: int) -> Found:
     took = {
         sent.key: first - sent.times[0]
         for sent in _good(seen.visit)
-        if sent.part != "away" and sent.key[0] in lanes
+        if sent.part not in (*_JUDGED_APART, "burst") and sent.key[0] in lanes
         if (first := seen.answers.first(sent.key)) is not None
     }
     slow = sorted((ms, key) for key, ms in took.items() if ms > limit)
@@ -264,7 +278,7 @@ def _answers_once(seen: _Seen) -> Found:
     often = {
         s.key: sum(at < until for at in seen.answers.acked[s.key])
         for s in _good(seen.visit)
-        if s.key in seen.answers.acked and s.part != "away"
+        if s.key in seen.answers.acked and s.part not in (*_JUDGED_APART, "burst")
     }
     return _broken(
         (f"{_name(s.key)}: sent {len(s.times)} times, acknowledged {often[s.key]} times"
@@ -391,6 +405,53 @@ def _session(seen: _Seen) -> Found:
     )  # fmt: skip
 
 
+def _subscribes_again(seen: _Seen) -> Found:
+    """The broker was restarted and may have forgotten its sessions."""
+    again = _good(seen.visit, "again")
+    return _broken(
+        (f"{_name(s.key)}, sent after the broker was restarted, was not acknowledged"
+         for s in again if s.key not in seen.answers.acked),
+        bool(again),
+    )  # fmt: skip
+
+
+def _shown(seen: _Seen) -> Found:
+    """What happened last is shown, whatever came last; what is over need not be shown at all."""
+    shown = seen.visit.shown
+    if shown is None or not seen.answers.acked:
+        return UNSEEN
+    wrong = [
+        f"{occurrence} is shown as {shown[occurrence]}, its end came before its raise"
+        for occurrence in sorted(seen.visit.over)
+        if shown.get(occurrence, "N") != "N"
+    ]
+    wrong += [
+        f"{occurrence} is shown as {shown.get(occurrence, 'nothing')}, it was acknowledged (AA)"
+        for occurrence in sorted(seen.visit.acked)
+        if shown.get(occurrence) != "AA"
+    ]
+    return _broken(wrong, bool(seen.visit.over or seen.visit.acked))
+
+
+def _replay(seen: _Seen) -> Found:
+    """Whoever asks for what he lost says so rightly, and acknowledges what comes again."""
+    asked = [
+        said for _, said in seen.answers.parsed if isinstance(said, Command) and said.op == "replay"
+    ]
+    wrong = [
+        f"{command.id}: no lane, ep, from and to: {json.dumps(dict(command.args))[:80]}"
+        for command in asked
+        if replay_of(command.args) is None
+    ]
+    lost = _good(seen.visit, "lost")
+    wrong += [
+        f"{_name(s.key)}, asked for and sent again, was not acknowledged"
+        for s in lost
+        if s.key not in seen.answers.acked
+    ]
+    return _broken(wrong, bool(lost))
+
+
 def _hello_on_start(seen: _Seen) -> Found:
     if seen.visit.away is None:
         return UNSEEN
@@ -418,8 +479,17 @@ DUTIES = {
     "refuses": (5, Text("坏记录明确拒收", "refuses broken records by nack"), _refuses),
     "goes_on": (5, Text("坏记录不挡路", "goes on after a broken record"), _goes_on),
     "session": (1, Text("不在时的记录不丢", "keeps its session while away"), _session),
+    "subscribes_again": (
+        1, Text("消息服务器重启后重新订阅", "subscribes again after the broker's restart"),
+        _subscribes_again,
+    ),
     "keeps": (4, Text("应答了的都在", "keeps what it acknowledged"), _keeps),
     "once": (3, Text("每条只生效一次", "applies each record once"), _once),
+    "shown": (
+        9, Text("按发生先后显示", "shows what happened last, not what came last"), _shown,
+    ),
+    "replay": (18, Text("缺的会要，补来的也应答", "asks for what it lost and acknowledges it"),
+               _replay),
     "receipts": (8, Text("各方回执：已存、已送、已看", "gives receipts of each audience"),
                  _receipts),
     "receipts_again": (8, Text("上线后补发回执", "sends receipts again on a birth"),

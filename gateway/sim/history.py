@@ -3,15 +3,19 @@
 `records.arrival` is the order in which records took effect, `settled` the order in which they were
 acknowledged. A checker opens the file read-only with `read_applied`, also while it is written.
 
-    python -m gateway.sim.history FILE      what took effect, as JSON Lines (gw, ep, lane, seq)
+    python -m gateway.sim.history FILE            what took effect (gw, ep, lane, seq)
+    python -m gateway.sim.history FILE --shown    how its alarms stand (gw, alarm, state)
+
+as JSON Lines: what `care-gateway platform check --applied-by` and `--shown-by` ask for.
 """
 
 import json
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,8 @@ CREATE TABLE IF NOT EXISTS records(
     readings INTEGER, hist INTEGER, durable INTEGER, body BLOB, UNIQUE(gw, ep, lane, seq));
 CREATE TABLE IF NOT EXISTS settled(
     nr INTEGER PRIMARY KEY, gw TEXT, ep TEXT, lane TEXT, lo INTEGER, hi INTEGER);
+CREATE TABLE IF NOT EXISTS refused(
+    gw TEXT, ep TEXT, lane TEXT, seq INTEGER, PRIMARY KEY(gw, ep, lane, seq)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS gateways(gw TEXT PRIMARY KEY, is_on INTEGER, state BLOB);
 CREATE TABLE IF NOT EXISTS counts(name TEXT PRIMARY KEY, n INTEGER);
 """
@@ -105,6 +111,11 @@ def note_settled(connection: sqlite3.Connection, acked: Sequence[Acked]) -> None
     )
 
 
+def note_refused(connection: sqlite3.Connection, key: Key) -> None:
+    """It was refused for good: it will never be here, and is not missing."""
+    connection.execute("INSERT OR IGNORE INTO refused VALUES(?, ?, ?, ?)", key)
+
+
 def note_gateway(connection: sqlite3.Connection, gateway: str, *, is_on: bool, body: bytes) -> None:
     connection.execute(
         "INSERT INTO gateways VALUES(?, ?, ?)"
@@ -133,8 +144,47 @@ def holes(connection: sqlite3.Connection) -> list[tuple[str, str, str, int, int]
     return found
 
 
+def lost(
+    connection: sqlite3.Connection, gateway: str, epoch: str, unsettled: Mapping[str, int]
+) -> list[tuple[str, int, int]]:
+    """(lane, first, last) of an epoch's numbers that are settled, by the gateway, and not here.
+
+    `unsettled` is the oldest unsettled number of each lane that has one. What is newer than the
+    newest that came is not known to be missing.
+    """
+    found: list[tuple[str, int, int]] = []
+    for lane in ("A", "B", "R"):
+        rows = connection.execute(
+            "SELECT seq FROM records WHERE gw = :gw AND ep = :ep AND lane = :lane"
+            " UNION SELECT seq FROM refused"
+            " WHERE gw = :gw AND ep = :ep AND lane = :lane ORDER BY 1",
+            {"gw": gateway, "ep": epoch, "lane": lane},
+        ).fetchall()
+        here = [seq for (seq,) in rows]
+        end = unsettled.get(lane, here[-1] + 1 if here else 1)
+        edges = [0, *(seq for seq in here if seq < end), end]
+        found += [(lane, low + 1, high - 1) for low, high in pairwise(edges) if high > low + 1]
+    return found
+
+
+def raised(connection: sqlite3.Connection, most: int) -> list[tuple[str, dict[str, Any]]]:
+    """(gateway, message) of the newest alarms and warnings that were raised, oldest first."""
+    rows = connection.execute(
+        "SELECT gw, body FROM records WHERE lane = 'A' AND kind = 'raise'"
+        " ORDER BY arrival DESC LIMIT ?",
+        (most,),
+    ).fetchall()
+    return [(gateway, json.loads(body)) for gateway, body in reversed(rows)]
+
+
 def gateways(connection: sqlite3.Connection) -> list[str]:
     return [row[0] for row in connection.execute("SELECT gw FROM gateways ORDER BY gw")]
+
+
+def state(connection: sqlite3.Connection, gateway: str) -> dict[str, Any] | None:
+    """The last state that counted of a gateway; None for one that nobody heard of."""
+    row = connection.execute("SELECT state FROM gateways WHERE gw = ?", (gateway,)).fetchone()
+    return None if row is None else dict(json.loads(row[0]))
 
 
 def read_applied(path: Path) -> list[Applied]:
@@ -157,6 +207,32 @@ def read_counts(path: Path) -> dict[str, int]:
     return dict(_read(path, "SELECT name, n FROM counts"))
 
 
+def shown(applied: Sequence[Applied]) -> dict[tuple[str, str], str]:
+    """The state of each (gateway, alarm) after the last thing that happened to it.
+
+    Not after the last that came: within an epoch the number counts, within a boot `mono`, and
+    beyond that `at`; where even that is not known, what came later.
+    """
+    newest: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for row in applied:
+        if row.t != "alarm":
+            continue
+        body = json.loads(row.body)
+        key = (row.key[0], str(body["alarm"]))
+        if key not in newest or not _is_before(body, newest[key]):
+            newest[key] = body
+    return {key: str(body["state"]) for key, body in newest.items()}
+
+
+def _is_before(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    for same, field in (("ep", "seq"), ("boot", "mono")):
+        if one[same] == other[same]:
+            return bool(one[field] < other[field])
+    if one["at"] is None or other["at"] is None:
+        return False
+    return bool(one["at"] < other["at"])
+
+
 def _read(path: Path, query: str) -> list[tuple[Any, ...]]:
     if not path.exists():
         return []
@@ -169,6 +245,16 @@ def _read(path: Path, query: str) -> list[tuple[Any, ...]]:
             raise
 
 
+def _lines(path: Path, *, is_shown: bool) -> Iterator[dict[str, object]]:
+    applied = read_applied(path)
+    if is_shown:
+        for (gateway, alarm), state in shown(applied).items():
+            yield {"gw": gateway, "alarm": alarm, "state": state}
+        return
+    for row in applied:
+        yield dict(zip(("gw", "ep", "lane", "seq"), row.key, strict=True))
+
+
 if __name__ == "__main__":
-    for applied in read_applied(Path(sys.argv[1])):
-        print(json.dumps(dict(zip(("gw", "ep", "lane", "seq"), applied.key, strict=True))))
+    for line in _lines(Path(sys.argv[1]), is_shown="--shown" in sys.argv[2:]):
+        print(json.dumps(line))

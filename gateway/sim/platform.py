@@ -45,6 +45,7 @@ RECONNECT_S = 0.5
 CONNECT_S = 3.0
 SESSION_EXPIRY_S = 7 * 24 * 3600
 MAX_BODY = 4 * 2**20
+ALARMS_REMEMBERED = 200  # whose receipts a platform gives again after its own start
 MODES = ("ack", "nack", "silent", "slow", "duplicate", "lie")
 
 # Of a record, beside its identity: without these there is nothing to show or keep.
@@ -118,6 +119,9 @@ def simulate(
         history.open_history(path), mode, lang, is_printing, audiences, post_check_minutes,
         late_s, heal_every_s,
     )  # fmt: skip
+
+    for gateway, alarm in history.raised(platform.store, ALARMS_REMEMBERED):
+        _hear_audiences(platform, gateway, alarm)  # who was killed had perhaps told nobody yet
 
     def stop(*_: object) -> None:
         platform.is_stopping = True
@@ -215,15 +219,15 @@ def _take(platform: _Platform, topic: str, payload: bytes) -> None:
         if not isinstance(data, dict) or data.get("gw", gateway) != gateway:
             raise ValueError("not this gateway's message")
         if kind == "state":
-            history.note_gateway(
-                platform.store, gateway, is_on=bool(data["on"]), body=json.dumps(data).encode()
-            )
+            _note_state(platform, gateway, data)
             if data["on"]:
                 _hello(platform, gateway)
                 for receipt in platform.audiences.again(gateway) if platform.audiences else ():
                     _queue(platform, gateway, "ack", receipt)
                 if platform.post_check_minutes is not None:
                     _ask_post_check(platform, gateway, platform.post_check_minutes)
+                if platform.heal_every_s is not None:
+                    _ask_for_what_it_settled(platform, gateway, data)
         elif kind in ("a", "b", "r"):
             key = _key(gateway, kind, data)
             why = _why_not(data)
@@ -231,10 +235,22 @@ def _take(platform: _Platform, topic: str, payload: bytes) -> None:
                 _take_record(platform, _arrived(key, data), data)
             else:
                 history.count(platform.store, "malformed")
+                history.note_refused(platform.store, key)
                 _refuse(platform, key, *why)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         history.count(platform.store, "malformed")
         print(f"malformed message on {topic}: {error}", file=sys.stderr, flush=True)
+
+
+def _note_state(platform: _Platform, gateway: str, data: Mapping[str, Any]) -> None:
+    """An end counts only for the connection that it names: an old will may come late."""
+    known = history.state(platform.store, gateway)
+    connection = (data.get("ep"), data.get("conn"))
+    if not data["on"] and known and (known.get("ep"), known.get("conn")) != connection:
+        return
+    history.note_gateway(
+        platform.store, gateway, is_on=bool(data["on"]), body=json.dumps(data).encode()
+    )
 
 
 def _key(gateway: str, kind: str, data: Mapping[str, Any]) -> history.Key:
@@ -285,12 +301,18 @@ def _take_record(platform: _Platform, record: Arrived, data: Mapping[str, Any]) 
         platform.open_since = time.monotonic()
     if record.key[2] == "A":
         _commit(platform)
-        is_practice = bool(data.get("drill") or data.get("test"))  # is passed on to nobody
-        if is_new and platform.audiences and record.kind == "raise" and not is_practice:
-            for delay, receipt in platform.audiences.hear(record.key[0], data):
-                _queue(platform, record.key[0], "ack", receipt, after_s=delay)
+        if is_new and record.kind == "raise":
+            _hear_audiences(platform, record.key[0], data)
     if is_new and record.t == "alarm" and platform.is_printing:
         print(line_of(data, platform.lang), flush=True)
+
+
+def _hear_audiences(platform: _Platform, gateway: str, alarm: Mapping[str, Any]) -> None:
+    """Pass an alarm on; practice is passed on to nobody."""
+    if platform.audiences is None or alarm.get("drill") or alarm.get("test"):
+        return
+    for delay, receipt in platform.audiences.hear(gateway, alarm):
+        _queue(platform, gateway, "ack", receipt, after_s=delay)
 
 
 def _is_lie(platform: _Platform, key: history.Key) -> bool:
@@ -391,11 +413,25 @@ def _ask_post_check(platform: _Platform, gateway: str, minutes: int) -> None:
 def _ask_for_what_is_missing(platform: _Platform) -> None:
     """Ask for every hole in what was acknowledged: a lane's numbers have none."""
     for gateway, epoch, lane, low, high in history.holes(platform.store):
-        platform.lied_about.update((gateway, epoch, lane, n) for n in range(low, high + 1))
-        args = {"lane": lane, "ep": epoch, "from": low, "to": high}
-        id_ = f"replay-{epoch}-{lane}-{low}"
-        _queue(platform, gateway, "cmd", {"v": 1, "t": "cmd", "id": id_, "op": "replay",
-                                          "args": args})  # fmt: skip
+        _ask_replay(platform, gateway, epoch, (lane, low, high))
+
+
+def _ask_for_what_it_settled(platform: _Platform, gateway: str, state: Mapping[str, Any]) -> None:
+    """A birth says which numbers are unsettled; the others are here, or were lost here."""
+    unsettled = {lane: span[0] for lane, span in state.get("lanes", {}).items()}
+    for each in history.lost(platform.store, gateway, state["ep"], unsettled):
+        _ask_replay(platform, gateway, state["ep"], each)
+
+
+def _ask_replay(
+    platform: _Platform, gateway: str, epoch: str, missing: tuple[str, int, int]
+) -> None:
+    lane, low, high = missing
+    platform.lied_about.update((gateway, epoch, lane, n) for n in range(low, high + 1))
+    args = {"lane": lane, "ep": epoch, "from": low, "to": high}
+    id_ = f"replay-{epoch}-{lane}-{low}"
+    _queue(platform, gateway, "cmd", {"v": 1, "t": "cmd", "id": id_, "op": "replay",
+                                      "args": args})  # fmt: skip
 
 
 def _queue(

@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,10 +26,12 @@ from gateway.core.messages import (
     Sender,
     alarm_body,
     as_history,
+    as_not_durable,
     fact_body,
     lane_topic,
     parse_down,
     read_body,
+    replay_of,
     state_body,
     topic_of,
 )
@@ -46,6 +48,9 @@ CONNECT_S = 5.0
 KEEPALIVE_S = 20
 SESSION_EXPIRY_S = 3600
 LISTEN_S = 1.5  # at the end, for what comes twice
+REPLAY_S = 3.0  # in which a platform asks for what it lost, if it does
+BROKER_BACK_S = 60.0
+BURST = 200  # records under way when the platform is stopped
 POINT = "check.value"
 FACTS: Mapping[str, Mapping[str, object]] = {  # with fields that are not in the contract yet
     "boot": {"software": "platform check", "a_field_of_next_year": [1]},
@@ -80,7 +85,9 @@ class Wishes:
     post_check_s: float = 0.0  # so long, wait for somebody to ask one
     leave: Callable[[], None] | None = None  # stop the platform
     come: Callable[[], None] | None = None  # start it again
+    restart_broker: Callable[[], None] | None = None
     applied: Callable[[], Mapping[tuple[str, str, str, int], int]] | None = None
+    shown: Callable[[], Mapping[tuple[str, str], str]] | None = None  # (gw, alarm) -> state
 
 
 @dataclass(slots=True)
@@ -92,8 +99,14 @@ class _Log:
     heard: list[Heard] = field(default_factory=list)
     practice: set[str] = field(default_factory=set)
     answered: set[Key] = field(default_factory=set)  # acknowledged or refused
+    answered_ms: dict[Key, int] = field(default_factory=dict)  # when last
     refused: set[Key] = field(default_factory=set)
     questions: list[Command] = field(default_factory=list)
+    replays: list[Command] = field(default_factory=list)
+    over: set[str] = field(default_factory=set)
+    acked: set[str] = field(default_factory=set)
+    shown: Mapping[str, str] | None = None
+    away: tuple[int, int] | None = None
 
 
 def now_ms() -> int:
@@ -105,24 +118,16 @@ def visit(
 ) -> Visit:
     """Go through everything once; NotReached when there is no broker for us.
 
-    `tell` is told which part comes next: connect, hello, records, copies, order, poison, birth,
-    receipts, post_check, away, applied.
+    `tell` is told which part comes next: connect, hello, records, copies, order, poison, receipts,
+    birth, replay, post_check, away, broker, applied.
     """
     guest = _Guest(access, limits, _Log(), secrets.token_hex(6))
     real: Asked | None = None
-    away: tuple[int, int] | None = None
     tell("connect")
     with guest.connected():
         tell("hello")
         if guest.is_greeted():
-            tell("records")
-            guest.send_each_kind()
-            tell("copies")
-            guest.send_copies()
-            tell("order")
-            guest.send_in_any_order()
-            tell("poison")
-            guest.send_poison()
+            _send_everything(guest, wishes, tell)
             if wishes.real_alarm:
                 tell("receipts")
                 real = guest.raise_real_alarm()
@@ -132,16 +137,36 @@ def visit(
     with guest.connected():
         tell("birth")
         if guest.is_greeted() and guest.is_answered_at_all():
+            tell("replay")
+            guest.wait_for_a_replay()
             if wishes.post_check_s:
                 tell("post_check")
                 guest.wait_for_a_question(wishes.post_check_s)
             if wishes.leave and wishes.come:
                 tell("away")
-                away = guest.send_while_away(wishes.leave, wishes.come)
+                guest.send_while_away(wishes.leave, wishes.come)
         guest.loop_until(lambda: False, LISTEN_S)
         guest.say_goodbye()
+    if wishes.restart_broker and guest.is_answered_at_all():
+        tell("broker")
+        wishes.restart_broker()
+        with guest.connected(BROKER_BACK_S):
+            guest.send_after_the_broker_restarted()
+            guest.say_goodbye()
     tell("applied")
-    return guest.visit(real, away, wishes.applied() if wishes.applied else None)
+    return guest.visit(real, wishes.applied() if wishes.applied else None)
+
+
+def _send_everything(guest: "_Guest", wishes: Wishes, tell: Callable[[str], None]) -> None:
+    tell("records")
+    guest.send_each_kind()
+    tell("copies")
+    guest.send_copies()
+    tell("order")
+    guest.send_in_any_order()
+    guest.send_ends_before_beginnings(wishes.shown)
+    tell("poison")
+    guest.send_poison()
 
 
 class _Guest:
@@ -157,19 +182,32 @@ class _Guest:
         self._is_up = False
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._boot = secrets.token_hex(6)
+        self._has_connected = False
+        self._conn = 0
+        self._lost = 0  # a number of lane B that is sent only to who asks for it
+        self._copied: list[Key] = []
 
     # -- the link -------------------------------------------------------------------------------
 
     @contextmanager
-    def connected(self) -> Iterator[None]:
-        """A connection and its birth; MQTT 3.1.1 where the broker does not take 5."""
-        try:
-            self._connect()
-        except NotReached:
-            if self._protocol == MQTTProtocolVersion.MQTTv311:
-                raise
-            self._protocol = MQTTProtocolVersion.MQTTv311
-            self._connect()
+    def connected(self, patience_s: float = 0.0) -> Iterator[None]:
+        """A connection and its birth; MQTT 3.1.1 where the broker does not take 5.
+
+        `patience_s`: so long, a broker that is just being started may refuse.
+        """
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                self._connect()
+                break
+            except NotReached:
+                if not self._has_connected and self._protocol == MQTTProtocolVersion.MQTTv5:
+                    self._protocol = MQTTProtocolVersion.MQTTv311
+                elif time.monotonic() >= deadline:
+                    raise
+                else:
+                    time.sleep(0.2)
+        self._has_connected = True
         try:
             yield
         finally:
@@ -180,6 +218,7 @@ class _Guest:
         is_v5 = self._protocol == MQTTProtocolVersion.MQTTv5
         address = urlsplit(self._access.url)
         self._is_up, refusal = False, list[str]()
+        self._conn += 1
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._access.gateway,
@@ -220,6 +259,12 @@ class _Guest:
         self._log.births.append(now_ms())
         client.publish(self._topic("state"), self._state(is_on=True), 1, retain=True)
         client.publish(self._topic("points"), self._points(), 1, retain=True)
+        if self._is_second_birth:
+            self._fact("boot")  # what the birth says is unsettled
+
+    @property
+    def _is_second_birth(self) -> bool:
+        return len(self._log.births) == 2
 
     def _authenticate(self, client: Any, *, is_tls: bool) -> None:
         access = self._access
@@ -251,6 +296,8 @@ class _Guest:
         said = parse_down(kind, payload)
         if isinstance(said, Command) and said.op == "post_check":
             self._log.questions.append(said)
+        if isinstance(said, Command) and said.op == "replay":
+            self._log.replays.append(said)
 
     def _note(self, payload: bytes) -> None:
         """Which records are answered: for knowing when to go on, not for judging."""
@@ -258,13 +305,14 @@ class _Guest:
             data = json.loads(payload)
             for lane in Lane:
                 for low, high in data.get(lane.value, []):
-                    self._log.answered.update(
-                        key for key in self._log.sent
+                    self._log.answered_ms.update(
+                        (key, now_ms()) for key in self._log.sent
                         if key[:2] == (lane, data["ep"]) and low <= key[2] <= high
                     )  # fmt: skip
             for lane, seq, *_ in data.get("nack", []):
                 self._log.refused.add((Lane(lane), data["ep"], seq))
-            self._log.answered |= self._log.refused
+                self._log.answered_ms[Lane(lane), data["ep"], seq] = now_ms()
+            self._log.answered |= self._log.answered_ms.keys()
         except (ValueError, KeyError, TypeError, AttributeError):
             return  # `duties` names what is wrong with it
 
@@ -292,6 +340,8 @@ class _Guest:
             self._alarm(transition, f"alarm {transition.value}", occurrence)
         for severity, lane in ((Severity.WARNING, Lane.A), (Severity.FAULT, Lane.B)):
             self._alarm(Transition.RAISE, severity.value, severity=severity, lane=lane)
+        drill = self._alarm(Transition.RAISE, "alarm of a drill", mode=Mode.DRILL)
+        self._alarm(Transition.CLEAR, "alarm of a drill", drill, mode=Mode.DRILL)
         for kind in FACTS:
             self._fact(kind)
         self._batch("readings", 3)
@@ -300,15 +350,18 @@ class _Guest:
         self._wait_for_answers()
 
     def send_copies(self) -> None:
-        """One of each lane once more, when it is acknowledged."""
-        for lane in Lane:
-            key = next((k for k in self._log.sent if k[0] is lane), None)
-            if key is None or key not in self._log.answered:
+        """One of each lane once more when it is acknowledged, and one that is durable only then."""
+        raised = self._alarm(Transition.RAISE, "an alarm from memory", is_durable=False)
+        memory = next(reversed(self._log.sent))
+        self._alarm(Transition.CLEAR, "an alarm from memory", raised)
+        self._wait_for_answers()
+        firsts = [next((k for k in self._log.sent if k[0] is lane), None) for lane in Lane]
+        for key in (*firsts, memory):
+            if key is None or key not in self._log.answered - self._log.refused:
                 continue
-            heard = len(self._log.heard)
+            self._copied.append(key)
             self._again(key)
-            self.loop_until(lambda heard=heard: len(self._log.heard) > heard,  # type: ignore[misc]
-                            2 * self._limits.others / 1000)  # fmt: skip
+            self._wait_for_copies([key])
 
     def send_in_any_order(self) -> None:
         first = self._seq[Lane.B] + 1
@@ -320,6 +373,61 @@ class _Guest:
         self._wait_for_answers()
         self._fact("boot", "hole", seq=first + 2)
         self._wait_for_answers()
+        self._lost = self._next(Lane.B)
+
+    def send_ends_before_beginnings(
+        self, shown: Callable[[], Mapping[tuple[str, str], str]] | None
+    ) -> None:
+        """Alarms whose end or acknowledgement overtakes their raise, and what is shown of them."""
+        times = [replace(self._now(), mono_ms=now_ms() - 3_000 + 1_000 * n) for n in range(3)]
+        over, acked = self._occurrence(Lane.A), self._occurrence(Lane.A, after=3)
+        for step in (2, 0, 1):
+            transition = (Transition.RAISE, Transition.ACK, Transition.CLEAR)[step]
+            self._alarm(transition, "overtaken", over, seq=self._seq[Lane.A] + 1 + step,
+                        at=times[step], part="order")  # fmt: skip
+        for step in (1, 0):
+            transition = (Transition.RAISE, Transition.ACK)[step]
+            self._alarm(transition, "overtaken", acked, seq=self._seq[Lane.A] + 4 + step,
+                        at=times[step], part="order")  # fmt: skip
+        self._seq[Lane.A] += 5
+        earlier = self._old_alarm_over(times[0], times[1])
+        self._log.over |= {over, earlier}
+        self._log.acked.add(acked)
+        self._wait_for_answers()
+        if shown is not None:
+            mine = self._access.gateway
+            self._log.shown = {alarm: state for (gw, alarm), state in shown().items() if gw == mine}
+        self._alarm(Transition.CLEAR, "overtaken", acked)
+        self._wait_for_answers()
+
+    def _old_alarm_over(self, raised: Now, cleared: Now) -> str:
+        """An alarm of an earlier start that is over in this one; its raise comes last."""
+        key = (Lane.A, self._older.epoch, 8)
+        occurrence = f"{self._older.epoch}-A-8"
+        self._alarm(Transition.CLEAR, "overtaken", occurrence, at=cleared)
+        body = alarm_body(
+            self._older, Lane.A, 8, rule=_rule(Mode.TEST, Severity.ALARM), place="platform check",
+            unit="mA", tr=Transition.RAISE, at=raised,
+            alarm=_alarm(Mode.TEST, occurrence, Transition.RAISE, raised),
+        )  # fmt: skip
+        self._send(Lane.A, body, "late", "of an earlier start", key)
+        return occurrence
+
+    def wait_for_a_replay(self) -> None:
+        """A number that this birth says is settled never came: give it to who asks for it."""
+        self.loop_until(self._is_asked_for_the_lost, min(REPLAY_S, self._limits.others / 1000))
+        if self._is_asked_for_the_lost():
+            self._fact("boot", "lost", seq=self._lost)
+        self._wait_for_answers()
+
+    def _is_asked_for_the_lost(self) -> bool:
+        wanted = [replay_of(command.args) for command in self._log.replays]
+        return any(
+            each is not None
+            and (each.lane, each.epoch) == (Lane.B, self._sender.epoch)
+            and each.lo <= self._lost <= each.hi
+            for each in wanted
+        )
 
     def send_poison(self) -> None:
         """Broken ones that say who they are, garbage that does not, and a good one after them."""
@@ -369,10 +477,15 @@ class _Guest:
                 self._fact("post_check", fields=fields)
         self._wait_for_answers()
 
-    def send_while_away(
-        self, leave: Callable[[], None], come: Callable[[], None]
-    ) -> tuple[int, int]:
-        """Stop the platform, send, start it again: nothing is sent a second time."""
+    def send_while_away(self, leave: Callable[[], None], come: Callable[[], None]) -> None:
+        """Stop the platform at its first ack of many records, send, start it again.
+
+        What was sent while it was away is not sent a second time: its session has it. What was
+        under way when it was stopped is, and so are copies of what it had long before.
+        """
+        before = set(self._log.answered)
+        burst = [self._burst(number) for number in range(BURST)]
+        self.loop_until(lambda: bool(self._log.answered - before), 2 * self._limits.others / 1000)
         left = now_ms()
         leave()
         self._alarm(Transition.RAISE, "sent while away", part="away")
@@ -380,12 +493,30 @@ class _Guest:
         self.loop_until(lambda: False, 1.0)
         back = now_ms()
         come()
+        self._log.away = (left, back)
         self.loop_until(
             lambda: any(h.kind == "hello" and h.at_ms >= back for h in self._log.heard),
             self._limits.hello / 1000,
         )
+        again = [*self._copied, *(key for key in burst if key not in self._log.answered)]
+        for key in again:
+            self._again(key)
+        self._wait_for_copies(again)
         self._wait_for_answers()
-        return left, back
+
+    def _burst(self, number: int) -> Key:
+        if number % 10:
+            self._fact("boot", "burst")
+        else:
+            self._alarm(Transition.RAISE, "one of many", part="burst")
+        return next(reversed(self._log.sent))
+
+    def send_after_the_broker_restarted(self) -> None:
+        """When the platform greets again, or should have: one alarm and one fact."""
+        self.is_greeted()
+        self._alarm(Transition.RAISE, "after the broker's restart", part="again")
+        self._fact("boot", "again")
+        self._wait_for_answers()
 
     def say_goodbye(self) -> None:
         done = self._client.publish(self._topic("state"), self._state(is_on=False), 1, retain=True)
@@ -394,7 +525,6 @@ class _Guest:
     def visit(
         self,
         real: Asked | None,
-        away: tuple[int, int] | None,
         applied: Mapping[tuple[str, str, str, int], int] | None,
     ) -> Visit:
         mine = None if applied is None else {
@@ -412,7 +542,10 @@ class _Guest:
             real=real,
             practice=frozenset(self._log.practice),
             applied=mine,
-            away=away,
+            away=self._log.away,
+            over=frozenset(self._log.over),
+            acked=frozenset(self._log.acked),
+            shown=self._log.shown,
         )
 
     # -- one message ----------------------------------------------------------------------------
@@ -422,13 +555,33 @@ class _Guest:
         patience = 2 * self._limits.others / 1000
         self.loop_until(lambda: self._log.sent.keys() <= self._log.answered, patience)
 
+    def _wait_for_copies(self, keys: Sequence[Key]) -> None:
+        """Until each of these is answered after it was sent last."""
+        self.loop_until(
+            lambda: all(
+                self._log.answered_ms.get(key, 0) >= self._log.sent[key][0][-1] for key in keys
+            ),
+            2 * self._limits.others / 1000,
+        )
+
     def _next(self, lane: Lane) -> int:
         self._seq[lane] += 1
         return self._seq[lane]
 
-    def _send(self, lane: Lane, body: bytes, part: str, what: str, key: Key | None = None) -> None:
+    def _send(
+        self,
+        lane: Lane,
+        body: bytes,
+        part: str,
+        what: str,
+        key: Key | None = None,
+        *,
+        is_durable: bool = True,
+    ) -> None:
+        """Send and note a record; one that is not durable yet is noted as it comes again."""
         key = key or (lane, self._sender.epoch, self._seq[lane])
         self._log.sent[key] = ([now_ms()], part, what, body)
+        body = body if is_durable else as_not_durable(body)
         self._client.publish(lane_topic(self._access.gateway, lane), body, 1)
 
     def _again(self, key: Key) -> None:
@@ -446,19 +599,28 @@ class _Guest:
         severity: Severity = Severity.ALARM,
         lane: Lane = Lane.A,
         part: str = "plain",
+        seq: int | None = None,
+        at: Now | None = None,
+        is_durable: bool = True,
     ) -> str:
         """Send one transition; return the occurrence."""
-        seq = self._next(lane)
+        seq = self._next(lane) if seq is None else seq
         occurrence = occurrence or f"{self._sender.epoch}-{lane}-{seq}"
+        at = at or self._now()
         if mode is not Mode.REAL:
             self._log.practice.add(occurrence)
         body = alarm_body(
             self._sender, lane, seq, rule=_rule(mode, severity), place="platform check",
-            unit="mA", alarm=_alarm(mode, occurrence, transition, self._now()), tr=transition,
-            at=self._now(), by="" if transition in (Transition.RAISE, Transition.CLEAR) else "E07",
+            unit="mA", alarm=_alarm(mode, occurrence, transition, at), tr=transition,
+            at=at, by="" if transition in (Transition.RAISE, Transition.CLEAR) else "E07",
         )  # fmt: skip
-        self._send(lane, body, part, what)
+        key = (lane, self._sender.epoch, seq)
+        self._send(lane, body, part, what, key, is_durable=is_durable)
         return occurrence
+
+    def _occurrence(self, lane: Lane, after: int = 0) -> str:
+        """The occurrence that a raise has, `after` records later."""
+        return f"{self._sender.epoch}-{lane}-{self._seq[lane] + 1 + after}"
 
     def _fact(
         self,
@@ -518,8 +680,11 @@ class _Guest:
         return Now(now_ms(), utc, Clk.SYNC, 100, self._boot)
 
     def _state(self, *, is_on: bool) -> bytes:
-        count = len(self._log.births) + 1
-        return state_body(self._sender, on=is_on, conn=count, at=self._now(), software="check")
+        unsettled = self._seq[Lane.B] + 1
+        lanes = {Lane.B: (unsettled, unsettled)} if is_on and self._is_second_birth else {}
+        return state_body(
+            self._sender, on=is_on, conn=self._conn, at=self._now(), software="check", lanes=lanes
+        )
 
     def _points(self) -> bytes:
         point = {"i": 0, "id": POINT, "dev": "check", "name": "value", "unit": "mA", "kind": "",
@@ -571,4 +736,21 @@ def read_applied(lines: Sequence[str]) -> dict[tuple[str, str, str, int], int]:
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"line {number} is no record: {line[:80]}") from error
         found[key] = found.get(key, 0) + 1
+    return found
+
+
+def read_shown(lines: Sequence[str]) -> dict[tuple[str, str], str]:
+    """The state that a platform shows of each alarm, from JSON Lines of gw, alarm and state.
+
+    ValueError names the first line that is none.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            found[str(row["gw"]), str(row["alarm"])] = str(row["state"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"line {number} is no alarm: {line[:80]}") from error
     return found

@@ -9,9 +9,9 @@ from gateway.domain.records import Lane
 from gateway.sim.duties import DUTIES, Asked, Heard, Limits, Outcome, Sent, Visit, judge
 
 E = "e1"
-A1, B1, B2, B3, P1, R1, AW = (
+A1, B1, B2, B3, P1, R1, AW, BL, BA = (
     (Lane.A, E, 1), (Lane.B, E, 1), (Lane.B, E, 2), (Lane.B, E, 3), (Lane.B, E, 4),
-    (Lane.R, E, 1), (Lane.A, E, 9),
+    (Lane.R, E, 1), (Lane.A, E, 9), (Lane.B, E, 5), (Lane.B, E, 6),
 )  # fmt: skip
 
 
@@ -36,6 +36,10 @@ def post_check(at_ms: int, minutes: object = 5, id_: str = "c1") -> Heard:
     return down(at_ms, "cmd", {"t": "cmd", "id": id_, "op": "post_check", "args": args})
 
 
+def replay(at_ms: int, **args: object) -> Heard:
+    return down(at_ms, "cmd", {"t": "cmd", "id": "r1", "op": "replay", "args": args})
+
+
 TRUTH = Visit(
     births=(0, 50_000),
     sent=(
@@ -46,6 +50,8 @@ TRUTH = Visit(
         Sent(P1, (5_000,), "poison"),
         Sent(B3, (6_000,), "after"),
         Sent(AW, (60_500,), "away"),
+        Sent(BL, (52_000,), "lost"),
+        Sent(BA, (90_000,), "again"),
     ),
     heard=(
         hello(100),
@@ -58,13 +64,19 @@ TRUTH = Visit(
         hello(50_100),
         receipt(50_200, "stored"), receipt(50_200, "sent"), receipt(50_200, "seen"),
         post_check(51_000),
+        replay(51_500, lane="B", ep=E, **{"from": 5, "to": 5}),
+        ack(52_100, B=[[5, 5]]),
         hello(62_100),
         ack(62_200, A=[[9, 9]]),
+        ack(90_100, B=[[6, 6]]),
     ),
     real=Asked("e1-A-1", ("inst",), 1_000),
     practice=frozenset({"e1-A-2"}),
-    applied={A1: 1, B1: 1, B2: 1, B3: 1, R1: 1, AW: 1},
+    applied={A1: 1, B1: 1, B2: 1, B3: 1, R1: 1, AW: 1, BL: 1, BA: 1},
     away=(60_000, 62_000),
+    over=frozenset({"e1-A-5"}),
+    acked=frozenset({"e1-A-6"}),
+    shown={"e1-A-5": "N", "e1-A-6": "AA"},
 )  # fmt: skip
 
 
@@ -125,6 +137,14 @@ SLIPS = {
     "receipts_again": (
         but_at(50_200), "inst seen was not"
     ),
+    "subscribes_again": (
+        without(TRUTH, '"B": [[6, 6]]'), "e1-B-6, sent after the broker was restarted"
+    ),
+    "shown": (
+        replace(TRUTH, shown={"e1-A-5": "UA", "e1-A-6": "AA"}),
+        "e1-A-5 is shown as UA, its end came before its raise",
+    ),
+    "replay": (without(TRUTH, '"B": [[5, 5]]'), "e1-B-5, asked for and sent again, was not"),
     "practice": (also(TRUTH, receipt(4_000, "sent", alarm="e1-A-2")), "inst sent for e1-A-2"),
     "post_check": (also(TRUTH, post_check(52_000, 0, "c2")), "c2: minutes 0"),
 }  # fmt: skip
@@ -158,6 +178,26 @@ def test_of_a_platform_that_says_nothing_only_the_hello_is_missed():
     judged = {each.duty: each.outcome for each in judge(silent, Limits())}
     assert [duty for duty, outcome in judged.items() if outcome is Outcome.BROKEN] == ["hello"]
     assert judged["takes"] is judged["keeps"] is judged["copies"] is Outcome.UNSEEN
+
+
+def test_an_end_need_not_be_shown_and_what_still_stands_must_be():
+    assert broken(replace(TRUTH, shown={"e1-A-6": "AA"})) == {}
+    for shown in ({}, {"e1-A-6": "UA"}):
+        assert "e1-A-6 is shown as" in broken(replace(TRUTH, shown=shown))["shown"]
+
+
+def test_who_asks_for_nothing_lost_is_not_judged_and_who_asks_wrongly_is():
+    nothing = replace(without(TRUTH, "replay"), sent=TRUTH.sent[:7])
+    assert {each.duty: each.outcome for each in judge(nothing, Limits())}["replay"] is (
+        Outcome.UNSEEN
+    )
+    said = broken(also(TRUTH, replay(53_000, lane="B", ep=E)))
+    assert said["replay"].startswith("r1: no lane, ep, from and to")
+
+
+def test_a_command_that_no_gateway_knows_is_named():
+    silence = down(53_000, "cmd", {"t": "cmd", "id": "s1", "op": "silence"})
+    assert broken(also(TRUTH, silence)) == {"understood": "dn/cmd: no gateway knows op 'silence'"}
 
 
 def test_post_checks_under_one_id_are_two_questions_only_when_they_differ():

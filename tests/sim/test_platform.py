@@ -1,6 +1,7 @@
 import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.domain.alarms import Transition
 from gateway.domain.text import Lang
-from gateway.sim.history import read_applied, read_counts, read_settled
+from gateway.sim.history import Applied, read_applied, read_counts, read_settled, shown
 from gateway.sim.platform import line_of
 from tests.partners.broker import Mosquitto
 
@@ -290,3 +291,87 @@ def test_a_liar_loses_every_third_and_gets_it_back_when_it_asks_again(broker, ga
         while len(read_applied(history)) < 7:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_what_a_birth_says_is_settled_and_never_came_is_asked_for(broker, gateway, tmp_path):
+    history = tmp_path / "history.sqlite"
+    with platform(broker, history, "--heal", "1000"):
+        born(gateway)
+        for seq in (2, 5, 6):
+            gateway.say("b", {"t": "fact", "ep": "e1", "lane": "B", "seq": seq, "kind": "boot"})
+        gateway.say("b", {"t": "fact", "ep": "e1", "lane": "B", "seq": 3})  # refused, not lost
+        gateway.say("a", alarm(2))
+        gateway.wait_for(lambda heard: any(m.get("A") == [[2, 2]] for m in heard))
+        gateway.wait_for(lambda heard: any(["B", 3, "schema", "/kind"] in m.get("nack", [])
+                                           for m in heard))  # fmt: skip
+        gateway.say("state", {"t": "state", "on": True, "ep": "e1", "lanes": {"B": [5, 6]}})
+        gateway.wait_for(lambda heard: sum(m.get("op") == "replay" for m in heard) == 3)
+    asked = [m["args"] for m in gateway.heard if m.get("op") == "replay"]
+    assert asked == [
+        {"lane": "A", "ep": "e1", "from": 1, "to": 1},
+        {"lane": "B", "ep": "e1", "from": 1, "to": 1},
+        {"lane": "B", "ep": "e1", "from": 4, "to": 4},
+    ]
+
+
+def test_the_receipts_of_the_newest_alarms_are_given_again_after_its_own_start(
+    broker, gateway, tmp_path
+):
+    history, habits = tmp_path / "h.sqlite", [
+        word for name in ("inst", "civil", "fire") for word in ("--audience", f"{name}=0/-/-")
+    ]  # fmt: skip
+    told = {("inst", "stored"), ("civil", "stored")}
+    with platform(broker, history, *habits) as process:
+        born(gateway)
+        gateway.say("a", alarm(1, aud=["inst", "civil"]))
+        gateway.say("a", alarm(2, aud=["inst"], drill=True))
+        gateway.wait_for(lambda heard: receipts(heard) == told)
+        process.kill()
+        process.wait(30)
+    gateway.heard.clear()
+    with platform(broker, history, *habits):
+        gateway.wait_for(lambda heard: receipts(heard) == told)
+        assert not any(m.get("alarm") == "e1-A-2" for m in gateway.heard)
+
+
+def test_the_end_of_an_older_connection_does_not_end_the_newer(broker, gateway, tmp_path):
+    history = tmp_path / "h.sqlite"
+    ends = [("e1", 1), ("e1", 2), ("e2", 1)]
+    with platform(broker, history):
+        gateway.say("state", {"t": "state", "on": True, "ep": "e2", "conn": 2}, retain=True)
+        gateway.wait_for(has("hello"))
+        for epoch, connection in ends:  # a will that was on its way for long
+            gateway.say("state", {"t": "state", "on": False, "ep": epoch, "conn": connection})
+        gateway.say("a", alarm(1))
+        gateway.wait_for(lambda heard: any(m.get("A") == [[1, 1]] for m in heard))
+        assert is_on(history)
+        gateway.say("state", {"t": "state", "on": False, "ep": "e2", "conn": 2})
+        gateway.say("a", alarm(2))
+        gateway.wait_for(lambda heard: any(m.get("A") == [[2, 2]] for m in heard))
+        assert not is_on(history)
+
+
+def is_on(path: Path) -> bool:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        ((said,),) = db.execute("SELECT is_on FROM gateways").fetchall()
+    return bool(said)
+
+
+def transition(seq: int, state: str, **fields) -> Applied:
+    body = {"alarm": "e1-A-1", "ep": "e1", "boot": "b1", "mono": 100 * seq, "at": 1_000 * seq,
+            "seq": seq, "state": state, **fields}  # fmt: skip
+    return Applied(0, (GATEWAY, body["ep"], "A", seq), "alarm", "", 0, json.dumps(body).encode())
+
+
+def test_what_happened_last_is_shown_whatever_came_last():
+    """Within an epoch by number, within a boot by `mono`, else by the time of the day."""
+    raised, acked = transition(1, "UA"), transition(2, "AA", at=500)  # the wall clock was set back
+    later = transition(1, "N", ep="e2", mono=900, at=100)
+    next_boot = transition(1, "LA", ep="e3", boot="b2", mono=5, at=9_000)
+    unknown = transition(1, "RU", ep="e4", boot="b3", mono=5, at=None)
+    key = (GATEWAY, "e1-A-1")
+    for come, state in (
+        ((raised, acked), "AA"), ((acked, raised), "AA"), ((later, raised, acked), "N"),
+        ((next_boot, raised), "LA"), ((raised, next_boot), "LA"), ((raised, unknown), "RU"),
+    ):  # fmt: skip
+        assert shown(come)[key] == state
