@@ -346,10 +346,11 @@ class Writer:
                 self._write(self._connection, work)
             except Exception as error:  # noqa: BLE001  # sorted here: full, damaged, or failing
                 failure = error
-                if is_full(error) and self._roll_back():
-                    self._is_full = True
+                if is_full(error):  # also while an older file is migrated, or a new one made
                     self._throw_ballast()
-                    continue
+                    if self._roll_back():
+                        self._is_full = True
+                        continue
                 self._disconnect()
                 if is_damage(error):
                     failure = self._begin_anew(error) or error

@@ -7,14 +7,16 @@ import sqlite3
 import subprocess
 import zlib
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
 from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.events import GapPlanned
 from gateway.domain.kept import Kept
 from gateway.domain.records import Lane, Range, Record
-from gateway.store import chores, files, room, writer
+from gateway.store import chores, files, room, tables, versions, writer
 from gateway.store.ledger import Ledger
 from gateway.store.room import Ballast, Level, Room
 
@@ -307,6 +309,26 @@ async def test_a_start_on_a_read_only_card_knows_the_alarms_and_delivers_the_bac
     async with kit.open("e3") as (store, _):
         assert (store.restored.alarms, store.restored.kept) == ((alarm,), (kept,))
         assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [2]
+
+
+async def test_a_file_of_an_older_version_is_taken_over_on_a_full_disk_too(
+    kit, small_disk, monkeypatch
+):
+    """The ballast goes first: without the migration nothing could be settled to make room."""
+    kit.directory = small_disk / "store"
+    kit.directory.mkdir()
+    monkeypatch.setattr(room, "BALLAST_BYTES", 2**19)
+    Ballast(kit.directory).restore(10**12)
+    dump = (Path(__file__).parent / "schemas" / "core-1.sql").read_text()
+    with closing(sqlite3.connect(kit.directory / "core.db")) as old:
+        old.executescript(dump)
+        tables.core._record_applied(Database(old), versions.LATEST["core"][0])
+    _filled(small_disk)
+    async with kit.open() as (store, seen):
+        store.submit(kit.outcome(kit.record(Lane.A, 1)))
+        await kit.until(lambda: [r.lane for r in seen.durable] == [Lane.A])
+        assert not (kit.directory / "ballast").exists()
+        assert store.heads().keys() == {Lane.A}
 
 
 async def test_a_log_that_somebody_keeps_from_being_written_back_is_told_and_shrinks_again(
