@@ -39,7 +39,7 @@ from gateway.sim.desk_reader import open_desk_reader
 from gateway.sim.devices import by_unit, lx47le
 from gateway.sim.ntag import Card
 from gateway.sim.processes import running, tail
-from gateway.store.verify import verify_core, verify_readings
+from gateway.store.verify import LaneReport, verify_core, verify_readings
 
 SOCKET = Path("/run/care-gateway/daemon.sock")
 LISTENS, BOUND = "0A", "07"  # TCP, UDP
@@ -114,13 +114,13 @@ async def live(folder: Path) -> None:
                 await asyncio.to_thread(wait_for, "good values", is_good, folder)
                 board.truth["residual_current"] = 600.0
                 await asyncio.to_thread(wait_for, "the alarm and its lamp", is_alarmed, folder)
+                await asyncio.to_thread(wait_for, "both on the disk", is_kept, folder)
                 daemon.terminate()
                 code = await asyncio.wait_for(daemon.wait(), PATIENCE_S)
         except TimeoutError:
             print(tail(log, 40), file=sys.stderr)
             raise
-    lanes = verify_core(folder / "store/core.db", {})
-    lanes += verify_readings(folder / "store/readings.db")
+    lanes = lanes_of(folder)
     if code != 0 or not all(lane.is_sound and lane.records for lane in lanes):
         raise ValueError(f"it ended with {code} and left {lanes}")
     print("ended, and whole:", *(f"{lane.lane.value} {lane.records}" for lane in lanes))
@@ -140,6 +140,19 @@ def part_of_status(folder: Path, name: str) -> str:
         return json.dumps(ask(folder / "s", {"verb": "status"}, 60.0).get(name))
     except NoAnswer:
         return ""
+
+
+def lanes_of(folder: Path) -> list[LaneReport]:
+    lanes = verify_core(folder / "store/core.db", {})
+    return lanes + verify_readings(folder / "store/readings.db")
+
+
+def is_kept(folder: Path) -> bool:
+    """True once every lane has a record; a file may not have its tables yet."""
+    try:
+        return all(lane.records for lane in lanes_of(folder))
+    except sqlite3.OperationalError:
+        return False
 
 
 def is_good(folder: Path) -> bool:
