@@ -123,7 +123,7 @@ def _looks(site: Site, path: Path, socket: Path, daemon: Daemon) -> Iterator[Loo
         if not (isinstance(bus.link, TcpLink) and daemon.polls(bus.id)):
             look = partial(look_at_bus, bus, who, ours=daemon.ours, allows=allows)
             yield f"bus {bus.id}", look
-    has_daemon = daemon.status is not None
+    has_daemon = daemon.status is not None or bool(daemon.ours)  # one that hangs has its pins
     yield "panel", partial(look_at_pins, site.panel, who, has_daemon=has_daemon)
     if site.reader is not None:
         device = site.reader.device

@@ -42,6 +42,7 @@ _SCALAR_OF_PEOPLE = re.compile(
 )
 _CODE_OF_PEOPLE = re.compile(r"^[ \t]+[\"']?([A-Za-z0-9][\w.@-]*)[\"']?[ \t]*:", re.MULTILINE)
 _WORDS_OF_PEOPLE = frozenset({"name", "role", "until", "cards", "uid", "label", "pin", "pin_until"})
+_PIECE = re.compile(r"[A-Za-z0-9_-]+")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}[ :-]?){3,9}[0-9A-Fa-f]{2}")
 
 _BESIDE = (  # words beside which a secret stands
@@ -171,15 +172,20 @@ def _of_files(folder: Path, site: Site | None) -> Iterator[str]:
 
 
 def cleaner(words: Iterable[str]) -> Callable[[str], str]:
-    """What takes people and secrets out of a text; `words`: those of the house."""
-    known = sorted({form for word in words for form in _forms(word)}, key=len, reverse=True)
-    own = re.compile("|".join(known), re.IGNORECASE) if known else None
-    return partial(_clean, own)
+    """What takes people and secrets out of a text; `words`: those of the house.
+
+    Words of one piece are looked up, which costs the same for five people and for five hundred.
+    """
+    known = frozenset(words)
+    pieces = frozenset(form.lower() for word in known for form in _pieces(word))
+    ascii_, others = _any_of(_spaced(known), re.IGNORECASE), _any_of(_written(known))
+    return partial(_clean, pieces, [each for each in (ascii_, others) if each is not None])
 
 
-def _clean(own: re.Pattern[str] | None, text: str) -> str:
-    if own is not None:
-        text = own.sub(_line_by_line, text)
+def _clean(pieces: frozenset[str], own: Iterable[re.Pattern[str]], text: str) -> str:
+    for pattern in own:
+        text = pattern.sub(_line_by_line, text)
+    text = _PIECE.sub(lambda found: GONE if found[0].lower() in pieces else found[0], text)
     text = _LOGIN.sub(rf"\1{GONE}@", text)
     text = _TOLD.sub(_quoted, text)
     for pattern in (_QUERY, _BEARER):
@@ -187,6 +193,35 @@ def _clean(own: re.Pattern[str] | None, text: str) -> str:
     for pattern in _WHOLE:
         text = pattern.sub(GONE, text)
     return text
+
+
+def _any_of(forms: Iterable[str], flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str] | None:
+    longest_first = sorted(set(forms), key=len, reverse=True)
+    return re.compile("|".join(longest_first), flags) if longest_first else None
+
+
+def _pieces(word: str) -> Iterator[str]:
+    """A code, a name of one word, a card without its blanks (with them it is seen by its looks)."""
+    if _PIECE.fullmatch(word):
+        yield word
+    if _HEX.fullmatch(word):
+        yield re.sub(r"[ :-]", "", word)
+
+
+def _spaced(words: Iterable[str]) -> Iterator[str]:
+    """Latin words of several pieces, with whatever blanks between them."""
+    for word in words:
+        if word.isascii() and not _PIECE.fullmatch(word):
+            body = r"[\s_]*".join(re.escape(part) for part in word.split())
+            yield rf"(?<![A-Za-z0-9_-]){body}(?![A-Za-z0-9_-])"
+
+
+def _written(words: Iterable[str]) -> Iterator[str]:
+    """All other words: as they are, and escaped as in JSON."""
+    for word in words:
+        if not word.isascii():
+            yield r"[\s_]*".join(re.escape(part) for part in word.split())
+            yield re.escape(json.dumps(word)[1:-1])
 
 
 def _line_by_line(found: re.Match[str]) -> str:
@@ -198,17 +233,3 @@ def _quoted(found: re.Match[str]) -> str:
     """JSON stays JSON."""
     mark = found[2][0] if found[2][0] in "\"'" else ""
     return f"{found[1]}{mark}{GONE}{mark}"
-
-
-def _forms(word: str) -> Iterator[str]:
-    """How a word may be written: with other blanks, escaped as JSON, a card with other marks."""
-    if _HEX.fullmatch(word):
-        digits = re.sub(r"[ :-]", "", word)
-        pairs = (digits[at : at + 2] for at in range(0, len(digits), 2))
-        yield rf"(?<![0-9A-Za-z]){'[ :-]?'.join(pairs)}(?![0-9A-Za-z])"
-    parts = [re.escape(part) for part in word.split()]
-    body = r"[\s_]*".join(parts)
-    yield body if not word.isascii() else rf"(?<![A-Za-z0-9_-]){body}(?![A-Za-z0-9_-])"
-    escaped = json.dumps(word)[1:-1]
-    if escaped != word:
-        yield re.escape(escaped)

@@ -15,6 +15,7 @@ DAEMON = "care-gateway.service"
 CONSOLE = "care-gateway-console.service"
 READER = "care-gateway-reader.service"
 BACKUP = "care-gateway-backup.service"
+TIMERS = ("care-gateway-backup.timer", "care-gateway-sheets.timer")
 UNITS = (DAEMON, CONSOLE, READER)
 SITE_REFUSED, STORE_BUSY = "2", "1"  # exit codes of `care-gateway run`
 ASK_S = 10.0
@@ -101,7 +102,16 @@ def look_at_units(
             ),
             BACKUP,
         )
+    for timer in TIMERS:
+        yield from _look_at_timer(ask_unit(timer, run))
     yield from _kindness(run, root)
+
+
+def _look_at_timer(timer: Unit) -> Iterator[Finding]:
+    if timer.is_loaded and timer.known.get("ActiveState") != "active":
+        cure = f"systemctl enable --now {timer.name}"
+        fact = Text(f"{timer.name} 没有启用", f"{timer.name} is not switched on")
+        yield note("unit_disabled", fact, Text(cure, cure), timer.name)
 
 
 def _kindness(run: Run, root: Path) -> Iterator[Finding]:

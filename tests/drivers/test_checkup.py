@@ -418,7 +418,7 @@ def units(**states):
         if "RuntimeWatchdogUSec" in command:
             return "0\n"
         name = command[2].partition(".")[0].replace("-", "_")
-        if name == "care_gateway_backup":
+        if name in ("care_gateway_backup", "care_gateway_sheets"):
             return "LoadState=not-found\nActiveState=inactive\n"
         known = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}
         known |= states.get(name, {"LoadState": "not-found", "ActiveState": "inactive"})
@@ -449,6 +449,23 @@ def test_units_are_missing_down_or_not_enabled(tmp_path):
     assert {each.about for each in without if each.code == "unit_missing"} == {
         "care-gateway-reader.service"
     }
+
+
+def test_a_backup_that_fails_and_a_timer_that_is_off_are_advice(tmp_path):
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+
+    def run(command):
+        name = command[2]
+        state = {"care-gateway-backup.service": "failed", "care-gateway-sheets.timer": "inactive"}
+        return f"LoadState=loaded\nActiveState={state.get(name, 'active')}\n"
+
+    found = {each.about: each for each in look_at_units(run, tmp_path) if each.cure}
+    assert found["care-gateway-backup.service"].code == "unit_down"
+    assert found["care-gateway-backup.service"].grade is Grade.NOTE
+    assert found["care-gateway-sheets.timer"].cure.en == (
+        "systemctl enable --now care-gateway-sheets.timer"
+    )
+    assert "care-gateway-backup.timer" not in found
 
 
 @pytest.mark.parametrize(
