@@ -159,15 +159,15 @@ def _look_at_store(folder: Path, who: Who) -> Iterator[Finding]:
         newer = newer_than_us(file, name) if file.exists() else frozenset()
         if newer:
             what = ", ".join(sorted(newer))
-            yield bad(
+            yield note(
                 "store_newer",
                 Text(
-                    f"{file} 由更新版本的程序写过（{what}）",
-                    f"{file} was written by a newer version of the program ({what})",
+                    f"{file} 由更新版本的程序写过（{what}），现在的程序不懂这一部分",
+                    f"{file} was written by a newer version: this one does not know {what}",
                 ),
                 Text(
-                    "装回那个版本：再运行它的安装包；旧程序可能读不懂",
-                    "install that version again from its bundle: this one may misread the file",
+                    "装回那个版本：scripts/install --back，或它的安装包",
+                    "go forward to that version: scripts/install --back, or its bundle",
                 ),
                 file.name,
             )
@@ -185,10 +185,13 @@ def _seen(looks: Iterable[Look], within_s: float) -> list[Finding]:
 
 
 def _look(name: str, look: Callable[[], Iterable[Finding]]) -> tuple[Finding, ...]:
+    found = list[Finding]()
     try:
-        return tuple(look())
+        for finding in look():
+            found.append(finding)  # what was seen before it fails is told
     except Exception as error:  # noqa: BLE001 - one look that fails costs no other
-        return (_unseen(name, error),)
+        found.append(_unseen(name, error))
+    return tuple(found)
 
 
 def _hangs(name: str) -> Finding:

@@ -183,18 +183,20 @@ def test_a_look_that_hangs_or_fails_is_told_and_costs_no_other():
         ended.wait(60)
         return ()
 
+    good = looking.good("fine", looking.CURE)
+
     def fail():
+        yield good
         raise PermissionError(13, "Permission denied", "/x")
 
     began = time.monotonic()
-    good = looking.good("fine", looking.CURE)
     looks = [("disk", hang), ("key", fail), ("clock", lambda: [good])]
-    hangs, unseen, fine = looking._seen(looks, 0.1)
+    hangs, before, unseen, fine = looking._seen(looks, 0.1)
     assert time.monotonic() - began < 30
     ended.set()
     assert (hangs.code, hangs.about, hangs.grade.value) == ("look_hangs", "disk", "bad")
     assert (unseen.code, unseen.cure.en) == ("unseen", "sudo care-gateway doctor")
-    assert fine is good
+    assert (before, fine) == (good, good), "what was seen before it failed is told"
 
 
 def test_doctor_writes_nothing(site, answering, tmp_path, capsys):
