@@ -3,6 +3,7 @@
 On the panel and the duty page a fault says "call the technician"; this is who was called.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from gateway.cli.saying import say
 from gateway.core.faults import rule_of_fault_id
 from gateway.domain.findings import Finding, Grade, bad
+from gateway.domain.site import Site
 from gateway.domain.text import Lang, Text
 
 _CALLS = ("通知运维", "联系厂家")  # steps that send for whoever is reading this
@@ -18,32 +20,32 @@ _REPORT = Text(
 )
 _LINK = Text("care-gateway uplink status 看原因", "`care-gateway uplink status` says why")
 _DEVICE = Text(
-    "care-gateway bus read 读它，与铭牌和设备档案核对",
-    "read it with `care-gateway bus read`; compare its label with the profile",
+    "care-gateway bus read BUS --unit UNIT --profile PROFILE 读它，与铭牌核对",
+    "read it with `care-gateway bus read BUS --unit UNIT --profile PROFILE`; compare its label",
 )
 _NFC = Text("care-gateway nfc doctor 看原因", "`care-gateway nfc doctor` says why")
 
 # by the code of the fault (core.faults)
 CURES: Mapping[str, Text] = {
     "device_silent": Text(
-        "care-gateway bus scan 看线上答话的站号，与站点文件核对",
-        "`care-gateway bus scan` says which units answer; compare them with the site file",
+        "care-gateway bus scan BUS 看线上答话的站号，与站点文件核对",
+        "`care-gateway bus scan BUS` says which units answer; compare them with the site file",
     ),
     "device_refuses": _DEVICE,
     "points_unanswered": _DEVICE,
     "readings_invalid": _DEVICE,
     "wrong_device": _DEVICE,
     "bus_down": Text(
-        "care-gateway bus stats 和 journalctl -u care-gateway 看原因",
-        "`care-gateway bus stats` and `journalctl -u care-gateway` say why",
+        "care-gateway bus stats BUS 和 journalctl -u care-gateway 看原因",
+        "`care-gateway bus stats BUS` and `journalctl -u care-gateway` say why",
     ),
     "bus_silent": Text(
-        "care-gateway bus scan 看有没有站号答话，波特率和校验是否与设备一致",
-        "`care-gateway bus scan` says whether any unit answers, and at which speed and parity",
+        "care-gateway bus scan BUS 看有没有站号答话，波特率和校验是否与设备一致",
+        "`care-gateway bus scan BUS` says whether any unit answers, and at which speed and parity",
     ),
     "foreign_master": Text(
-        "care-gateway bus stats 看外来帧数；找出另一台主机并断开",
-        "`care-gateway bus stats` counts its frames; find it and take it off the line",
+        "care-gateway bus stats BUS 看外来帧数；找出另一台主机并断开",
+        "`care-gateway bus stats BUS` counts its frames; find it and take it off the line",
     ),
     "detection_late": Text(
         "care-gateway plan 看哪条总线太满，分成两条",
@@ -59,12 +61,14 @@ CURES: Mapping[str, Text] = {
         "`journalctl -u care-gateway` says why; when it is mended, `care-gateway panel test`",
     ),
     "store_failing": Text(
-        "dmesg 看磁盘错误；care-gateway db backup 备份后换卡",
-        "`dmesg` shows errors of the disk; `care-gateway db backup`, then replace the card",
+        "dmesg 看磁盘错误；插上U盘，care-gateway db backup /media/stick 备份后换卡",
+        "`dmesg` shows errors of the disk; copy to a stick with `care-gateway db backup"
+        " /media/stick`, then replace the card",
     ),
     "store_slow": Text(
-        "dmesg 看磁盘错误；care-gateway db backup 备份后换卡",
-        "`dmesg` shows errors of the disk; `care-gateway db backup`, then replace the card",
+        "dmesg 看磁盘错误；插上U盘，care-gateway db backup /media/stick 备份后换卡",
+        "`dmesg` shows errors of the disk; copy to a stick with `care-gateway db backup"
+        " /media/stick`, then replace the card",
     ),
     "store_corrupt": Text(
         "care-gateway db check 看现在的数据库；再次发生就换卡",
@@ -143,8 +147,11 @@ _UNIT = ("unit_down", "unit_masked", "unit_missing")
 _DAEMON_UNIT = "care-gateway.service"
 
 
-def fault_findings(answer: Mapping[str, Any]) -> Iterator[Finding]:
-    """One finding for each open fault of a `status`; drills and tests are none."""
+def fault_findings(answer: Mapping[str, Any], site: Site | None = None) -> Iterator[Finding]:
+    """One finding for each open fault of a `status`; drills and tests are none.
+
+    `site`: where the fault is, for the commands that ask there.
+    """
     for row in answer.get("alarms") or ():
         if not isinstance(row, Mapping) or row.get("severity") != "fault":
             continue
@@ -154,7 +161,7 @@ def fault_findings(answer: Mapping[str, Any]) -> Iterator[Finding]:
         yield bad(
             "fault_open",
             Text(_said(row, Lang.ZH), _said(row, Lang.EN)),
-            _cure(row, rule),
+            _there(_cure(row, rule), rule, site),
             rule,
         )
 
@@ -167,6 +174,24 @@ def _said(row: Mapping[str, Any], lang: Lang) -> str:
 def _cure(row: Mapping[str, Any], rule: str) -> Text:
     steps = [Text(say(step, Lang.ZH), say(step, Lang.EN)) for step in row.get("do") or ()]
     return cure_of(_code_of(rule), steps)
+
+
+def _there(cure: Text, rule: str, site: Site | None) -> Text:
+    """The commands with the names of the bus and the device, where the fault is about them."""
+    subject = _fault_of(rule)[1]
+    names = {"BUS": ""}
+    for device in site.devices if site is not None else ():
+        if device.id == subject:
+            names = {"BUS": device.bus, "UNIT": str(device.unit), "PROFILE": device.profile}
+    if site is not None and subject in {bus.id for bus in site.buses}:
+        names = {"BUS": subject}
+    return Text(_filled(cure.zh, names), _filled(cure.en, names))
+
+
+def _filled(text: str, names: Mapping[str, str]) -> str:
+    for word, name in names.items():
+        text = re.sub(rf" {word}\b", f" {name}" if name else "", text)
+    return text
 
 
 def cure_of(fault: str, steps: Sequence[Text]) -> Text:

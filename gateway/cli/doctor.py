@@ -256,7 +256,7 @@ def look_at_daemon(site: Site, socket: Path, daemon: Daemon) -> Iterator[Finding
     yield good("daemon_answers", Text("守护进程在运行", "the daemon answers"))
     yield from _look_at_site(site, daemon.status, daemon.units.get(DAEMON))
     yield from _look_at_version(daemon.status)
-    faults = [*fault_findings(daemon.status)]
+    faults = [*fault_findings(daemon.status, site)]
     yield from faults
     yield from _look_for_swapped(site, faults)
 

@@ -165,8 +165,9 @@ def _worn(value: float) -> Finding:
     return bad(
         "disk_worn",
         Text(f"存储已用去寿命的 {value:.0f} %", f"{value:.0f} % of the storage's life are used"),
-        Text("care-gateway db backup 备份，更换存储卡或整机",
-             "make a copy with care-gateway db backup, replace the card or the machine"),
+        Text("插上U盘，care-gateway db backup /media/stick 备份，更换存储卡或整机",
+             "copy to a stick with `care-gateway db backup /media/stick`, replace the card or the"
+             " machine"),
     )  # fmt: skip
 
 

@@ -1,13 +1,20 @@
 """What explains what, and what a technician does about a fault of the daemon's."""
 
-import pytest
+import re
+from pathlib import Path
 
+import pytest
+import typer
+
+import gateway
 from gateway.cli.ailments import CURES, explained, fault_findings
+from gateway.cli.main import build
+from gateway.config.load import load_site
 from gateway.config.shipped import shipped_dir
 from gateway.config.tree import read_tree
 from gateway.core.faults import FAULTS, LINK_FAULTS
 from gateway.domain.findings import Finding, Grade
-from gateway.domain.text import Text
+from gateway.domain.text import Lang, Text
 
 WORDS = Text("x", "x")
 
@@ -32,7 +39,7 @@ def test_the_technician_is_not_told_to_call_the_technician():
         row("gateway/brand_new/x", ("通知运维", "Call the technician")),
     ]
     down, hot, new = fault_findings({"alarms": rows})
-    assert down.cure.en.startswith("Check the cable; `care-gateway bus stats`")
+    assert down.cure.en.startswith("Check the cable; `care-gateway bus stats` and")
     assert "通知" not in down.cure.zh
     assert hot.cure == Text("通风", "Air")
     assert new.cure.en == "Call the technician", "a fault of a younger daemon keeps its own words"
@@ -47,6 +54,41 @@ def test_every_fault_has_something_that_a_technician_can_do(code):
     for words in (finding.cure.zh, finding.cure.en):
         assert words
         assert words not in ("通知运维", "Call the technician")
+
+
+def test_the_commands_of_a_cure_ask_where_the_fault_is(tmp_path):
+    path = tmp_path / "site.yaml"
+    path.write_text(
+        "site: {id: elm, name: Elm, institution: elder-care}\n"
+        "buses: {hall: {tcp: 127.0.0.1:1}}\n"
+        "devices: {board: {profile: chint-dtsu666, bus: hall, unit: 7, place: 1F, owner: A}}\n"
+    )
+    site = load_site(path).site
+    rows = [row("gateway/device_refuses/board"), row("gateway/bus_down/hall")]
+    refuses, down = fault_findings({"alarms": rows}, site)
+    assert "`care-gateway bus read hall --unit 7 --profile chint-dtsu666`" in refuses.cure.en
+    assert "care-gateway bus stats hall 和" in down.cure.zh
+
+
+def commands_told():
+    """What doctor tells people to type, as words: in its sources and in the cures of faults."""
+    package = Path(gateway.__file__).parent
+    sources = [*package.glob("drivers/checkup*.py"), *package.glob("cli/ailments.py")]
+    sources += [package / "cli/doctor.py", package.parent / "docs/troubleshooting.md"]
+    text = "".join(re.sub(r'"\n\s*f?"', "", each.read_text("utf-8")) for each in sources)
+    return sorted(set(re.findall(r"`(?:sudo )?care-gateway ([a-z][^`]*)`", text)))
+
+
+@pytest.mark.parametrize("command", commands_told())
+def test_a_command_that_doctor_tells_people_to_type_is_one(command, monkeypatch):
+    """It has its verb, its options, and everything that it must be given."""
+    words = command.split()
+    at = typer.main.get_command(build(Lang.EN))
+    while getattr(at, "commands", None) and words and words[0] in at.commands:
+        at = at.commands[words.pop(0)]
+    assert not getattr(at, "commands", None), f"{command}: which of {list(at.commands)}?"
+    words = ["7" if word == "UNIT" else word for word in words]
+    at.make_context(command, words)  # raises for anything unknown or missing
 
 
 def test_cures_are_for_faults_that_there_are():
