@@ -119,8 +119,7 @@ class Chores:
             self._found = None
             return self._salvaged
         if self._slice:
-            self._salvaged += self._ledger.salvage(connection, self._slice)
-            self._slice = []
+            self._take_in(connection)
         if not is_over:
             return None
         log.info("store salvaged file=%s rows=%d", self._bad.name, self._salvaged)
@@ -133,3 +132,11 @@ class Chores:
         else:
             self.begin_salvage()  # an older one, before whose end another damage came
         return salvaged
+
+    def _take_in(self, connection: sqlite3.Connection) -> None:
+        """What is no error of the disk would come again for ever: those rows are left alone."""
+        try:
+            self._salvaged += self._ledger.salvage(connection, self._slice)
+        except (ValueError, OverflowError, sqlite3.IntegrityError, sqlite3.ProgrammingError) as why:
+            log.warning("store salvage leaves rows count=%d why=%r", len(self._slice), why)
+        self._slice = []

@@ -24,6 +24,7 @@ ROOM_FOR_EPOCHS = 1 << 10
 
 _INSERT = "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SALVAGE = "INSERT OR IGNORE INTO salvaged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PENDING = "INSERT OR IGNORE INTO pending VALUES (?)"
 _UNSETTLED = """
 SELECT pending.id, kind, boot, mono, utc, clk, err, body, crc
 FROM pending LEFT JOIN record ON record.id = pending.id  -- in this order, whatever is analysed
@@ -305,8 +306,8 @@ class Ledger:
                     continue
                 is_new = connection.execute(_SALVAGE, (row_id, *row[1:], hash_)).rowcount == 1
                 count += is_new
-                if is_new and is_pending:
-                    connection.execute("INSERT INTO pending VALUES (?)", (row_id,))
+                wanted = (row_id,) if is_new and is_pending else ()
+                if wanted and connection.execute(_PENDING, wanted).rowcount == 1:
                     fresh.append((lane, Position(ordinal, position.seq)))
         self.ordinals = epochs
         for lane, (ordinal, seq) in fresh:
