@@ -68,7 +68,7 @@ def test_doctor_tells_what_is_wrong_with_the_cure_and_what_the_daemon_knows(
     assert code == 1, err
     assert "[broker_tcp_refused]" in out
     assert "Bus down  line  cable  [fault_open]" in out
-    assert "do: Check the cable; `care-gateway bus stats`" in out
+    assert "do: Check the cable; `care-gateway bus stats line`" in out
     assert out.index("[fault_open]") < out.index("[daemon_answers]")
 
 
