@@ -49,7 +49,7 @@ from gateway.drivers.sockets import NoAnswer, NoDaemon, ask, listener
 from gateway.store.versions import newer_than_us
 
 WITHIN_S = 30.0  # for everything together: a disk or a name server that hangs holds up nothing else
-ASK_S = 10.0
+ASK_S, SYSTEMD_S = 10.0, 6.0
 MARKS = {Grade.GOOD: Text("正常", "good"), Grade.NOTE: Text("提示", "note"),
          Grade.BAD: Text("异常", "WRONG")}  # fmt: skip
 STYLES = {Grade.GOOD: "green", Grade.NOTE: "yellow", Grade.BAD: "bold red"}
@@ -92,20 +92,32 @@ class Daemon:
 
 
 def find_daemon(socket: Path) -> Daemon:
-    """Ask it and systemd, which may take seconds when one of them hangs."""
-    units = {name: ask_unit(name) for name in (DAEMON, READER)} if has_systemd() else {}
-    pids = {listener(socket), *(unit.pid for unit in units.values())}
-    ours = frozenset(pid for pid in pids if pid is not None)
+    """Ask it and systemd, and no longer than each is waited for."""
+    answered = at_once([partial(_ask_it, socket)], ASK_S + 2)[0]
+    silent = NoAnswer(f"{socket}: the daemon does not answer")
+    status, error, listening = answered or (None, silent, None)
+    units = at_once([_ask_systemd], SYSTEMD_S)[0] or {}
+    pids = {listening, *(unit.pid for unit in units.values())}
+    return Daemon(status, error, units, frozenset(pid for pid in pids if pid is not None))
+
+
+def _ask_it(socket: Path) -> tuple[Answer | None, NoAnswer | None, int | None]:
+    """What `status` says, or why nothing; and who listens."""
+    listening = listener(socket)
     try:
-        return Daemon(ask(socket, {"verb": "status"}, ASK_S), None, units, ours)
+        return ask(socket, {"verb": "status"}, ASK_S), None, listening
     except NoAnswer as error:
-        return Daemon(None, error, units, ours)
+        return None, error, listening
+
+
+def _ask_systemd() -> Mapping[str, Unit]:
+    return {name: ask_unit(name) for name in (DAEMON, READER)} if has_systemd() else {}
 
 
 def findings(site: Site, path: Path, socket: Path) -> list[Finding]:
     """What is found around this site: daemon, buses, panel, reader, broker, clock, disk, units.
 
-    Within 40 s in all: what has not answered by then is itself a finding.
+    Within 50 s in all: what has not answered by then is itself a finding.
     """
     daemon = find_daemon(socket)
     return explained(_seen(_looks(site, path, socket, daemon), WITHIN_S))
@@ -120,9 +132,11 @@ def _looks(site: Site, path: Path, socket: Path, daemon: Daemon) -> Iterator[Loo
     unit = daemon.units.get(DAEMON)
     allows = None if unit is None else unit.devices
     for bus in site.buses:
-        if not (isinstance(bus.link, TcpLink) and daemon.polls(bus.id)):
-            look = partial(look_at_bus, bus, who, ours=daemon.ours, allows=allows)
-            yield f"bus {bus.id}", look
+        look: Callable[[], Iterable[Finding]]
+        look = partial(look_at_bus, bus, who, ours=daemon.ours, allows=allows)
+        if isinstance(bus.link, TcpLink) and daemon.polls(bus.id):
+            look = partial(_left, bus.id)
+        yield f"bus {bus.id}", look
     has_daemon = daemon.status is not None or bool(daemon.ours)  # one that hangs has its pins
     yield "panel", partial(look_at_pins, site.panel, who, has_daemon=has_daemon)
     if site.reader is not None:
@@ -138,6 +152,14 @@ def _looks(site: Site, path: Path, socket: Path, daemon: Daemon) -> Iterator[Loo
     yield str(site.store.directory), partial(_look_at_store, site.store.directory, who)
     yield "systemd", partial(look_at_units, needs_reader=site.reader is not None)
     yield "daemon", partial(look_at_daemon, site, socket, daemon)
+
+
+def _left(bus: str) -> Iterator[Finding]:
+    """A device that takes one connection would end the daemon's for ours."""
+    fact = Text(
+        f"总线 {bus}：守护进程在用，不另外连接", f"bus {bus}: left to the daemon, which has it"
+    )
+    yield good("bus_left", fact, bus)
 
 
 def _look_at_keys(site: Site, people: Path, who: Who) -> Iterator[Finding]:

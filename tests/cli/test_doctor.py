@@ -170,7 +170,9 @@ def test_a_tcp_device_that_the_daemon_has_is_left_alone(site, answering, capsys)
         site.write_text(text[:at] + house + text[text.index("devices:") :])
         polls = {"ok": True, "alarms": [], "buses": [{"id": "line"}]}
         with answering(lambda _message: polls) as daemon:
-            assert "tcp_answers" not in found_in(capsys, site, daemon)
+            found = found_in(capsys, site, daemon)
+            assert "tcp_answers" not in found
+            assert found["bus_left"]["about"] == "line"
         with pytest.raises(TimeoutError):
             device.accept()
         assert "tcp_answers" in found_in(capsys, site, site.parent / "none")
