@@ -46,7 +46,14 @@ CONNECT_S = 3.0
 SESSION_EXPIRY_S = 7 * 24 * 3600
 MAX_BODY = 4 * 2**20
 ALARMS_REMEMBERED = 200  # whose receipts a platform gives again after its own start
-MODES = ("ack", "nack", "silent", "slow", "duplicate", "lie")
+MODES: Mapping[str, Text] = {
+    "ack": Text("履行全部职责", "does all its duties"),
+    "nack": Text("一概拒收", "refuses every record for good"),
+    "silent": Text("只收不答", "keeps everything and never answers"),
+    "slow": Text("迟答", "answers late"),
+    "duplicate": Text("重复应答", "answers twice and in the wrong order"),
+    "lie": Text("谎报", "acknowledges every third number and does not keep it"),
+}
 
 # Of a record, beside its identity: without these there is nothing to show or keep.
 _MUST_HAVE: Mapping[str, Mapping[str, type]] = {
@@ -471,29 +478,56 @@ def _sleep(platform: _Platform, seconds: float) -> None:
         time.sleep(0.05)
 
 
+_HELP = {
+    "about": Text(
+        "模拟平台：收下记录，每条只记一次，写盘之后才应答。履行 docs/contract 里平台的全部职责。",
+        "A simulated platform: takes records, keeps each once, commits, then acknowledges. It does"
+        " the platform's duties of docs/contract.",
+    ),
+    "broker": Text(
+        "mqtt://主机:端口 或 mqtt+unix:///路径", "mqtt://host:port or mqtt+unix:///path"
+    ),
+    "history": Text("SQLite 文件；不给则只在内存", "SQLite file; in memory without it"),
+    "lang": Text("语言", "language"),
+    "receipts": Text("三方都给回执", "three audiences give receipts"),
+    "audience": Text(
+        "某一方怎样给回执：fire=silent，或 inst=0/0.5/4（已存/已送/已看，秒）",
+        "how one of them gives receipts: fire=silent, or inst=0/0.5/4 (stored/sent/seen, s)",
+    ),
+    "post_check": Text(
+        "网关上线即查岗；SIGUSR1 再查一次",
+        "ask each gateway that comes who is awake; SIGUSR1 asks all of them again",
+    ),
+    "late": Text("slow 模式迟多少秒（3）", "of mode slow (3)"),
+    "heal": Text(
+        "每隔这么多秒，向网关要回缺的记录",
+        "so often, ask every gateway again for what is missing (replay)",
+    ),
+    "print": Text("报警每次变化打印一行", "one line per alarm transition"),
+}
+
+
+def _parser(lang: Lang) -> argparse.ArgumentParser:
+    said = {name: text.in_(lang) for name, text in _HELP.items()}
+    modes = "; ".join(f"{name}: {text.in_(lang)}" for name, text in MODES.items())
+    parser = argparse.ArgumentParser(prog="python -m gateway.sim.platform",
+                                     description=said["about"])  # fmt: skip
+    parser.add_argument("--broker", required=True, help=said["broker"])
+    parser.add_argument("--history", type=Path, help=said["history"])
+    parser.add_argument("--mode", choices=list(MODES), default="ack", help=modes)
+    parser.add_argument("--lang", type=Lang, choices=list(Lang), default=lang, help=said["lang"])
+    parser.add_argument("--receipts", action="store_true", help=said["receipts"])
+    parser.add_argument("--audience", action="append", default=[], metavar="NAME=HABIT",
+                        help=said["audience"])  # fmt: skip
+    parser.add_argument("--post-check", type=int, metavar="MINUTES", help=said["post_check"])
+    parser.add_argument("--late", type=float, default=LATE_S, metavar="SECONDS", help=said["late"])
+    parser.add_argument("--heal", type=float, metavar="SECONDS", help=said["heal"])
+    parser.add_argument("--print", action="store_true", help=said["print"])
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m gateway.sim.platform", description=__doc__)
-    parser.add_argument("--broker", required=True, help="mqtt://host:port or mqtt+unix:///path")
-    parser.add_argument("--history", type=Path, help="SQLite file; in memory without it")
-    parser.add_argument("--mode", choices=MODES, default="ack")
-    parser.add_argument("--lang", type=Lang, choices=list(Lang), default=Lang.ZH)
-    parser.add_argument("--receipts", action="store_true", help="three audiences give receipts")
-    parser.add_argument(
-        "--audience", action="append", default=[], metavar="NAME=HABIT",
-        help="how one of them gives receipts: fire=silent, or inst=0/0.5/4 (stored/sent/seen, s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--post-check", type=int, metavar="MINUTES",
-        help="ask each gateway that comes who is awake; SIGUSR1 asks all of them again",
-    )  # fmt: skip
-    parser.add_argument(
-        "--late", type=float, default=LATE_S, metavar="SECONDS", help="of mode slow (3)"
-    )
-    parser.add_argument(
-        "--heal", type=float, metavar="SECONDS",
-        help="so often, ask every gateway again for what is missing (replay)",
-    )  # fmt: skip
-    parser.add_argument("--print", action="store_true", help="one line per alarm transition")
+    parser = _parser(_lang_of(sys.argv[1:] if arguments is None else arguments))
     options = parser.parse_args(arguments)
     try:
         habits = read_habits(options.audience)
@@ -510,6 +544,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         late_s=options.late,
         heal_every_s=options.heal,
     )
+
+
+def _lang_of(arguments: Sequence[str]) -> Lang:
+    """The language that `--lang` asks for, before anything is parsed: help is told in it."""
+    words = list(arguments)
+    asked = words[words.index("--lang") + 1 :] if "--lang" in words else []
+    return Lang.EN if asked[:1] == [Lang.EN.value] else Lang.ZH
 
 
 if __name__ == "__main__":

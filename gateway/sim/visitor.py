@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -379,16 +379,16 @@ class _Guest:
         self, shown: Callable[[], Mapping[tuple[str, str], str]] | None
     ) -> None:
         """Alarms whose end or acknowledgement overtakes their raise, and what is shown of them."""
-        times = [replace(self._now(), mono_ms=now_ms() - 3_000 + 1_000 * n) for n in range(3)]
+        times = [self._now(-3_000 + 1_000 * step) for step in range(3)]
         over, acked = self._occurrence(Lane.A), self._occurrence(Lane.A, after=3)
-        for step in (2, 0, 1):
+        for step in (2, 0, 1):  # a rule each: it has one occurrence at a time
             transition = (Transition.RAISE, Transition.ACK, Transition.CLEAR)[step]
             self._alarm(transition, "overtaken", over, seq=self._seq[Lane.A] + 1 + step,
-                        at=times[step], part="order")  # fmt: skip
+                        at=times[step], part="order", about="overtaken_1")  # fmt: skip
         for step in (1, 0):
             transition = (Transition.RAISE, Transition.ACK)[step]
             self._alarm(transition, "overtaken", acked, seq=self._seq[Lane.A] + 4 + step,
-                        at=times[step], part="order")  # fmt: skip
+                        at=times[step], part="order", about="overtaken_2")  # fmt: skip
         self._seq[Lane.A] += 5
         earlier = self._old_alarm_over(times[0], times[1])
         self._log.over |= {over, earlier}
@@ -397,17 +397,17 @@ class _Guest:
         if shown is not None:
             mine = self._access.gateway
             self._log.shown = {alarm: state for (gw, alarm), state in shown().items() if gw == mine}
-        self._alarm(Transition.CLEAR, "overtaken", acked)
+        self._alarm(Transition.CLEAR, "overtaken", acked, about="overtaken_2")
         self._wait_for_answers()
 
     def _old_alarm_over(self, raised: Now, cleared: Now) -> str:
         """An alarm of an earlier start that is over in this one; its raise comes last."""
         key = (Lane.A, self._older.epoch, 8)
         occurrence = f"{self._older.epoch}-A-8"
-        self._alarm(Transition.CLEAR, "overtaken", occurrence, at=cleared)
+        self._alarm(Transition.CLEAR, "overtaken", occurrence, at=cleared, about="overtaken_3")
         body = alarm_body(
-            self._older, Lane.A, 8, rule=_rule(Mode.TEST, Severity.ALARM), place="platform check",
-            unit="mA", tr=Transition.RAISE, at=raised,
+            self._older, Lane.A, 8, rule=_rule(Mode.TEST, Severity.ALARM, "overtaken_3"),
+            place="platform check", unit="mA", tr=Transition.RAISE, at=raised,
             alarm=_alarm(Mode.TEST, occurrence, Transition.RAISE, raised),
         )  # fmt: skip
         self._send(Lane.A, body, "late", "of an earlier start", key)
@@ -601,16 +601,17 @@ class _Guest:
         part: str = "plain",
         seq: int | None = None,
         at: Now | None = None,
+        about: str = "check",
         is_durable: bool = True,
     ) -> str:
-        """Send one transition; return the occurrence."""
+        """Send one transition of the rule `about`; return the occurrence."""
         seq = self._next(lane) if seq is None else seq
         occurrence = occurrence or f"{self._sender.epoch}-{lane}-{seq}"
         at = at or self._now()
         if mode is not Mode.REAL:
             self._log.practice.add(occurrence)
         body = alarm_body(
-            self._sender, lane, seq, rule=_rule(mode, severity), place="platform check",
+            self._sender, lane, seq, rule=_rule(mode, severity, about), place="platform check",
             unit="mA", alarm=_alarm(mode, occurrence, transition, at), tr=transition,
             at=at, by="" if transition in (Transition.RAISE, Transition.CLEAR) else "E07",
         )  # fmt: skip
@@ -675,9 +676,9 @@ class _Guest:
     def _topic(self, kind: str) -> str:
         return topic_of(self._access.gateway, kind)
 
-    def _now(self) -> Now:
+    def _now(self, later_ms: int = 0) -> Now:
         utc = time.time_ns() // 1_000_000
-        return Now(now_ms(), utc, Clk.SYNC, 100, self._boot)
+        return Now(now_ms() + later_ms, utc + later_ms, Clk.SYNC, 100, self._boot)
 
     def _state(self, *, is_on: bool) -> bytes:
         unsettled = self._seq[Lane.B] + 1
@@ -702,10 +703,10 @@ def _data_of(payload: bytes) -> Mapping[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _rule(mode: Mode, severity: Severity) -> Rule:
+def _rule(mode: Mode, severity: Severity, name: str = "check") -> Rule:
     say = Text("平台检查，无须处置", "Platform check, nothing to do")
     return Rule(
-        twin_id("check.value/check", mode), "check", POINT, Above(300, 250), severity, Sound.A1,
+        twin_id(f"{POINT}/{name}", mode), name, POINT, Above(300, 250), severity, Sound.A1,
         0, 0, False, say, (say,), "platform check", "platform check",
     )  # fmt: skip
 

@@ -2,10 +2,13 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
+
+from jsonschema import Draft202012Validator
 
 from gateway.core.dictionary import KEPT, MOST, meanings_of
 from gateway.core.health import with_own_device
-from gateway.core.messages import sender_of
+from gateway.core.messages import sender_of, unpack
 from gateway.core.state import house_of, state_of
 from gateway.core.step import step
 from gateway.domain.events import Restarted, SiteChanged
@@ -75,3 +78,46 @@ def test_a_list_that_cannot_be_read_is_no_list():
     broken = [Kept(KEPT, str(number), body) for number, body in enumerate(("{", "[]", "1", None))]
     assert meanings_of([*broken, Kept("case", "x", "{}")]) == {}
     assert start(house(), broken[:3])[1]
+
+
+def told(outcome):
+    bodies = [json.loads(unpack(r.body)) for r in outcome.records if r.kind == "dictionary"]
+    return {body["data"]["pts"]: body["data"]["points"] for body in bodies}
+
+
+def test_lists_that_take_each_others_place_while_nobody_listens_are_told_each_once():
+    first = house()
+    state, outcome = step(state_of(first, (), now(0)), Restarted(), now(0))
+    assert told(outcome) == {}, "the birth publishes it"
+    second, third = other(first, 1), other(first, 2)
+    state, outcome = step(state, SiteChanged(second), now(1_000))
+    lists = told(outcome)
+    assert set(lists) == {first.sender.points_hash, second.sender.points_hash}
+    assert ["board.leak", "mA"] in lists[first.sender.points_hash]
+    assert lists[second.sender.points_hash][second.sender.point_index["board.p1"]][0] == "board.p1"
+    state, outcome = step(state, SiteChanged(third), now(2_000))
+    assert set(told(outcome)) == {third.sender.points_hash}
+    _, outcome = step(state, SiteChanged(second), now(3_000))
+    assert told(outcome) == {}, "it was told before, and means what it meant"
+
+
+def test_a_change_at_a_start_is_told_and_a_list_that_cannot_be_read_is_left_out():
+    changed = other(house(), 1)
+    for kept, lists in ((start(house())[2], 2), ([Kept(KEPT, "x", "{")], 1)):
+        _, outcome = step(state_of(changed, (), now(0), kept=kept), Restarted(), now(0))
+        assert len(told(outcome)) == lists
+        assert changed.sender.points_hash in told(outcome)
+
+
+def test_what_is_told_of_a_list_fits_the_contract():
+    contract = Path(__file__).parents[2] / "docs" / "contract"
+    schema = Draft202012Validator(json.loads((contract / "schemas" / "fact.json").read_text()))
+    state, _ = step(state_of(house(), (), now(0)), Restarted(), now(0))
+    _, outcome = step(state, SiteChanged(other(house(), 1)), now(1_000))
+    bodies = [json.loads(unpack(r.body)) for r in outcome.records if r.kind == "dictionary"]
+    example = json.loads((contract / "examples" / "fact-dictionary.json").read_text())
+    for body in (*bodies, example):
+        schema.validate(body)
+    assert len(bodies) == 2
+    assert not schema.is_valid({**example, "data": {"pts": "9f3c01ab"}})
+    assert not schema.is_valid({**example, "data": {"pts": "9f3c01ab", "points": [["x"]]}})

@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from gateway.domain.alarms import Transition
 from gateway.domain.text import Lang
 from gateway.sim.history import Applied, read_applied, read_counts, read_settled, shown
-from gateway.sim.platform import line_of
+from gateway.sim.platform import MODES, line_of, main
 from tests.partners.broker import Mosquitto
 
 GATEWAY = "wh-0152-01"
@@ -375,3 +375,11 @@ def test_what_happened_last_is_shown_whatever_came_last():
         ((next_boot, raised), "LA"), ((raised, next_boot), "LA"), ((raised, unknown), "RU"),
     ):  # fmt: skip
         assert shown(come)[key] == state
+
+
+def test_its_help_tells_every_mode_in_the_language_asked_for(capsys):
+    for lang in Lang:
+        with pytest.raises(SystemExit):
+            main(["--lang", lang.value, "--help"])
+        said = " ".join(capsys.readouterr().out.split()).replace("- ", "-")
+        assert all(f"{mode}: {text.in_(lang)}" in said for mode, text in MODES.items())
