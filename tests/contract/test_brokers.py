@@ -55,19 +55,22 @@ def broker(tmp_path_factory):
 class Client:
     """Somebody with a certificate of this name."""
 
-    def __init__(self, broker, name: str) -> None:
+    def __init__(self, broker, name: str, client_id: str = "") -> None:
         ca, port, log = broker
         self.heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.codes: queue.Queue[int] = queue.Queue()
         self.client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5
-        )
+            CallbackAPIVersion.VERSION2, client_id=client_id or name,
+            protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False,
+        )  # fmt: skip
         context = ssl.create_default_context(cafile=ca.cert)
         pair = ca.issue(name)
         context.load_cert_chain(pair.cert, pair.key)
         self.client.tls_set_context(context)
         connected: queue.Queue[int] = queue.Queue()
         self.client.on_connect = lambda *said: connected.put(said[3].value)
+        self.closed: queue.Queue[int] = queue.Queue()
+        self.client.on_disconnect = lambda *said: self.closed.put(said[3].value)
         self.client.on_message = lambda _c, _u, m: self.heard.put((m.topic, m.payload))
         self.client.on_publish = lambda _c, _u, _mid, code, _p: self.codes.put(code.value)
         deadline = time.monotonic() + PATIENCE_S
@@ -129,6 +132,18 @@ def test_what_is_for_one_gateway_is_heard_by_no_other_and_a_state_only_by_its_ow
     assert platform.say("care/1/wh-a/dn/cmd", b"for a") == 0
     assert a.heard.get(timeout=PATIENCE_S) == ("care/1/wh-a/dn/cmd", b"for a"), "and nothing before"
     assert platform.say("care/1/wh-a/up/a", b"forged") == DENIED
+
+
+def test_nobody_takes_the_connection_of_another_by_its_client_id(broker, people):
+    a, b = people["wh-a"], people["wh-b"]
+    thief = Client(broker, "wh-a", client_id="wh-b")
+    try:
+        a.closed.get(timeout=PATIENCE_S)  # the thief is wh-a, whatever it calls itself
+        assert b.say("care/1/wh-b/up/a", b"still here") == 0
+        assert b.closed.empty()
+        assert thief.say("care/1/wh-b/up/a", b"forged") == DENIED
+    finally:
+        thief.close()
 
 
 def test_who_has_no_certificate_is_not_let_in(broker, people):
