@@ -10,6 +10,7 @@ it begins anew, as at a start. One whose rule is gone is let go, on the record.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from gateway.core import alarms
 from gateway.core.aside import aside
@@ -35,7 +36,10 @@ from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.events import SiteChanged
 from gateway.domain.modes import parted
 from gateway.domain.points import Point
+from gateway.domain.rules import Rule
 from gateway.domain.site import Bus, Device, Site
+
+Part = TypeVar("Part", Bus, Device, Rule)
 
 OF_POINTS = frozenset({"device_refuses", "points_unanswered", "readings_invalid"})
 OF_RULE = frozenset({"rule_failed", "rule_out_of_service"})
@@ -57,17 +61,38 @@ class Difference:
         return self.gone | self.new | self.replanned
 
 
+def shared(old: Site, new: Site) -> Site:
+    """The new site out of the old one's objects wherever they are equal.
+
+    Whoever goes on works by the old ones: there would be two houses in memory, and the room that
+    the second one left behind when it went.
+    """
+    return replace(
+        new,
+        buses=_shared(old.buses, new.buses),
+        devices=_shared(old.devices, new.devices),
+        rules=_shared(old.rules, new.rules),
+    )
+
+
+def _shared(old: tuple[Part, ...], new: tuple[Part, ...]) -> tuple[Part, ...]:
+    known = {part.id: part for part in old}
+    return tuple(known[part.id] if known.get(part.id) == part else part for part in new)
+
+
 def difference(old: Site, new: Site) -> Difference:
     """Compare two site files by what they ask of the daemon."""
     before = {bus.id: bus for bus in old.buses}
     after = {bus.id: bus for bus in new.buses}
     same = {name for name in before.keys() & after.keys() if before[name] == after[name]}
-    asked_before, asked_after = _asked_on(old), _asked_on(new)
+    asked_before, asked_after = _by_bus(old), _by_bus(new)
     return Difference(
         restart_for=tuple(_restart_for(old, new)),
         gone=frozenset(before.keys() - same),
         new=frozenset(after.keys() - same),
-        replanned=frozenset(n for n in same if asked_before.get(n) != asked_after.get(n)),
+        replanned=frozenset(
+            name for name in same if not _asks_alike(asked_before[name], asked_after[name])
+        ),
         has_uplink_changed=old.uplink != new.uplink,
     )
 
@@ -84,16 +109,24 @@ def _restart_for(old: Site, new: Site) -> Iterator[str]:
         yield "panel"
 
 
-def _asked_on(site: Site) -> dict[str, list[Device]]:
-    """By bus what is asked on it; what is only shown to people makes no difference."""
-    found: dict[str, list[Device]] = {}
+def _by_bus(site: Site) -> dict[str, list[Device]]:
+    found: dict[str, list[Device]] = {bus.id: [] for bus in site.buses}
     for device in site.devices:
-        points = tuple(replace(point, label="") for point in device.points)
-        asked = replace(
-            device, place="", owner="", name="", maker="", model="", dues={}, points=points
-        )
-        found.setdefault(device.bus, []).append(asked)
+        found[device.bus].append(device)
     return found
+
+
+def _asks_alike(before: list[Device], after: list[Device]) -> bool:
+    return len(before) == len(after) and all(
+        one is other or _as_asked(one) == _as_asked(other)
+        for one, other in zip(before, after, strict=True)
+    )
+
+
+def _as_asked(device: Device) -> Device:
+    """What is only shown to people makes no difference."""
+    points = tuple(replace(point, label="") for point in device.points)
+    return replace(device, place="", owner="", name="", maker="", model="", dues={}, points=points)
 
 
 def change_site(turn: Turn, event: SiteChanged) -> Turn:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from gateway.core.reload import Difference, difference
+from gateway.core.reload import Difference, difference, shared
 from gateway.domain.errors import SiteRefused
 from gateway.domain.site import Site
 from gateway.tasks.lines import Lines
@@ -39,6 +39,7 @@ async def reload_site(
     new = await _in_thread(load)
     if new == old:
         return old, Difference()
+    new = shared(old, new)
     change = difference(old, new)
     if change.restart_for:
         keys = ", ".join(change.restart_for)

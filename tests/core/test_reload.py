@@ -1,6 +1,7 @@
 """Reload by difference, in the decider: what did not change goes on as if nothing had happened."""
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from gateway.core.health import with_own_device
 from gateway.core.messages import points_body, read_body, sender_of, unpack
-from gateway.core.reload import Difference, difference
+from gateway.core.reload import Difference, difference, shared
 from gateway.core.state import house_of, state_of
 from gateway.domain import events
 from gateway.domain.alarms import AlarmState
@@ -80,6 +81,20 @@ def without_gas(made):
 
 def test_two_equal_files_differ_in_nothing():
     assert difference(site(), site(sha="two", silence_ms=1)) == Difference()
+
+
+def test_what_is_equal_is_the_same_object_and_the_site_is_the_new_one():
+    old, read_again = site(), pickle.loads(pickle.dumps(site()))
+    new = replace(
+        read_again, sha="two", devices=(replace(read_again.devices[0], place="2F"), BOX),
+        rules=read_again.rules[1:],
+    )  # fmt: skip
+    made = shared(old, new)
+    assert made == new
+    assert made.devices[0].place == "2F"
+    assert made.devices[1] is BOX
+    assert all(one is other for one, other in zip(made.buses, old.buses, strict=True))
+    assert all(one is other for one, other in zip(made.rules, old.rules[1:], strict=True))
 
 
 def test_only_the_bus_rests_on_which_something_else_is_asked():
