@@ -150,7 +150,8 @@ def _look_at_unit(unit: Unit, *, is_needed: bool) -> Iterator[Finding]:
                 name,
             )
         return
-    if state == "failed" or (is_needed and state != "active"):
+    is_failing = state == "failed" or unit.known.get("SubState") == "auto-restart"
+    if is_failing or (is_needed and state != "active"):
         yield _down(unit, state)
     else:
         yield good("unit_runs", Text(f"{name}：{state}", f"{name}: {state}"), name)

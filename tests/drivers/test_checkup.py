@@ -491,6 +491,15 @@ def test_a_unit_that_does_not_run_is_told_with_what_helps_in_its_case(tmp_path, 
     assert found.cure.en.startswith(cure) or cure in found.cure.en
 
 
+def test_a_console_that_dies_again_and_again_does_not_run(tmp_path):
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    dying = {"ActiveState": "activating", "SubState": "auto-restart", "Result": "exit-code"}
+    found = [*look_at_units(units(care_gateway={}, care_gateway_console=dying), tmp_path)]
+    (down,) = [each for each in found if each.grade is Grade.BAD]
+    assert (down.code, down.about) == ("unit_down", "care-gateway-console.service")
+    assert "activating auto-restart exit-code" in down.fact.en
+
+
 def test_a_unit_says_its_process_and_the_devices_that_it_lets_through():
     said = (
         "LoadState=loaded\nMainPID=412\nDevicePolicy=closed\nStatusText=2 devices on 1 buses\n"
