@@ -269,6 +269,7 @@ async def run(
                 heads=restored.heads,
             )
         )
+        del house  # a reload makes another one, and this frame stays for as long as the daemon
         starts = start_count(decided.state.kept, clock.now())
         changes = Changes()
         watch = Watch(changes, partial(_duty, decided, store, progress, clock), clock.mono)
@@ -385,7 +386,7 @@ async def run(
             make = partial(
                 forward,
                 uplink=uplink,
-                sender=house.sender,
+                sender=decided.state.house.sender,
                 connect=partial(_connect, uplink),
                 load=store.unsettled,
                 retained=store.retained,
