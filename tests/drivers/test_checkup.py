@@ -1,5 +1,6 @@
 """What `doctor` sees of a machine, on machines made of files."""
 
+import grp
 import importlib
 import os
 import pwd
@@ -64,21 +65,31 @@ def test_a_port_that_is_missing_is_told_with_how_to_list_them(tmp_path):
     assert found.code == "port_missing"
 
 
-def test_a_port_of_another_group_a_bare_name_and_a_slow_adapter_each_have_their_cure(tmp_path):
+def test_a_port_of_another_group_a_bare_name_and_a_slow_adapter_each_have_their_cure(
+    tmp_path, monkeypatch
+):
+    group = [None]  # that may use it, beside root's
+    monkeypatch.setattr(checkup, "group_that_may", lambda _node, _bits: group[0])
     put(tmp_path, "dev/ttyUSB0", mode=0o660)
     put(tmp_path, "sys/class/tty/ttyUSB0/device/latency_timer", "16\n")
     found = [*look_at_bus(serial("/dev/ttyUSB0"), NOBODY, tmp_path)]
     assert codes(found) == {"port_denied", "port_bare_name", "adapter_slow"}
     denied = next(each for each in found if each.code == "port_denied")
     assert "run scripts/install" in denied.cure.en, "no group but root's may use it"
-    os.chown(tmp_path / "dev/ttyUSB0", -1, 4_000_001)
+    group[0] = "dialout"
     denied = next(look_at_bus(serial("/dev/ttyUSB0"), NOBODY, tmp_path))
     assert denied.cure.en == (
-        "usermod -aG 4000001 care-gateway, then systemctl restart care-gateway"
+        "usermod -aG dialout care-gateway, then systemctl restart care-gateway"
     )
     assert codes(look_at_bus(serial("/dev/ttyUSB0"), ROOT, tmp_path)) == {
         "port_bare_name", "adapter_slow",
     }  # fmt: skip
+
+
+def test_the_group_to_join_is_the_node_s_unless_it_is_root_s_or_has_no_rights(tmp_path):
+    mine = os.getgid()
+    for mode, group in ((0o660, grp.getgrgid(mine).gr_name if mine else None), (0o600, None)):
+        assert rights.group_that_may(put(tmp_path, "node", mode=mode), 6) == group
 
 
 def held(root, node, **programs):
@@ -334,22 +345,23 @@ def test_the_store_s_folder_is_there_ours_and_on_a_disk_that_takes_writes(tmp_pa
     assert codes(look_at_store(folder, ROOT, root)) == {"disk_low"}
 
 
-def test_files_of_the_store_that_the_daemon_may_not_write_and_those_set_aside_are_told(tmp_path):
+def test_files_of_the_store_that_the_daemon_may_not_write_and_those_set_aside_are_told(
+    tmp_path, monkeypatch
+):
     """Often after something was run there as root."""
+    monkeypatch.setattr(Who, "way_to", lambda _self, _path: None)
     root, folder = tmp_path / "root", tmp_path / "store"
     put(root, "proc/self/mounts", "/dev/sda / ext4 rw,noatime 0 0\n")
     folder.mkdir()
-    for path in (tmp_path, folder):
-        path.chmod(0o777)
+    folder.chmod(0o777)
     put(folder, "core.db", mode=0o600)
     put(folder, "core.db-wal", mode=0o666)
-    passable = Who("care-gateway", 4_000_000, frozenset({folder.stat().st_gid}))
-    denied = next(
-        each for each in look_at_store(folder, passable, root) if each.code == "store_denied"
-    )
-    if passable.way_to(folder) is None:
-        assert denied.fact.en == "care-gateway may not write to core.db"
-        assert f"chown -R care-gateway: {folder}" in denied.cure.en
+    found = look_at_store(folder, NOBODY, root)
+    denied = next(each for each in found if each.code == "store_denied")
+    assert denied.fact.en == "care-gateway may not write to core.db"
+    assert f"chown -R care-gateway: {folder}" in denied.cure.en
+    put(folder, "core.db", mode=0o666)
+    assert "store_denied" not in codes(look_at_store(folder, NOBODY, root))
     put(folder, "core.db.bad-1")
     put(folder, "core.db.bad-1-wal")
     aside = [each for each in look_at_store(folder, ROOT, root) if each.code == "store_set_aside"]
