@@ -44,6 +44,7 @@ class Limits:
     alarms: int = 2_000
     others: int = 5_000
     receipts: int = 180_000  # what a site waits before it tells its people to telephone
+    replay: int = 3_000  # in which it asks for what it lost, if it does
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,6 @@ CONNECT_S = 5.0
 KEEPALIVE_S = 20
 SESSION_EXPIRY_S = 3600
 LISTEN_S = 1.5  # at the end, for what comes twice
-REPLAY_S = 3.0  # in which a platform asks for what it lost, if it does
 BROKER_BACK_S = 60.0
 BURST = 200  # records under way when the platform is stopped
 POINT = "check.value"
@@ -415,8 +414,7 @@ class _Guest:
 
     def wait_for_a_replay(self) -> None:
         """A number that this birth says is settled never came: give it to who asks for it."""
-        self.loop_until(self._is_asked_for_the_lost, min(REPLAY_S, self._limits.others / 1000))
-        if self._is_asked_for_the_lost():
+        if self.loop_until(self._is_asked_for_the_lost, self._limits.replay / 1000):
             self._fact("boot", "lost", seq=self._lost)
         self._wait_for_answers()
 

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,26 +24,26 @@ from tests.partners.broker import Mosquitto
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "docs" / "contract" / "schemas"
 HONEST = ("gateway.sim.platform",)
-PATIENT = Limits(hello=60_000, alarms=60_000, others=60_000, receipts=60_000)
+PATIENT = Limits(hello=60_000, alarms=60_000, others=60_000, receipts=60_000, replay=0)
 HABITS = [
     option for name in ("inst", "civil", "fire") for option in ("--audience", f"{name}=0/0.1/0.2")
 ]
 BREAKS = {  # mode -> its options, how long it is given, the one duty that it breaks
-    "ack": (("--heal", "0.5"), PATIENT, set()),
+    "ack": (("--heal", "0.5"), replace(PATIENT, replay=60_000), set()),
     "nack": ((), PATIENT, {"takes"}),
     "silent": ((), Limits(hello=1_500, others=500), {"hello"}),
-    "slow": (("--late", "0.6"), Limits(60_000, 500, 60_000, 60_000), {"alarms_at_once"}),
+    "slow": (("--late", "0.6"), replace(PATIENT, alarms=500), {"alarms_at_once"}),
     "duplicate": ((), PATIENT, {"answers_once"}),
     "lie": ((), PATIENT, {"keeps"}),
 }
-BRIEF = Limits(hello=60_000, alarms=60_000, others=1_500)  # for what is never answered
+BRIEF = replace(PATIENT, others=1_500)  # for what is never answered
 SINS = {  # -> how long it is given, a duty that it must break
     "acknowledges_from_memory": (PATIENT, "keeps"),
     "remembers_keys_in_memory": (PATIENT, "once"),
     "knows_no_epochs": (PATIENT, "keeps"),
     "acknowledges_all_up_to_the_newest": (PATIENT, "only_what_came"),
     "subscribes_once": (BRIEF, "subscribes_again"),
-    "forgets_what_it_asked_for": (BRIEF, "replay"),
+    "forgets_what_it_asked_for": (replace(BRIEF, replay=60_000), "replay"),
 }
 assert find_mosquitto() is not None, "mosquitto is needed"
 
