@@ -13,7 +13,7 @@ from gateway.core.health import Figures
 from gateway.domain.findings import Finding, bad, good, note
 from gateway.domain.text import Text
 from gateway.drivers.clock import zone
-from gateway.drivers.host import host_figures
+from gateway.drivers.host import host_figures, number_in, text_in
 from gateway.drivers.rights import Who
 
 ROOT = Path("/")
@@ -69,7 +69,7 @@ def _battery(root: Path, wall_s: float | None) -> Iterator[Finding]:
         yield note("clock_no_battery", fact, cure)
         return
     told = root / "sys/class/rtc" / clocks[0].name
-    microvolt = _number(told / "battery_voltage")
+    microvolt = number_in(told / "battery_voltage")
     if microvolt is not None and microvolt < EMPTY_UV:
         fact = Text(
             f"时钟电池没有电或没有装（{microvolt / 1e6:.1f} V）",
@@ -87,7 +87,7 @@ def _battery(root: Path, wall_s: float | None) -> Iterator[Finding]:
 
 
 def _is_near(path: Path, wall_s: float) -> bool:
-    seconds = _number(path)  # cannot be read: the chip says that it lost its supply
+    seconds = number_in(path)  # cannot be read: the chip says that it lost its supply
     return seconds is not None and abs(seconds - wall_s) < DAY_S
 
 
@@ -269,7 +269,7 @@ def _is_database(path: Path) -> bool:
 def _mount_options(folder: Path, root: Path) -> set[str]:
     """Of the mount that the folder is on; the longest mount point that is above it."""
     real, best, found = str(folder.resolve()), "", set[str]()
-    for line in (_text(root / "proc/self/mounts") or "").splitlines():
+    for line in (text_in(root / "proc/self/mounts") or "").splitlines():
         words = line.split()
         if len(words) < 4:
             continue
@@ -278,17 +278,3 @@ def _mount_options(folder: Path, root: Path) -> set[str]:
         if is_above and len(point) >= len(best):
             best, found = point, set(words[3].split(","))
     return found
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(_text(path) or "")
-    except ValueError:
-        return None
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text("utf-8", errors="replace").strip()
-    except OSError:
-        return None

@@ -30,20 +30,20 @@ def host_figures(root: Path = Path("/")) -> Figures:
 
 def _temperatures(folder: Path) -> Iterator[float]:
     for path in folder.glob("thermal_zone*/temp"):
-        milli = _number(path)
+        milli = number_in(path)
         if milli is not None:
             yield milli / 1000
 
 
 def _under_voltage(folder: Path) -> int | None:
     for path in folder.glob("hwmon*/name"):
-        if _text(path) == _SUPPLY:
-            return _number(path.parent / "in0_lcrit_alarm")
+        if text_in(path) == _SUPPLY:
+            return number_in(path.parent / "in0_lcrit_alarm")
     return None
 
 
 def _available(path: Path) -> float | None:
-    for line in (_text(path) or "").splitlines():
+    for line in (text_in(path) or "").splitlines():
         name, _, rest = line.partition(":")
         words = rest.split()
         if name == "MemAvailable" and words and words[0].isdigit():
@@ -52,7 +52,7 @@ def _available(path: Path) -> float | None:
 
 
 def _used(path: Path) -> float | None:
-    words = (_text(path) or "").split()
+    words = (text_in(path) or "").split()
     if len(words) < 2 or not words[1].isdigit():
         return None
     return round(int(words[1]) * _PAGE_BYTES / _MB, 1)
@@ -61,7 +61,7 @@ def _used(path: Path) -> float | None:
 def _wear(folder: Path) -> Iterator[int]:
     """Of eMMC only: an SD card does not tell."""
     for path in folder.glob("mmcblk*/device/life_time"):
-        for word in (_text(path) or "").split():
+        for word in (text_in(path) or "").split():
             try:
                 tenths = int(word, 16)
             except ValueError:
@@ -70,15 +70,17 @@ def _wear(folder: Path) -> Iterator[int]:
                 yield min(tenths * 10, 100)
 
 
-def _number(path: Path) -> int | None:
+def number_in(path: Path) -> int | None:
+    """The whole number that a file of the system says; None when it says none."""
     try:
-        return int(_text(path) or "")
+        return int(text_in(path) or "")
     except ValueError:
         return None
 
 
-def _text(path: Path) -> str | None:
+def text_in(path: Path) -> str | None:
+    """What a file of the system says, without the space around it; None when it cannot be read."""
     try:
-        return path.read_text("ascii", errors="replace").strip()
+        return path.read_text("utf-8", errors="replace").strip()
     except OSError:  # not on this machine, or the part does not answer
         return None
