@@ -9,7 +9,8 @@ and says what to send (`next_message`) and what is settled. One record goes
                   the broker takes another one of its lane;
                   connection closed under it 3 times, and 3 times when it went alone;
                   larger than this broker takes, until one takes it;
-                  3 ack timers ran out though others were answered, once those find no room
+                  3 ack timers ran out though others were answered, once those find no room, and
+                  until all others of its lane are answered
 
 Lanes: A before everything, then B, then R (live before backlog). No R goes out while an A that
 is not parked is unsettled, so after an outage no reading is settled before the last alarm; an A
@@ -66,6 +67,7 @@ _ACK_MS = {Lane.A: (10_000, 60_000), Lane.B: (30_000, 60_000), Lane.R: (60_000, 
 _RETRY_MS = {Lane.A: (1_000, 60_000), Lane.B: (2_000, 60_000), Lane.R: (5_000, 600_000)}
 _DENIED = frozenset({0x87, 0x90, 0x99})  # not authorized, topic name invalid, payload invalid
 _UNAUTHORIZED = "denied 0x87"
+_UNANSWERED = "not answered"
 _TAKEN_BACK = 3
 _DENIED_TRIES = 3
 _DENIED_CONNECTIONS = 2
@@ -141,9 +143,10 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A record of this lane was answered by the platform again."""
+    """This lane is answered again; `has_more`: what was given up before is in the store."""
 
     lane: Lane
+    has_more: bool = False
 
 
 Change = PlatformCame | PlatformWent | Parked | Refused | Accepted | Unanswered | Answered
@@ -440,7 +443,8 @@ class Outbox:
             entry.cuts = 0
             if lane in self._refused:
                 self._refused.discard(lane)
-                self._changes.append(Accepted(lane, self._take_back_denied(lane)))
+                has_more = self._take_back_parked(lane, _UNAUTHORIZED)
+                self._changes.append(Accepted(lane, has_more))
             if self._delivery is _BROKER:
                 self._drop(entry)
                 return Range(lane, key[1], key[2], key[2])
@@ -476,6 +480,8 @@ class Outbox:
             self._answered_ms = now_ms
         for lane in {key[0] for key in settled} | {nack.lane for nack in ack.nacks}:
             self._note_answer(lane, now_ms)
+            if self._parked and not self._held[lane] and self._take_back_parked(lane, _UNANSWERED):
+                self._changes.append(Answered(lane, has_more=True))
         return as_ranges(settled)
 
     # -- inside ---------------------------------------------------------------------------------
@@ -524,7 +530,7 @@ class Outbox:
             return
         mine = (entry for entry in self._entries.values() if entry.key[0] is lane)
         entry = min((e for e in mine if e.unheeded >= _UNHEEDED), key=lambda e: e.rank)
-        self._park(entry, "not answered")
+        self._park(entry, _UNANSWERED)
 
     def _note_cut(self, entry: _Entry) -> None:
         """Once it goes alone, count cuts only when others got through between: not the link's."""
@@ -558,20 +564,21 @@ class Outbox:
             self._parked.pop(key, None)
         return bool(fits)
 
-    def _take_back_denied(self, lane: Lane) -> bool:
+    def _take_back_parked(self, lane: Lane, reason: str) -> bool:
         """Who may not publish on a topic may publish nothing there: now all of it may go.
 
-        A few times each, should a broker mean one record and not the topic.
+        So may what was not answered, once all others of its lane were: it keeps nobody out. A few
+        times each, should a broker or the platform mean one record and not the lane.
         """
-        denied = [
+        due = [
             key
             for key, why in self._parked.items()
-            if key[0] is lane and why == _UNAUTHORIZED and self._taken_back[key] < _TAKEN_BACK
+            if key[0] is lane and why == reason and self._taken_back[key] < _TAKEN_BACK
         ]
-        for key in denied:
+        for key in due:
             del self._parked[key]
-        self._taken_back.update(denied)
-        return bool(denied)
+        self._taken_back.update(due)
+        return bool(due)
 
     def _back_off(self, entry: _Entry, now_ms: int) -> None:
         if entry.stage is _SENT:

@@ -323,7 +323,9 @@ class _Run:
                     self.post(FaultCleared("uplink_refused", lane))
                 case Unanswered(lane):
                     self.post(FaultRaised("uplink_unheard", lane, "the platform does not answer"))
-                case Answered(lane):
+                case Answered(lane, has_more):
+                    if has_more:
+                        self.look_again()
                     self.post(FaultCleared("uplink_unheard", lane))
                 case _:
                     assert_never(change)

@@ -137,6 +137,33 @@ def test_a_lane_full_of_what_the_platform_never_answers_goes_on_after_three_trie
     assert ack(box, late, now_ms=now_ms) == (Range(Lane.A, "e1", 1, 1),), "late is not never"
 
 
+def test_what_was_given_up_unanswered_is_due_again_once_its_lane_is_answered_but_not_for_ever():
+    """What stores the alarms was away for hours: those of the first hour are to arrive as well."""
+    box = opened()
+    alarms = [key("A", seq) for seq in range(1, 601)]
+    fed, now_ms = 0, 0
+    for seq in range(1, 1_000):
+        now_ms += 1_000
+        while fed < len(alarms) and box.offer(alarms[fed], b"x" * 900):
+            fed += 1
+        box.offer(key("B", seq), b"x")
+        ack(box, *(one for one in drain(box, now_ms) if one[0] is Lane.B), now_ms=now_ms)
+    given_up = set(box.parked)
+    assert given_up
+    assert fed == len(alarms)
+    box.take_changes()
+    for _ in range(200):
+        now_ms += 1_000
+        drain(box, now_ms)
+        ack(box, *(one for one in alarms if one not in given_up), now_ms=now_ms)
+    assert box.parked == {}
+    assert Answered(Lane.A, has_more=True) in box.take_changes()
+    one = min(given_up)
+    assert box.offer(one, b"x")
+    assert drain(box, now_ms) == [one]
+    assert ack(box, one, now_ms=now_ms) == (Range(Lane.A, "e2", one[2], one[2]),)
+
+
 def test_what_waits_for_a_platform_that_is_away_is_not_parked_however_often_it_was_tried():
     box = opened()
     for seq in range(1, 600):
