@@ -119,7 +119,8 @@ class Chores:
             self._found = None
             return self._salvaged
         if self._slice:
-            self._take_in(connection)
+            self._take_in(connection, self._slice)
+            self._slice = []
         if not is_over:
             return None
         log.info("store salvaged file=%s rows=%d", self._bad.name, self._salvaged)
@@ -133,10 +134,14 @@ class Chores:
             self.begin_salvage()  # an older one, before whose end another damage came
         return salvaged
 
-    def _take_in(self, connection: sqlite3.Connection) -> None:
-        """What is no error of the disk would come again for ever: those rows are left alone."""
+    def _take_in(self, connection: sqlite3.Connection, found: list[Found]) -> None:
+        """What is no error of the disk would come again for ever: such a row is left alone."""
         try:
-            self._salvaged += self._ledger.salvage(connection, self._slice)
+            self._salvaged += self._ledger.salvage(connection, found)
         except (ValueError, OverflowError, sqlite3.IntegrityError, sqlite3.ProgrammingError) as why:
-            log.warning("store salvage leaves rows count=%d why=%r", len(self._slice), why)
-        self._slice = []
+            half = len(found) // 2
+            if not half:
+                log.warning("store salvage leaves a row why=%r", why)
+                return
+            self._take_in(connection, found[:half])  # sound ones stand beside it
+            self._take_in(connection, found[half:])

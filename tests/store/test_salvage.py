@@ -17,7 +17,7 @@ import pytest
 from gateway.domain.alarms import Alarm, AlarmState
 from gateway.domain.kept import Kept
 from gateway.domain.records import Lane, Range
-from gateway.store import writer
+from gateway.store import rows, writer
 from gateway.store.files import set_aside
 from gateway.store.ledger import Ledger
 from gateway.store.salvage import salvage
@@ -129,6 +129,28 @@ async def test_what_the_new_file_does_not_take_at_once_comes_back_all_the_same(
         for lane in (Lane.A, Lane.B):
             assert len(await store.retained(Range(lane, "e1", 1, COUNT), **ALL)) == COUNT
     assert back == [2 * COUNT]
+
+
+async def test_a_row_that_no_file_can_take_costs_none_of_those_beside_it(kit, monkeypatch):
+    await _fill(kit)
+    _bend(kit.directory / "core.db", "header")
+    real = Ledger.salvage
+
+    def refuses_one(ledger, connection, found):
+        found = list(found)
+        if any(rows.position_of(row[0]).seq == 150 for _, row, *_ in found):
+            raise sqlite3.IntegrityError("planted")
+        return real(ledger, connection, found)
+
+    monkeypatch.setattr(Ledger, "salvage", refuses_one)
+    back: list[int] = []
+    async with kit.open("e2", on_salvaged=back.append) as (store, _):
+        await kit.until(lambda: back != [])
+        await store.flush()
+        for lane in (Lane.A, Lane.B):
+            found = await store.retained(Range(lane, "e1", 1, COUNT), **ALL)
+            assert [one.seq for one in found] == [n for n in range(1, COUNT + 1) if n != 150]
+    assert back == [2 * (COUNT - 1)]
 
 
 class _BadSectors:
