@@ -385,7 +385,9 @@ def as_gateway(body: bytes, gateway: str) -> bytes:
     A house without an uplink keeps records under its own id until it gets one, and a house may be
     renamed: who hears them takes the topic's word for it, and the body is to say the same.
     """
-    head, _, rest = _unpack_own(body).partition(b'"gw":')
+    head, said, rest = _unpack_own(body).partition(b'"gw":')
+    if not said:
+        return body
     renamed = head + _name(gateway) + rest[rest.find(b'",') + 1 :]
     return pack(renamed) if body[:1] == b"\x78" else renamed
 

@@ -84,10 +84,14 @@ def _locked(path: Path) -> int:
 
 
 def _give_to_owner(fd: int, directory: Path) -> None:
-    """Let whose directory it is use it too: root may have been here before the daemon."""
+    """Let whose directory it is use it too: root may have been here before the daemon.
+
+    Where root may not, in a container, or the disk knows no owners, the lock holds all the same.
+    """
     owner = directory.stat()
     if os.geteuid() == 0 and os.fstat(fd).st_uid != owner.st_uid:
-        os.fchown(fd, owner.st_uid, owner.st_gid)
+        with suppress(PermissionError):
+            os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
 def open_file(spec: FileSpec, *, is_start: bool = False) -> tuple[sqlite3.Connection, bool]:

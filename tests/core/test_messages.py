@@ -221,6 +221,23 @@ def test_a_reading_says_its_quality_only_when_it_is_not_good():
     ]
 
 
+@pytest.mark.parametrize("filling", ["", "x" * 5_000], ids=["plain", "deflated"])
+def test_a_record_made_under_another_name_says_this_one_and_all_else_as_before(filling):
+    body = messages.pack(b'{"v":1,"gw":"yiyuan \\"a\\"","text":"%s","n":[1,2]}' % filling.encode())
+    assert not messages.speaks_as(body, "care")
+    renamed = messages.as_gateway(body, "care")
+    assert messages.speaks_as(renamed, "care")
+    said = {"v": 1, "gw": "care", "text": filling, "n": [1, 2]}
+    assert json.loads(messages.unpack(renamed)) == said
+    assert json.loads(messages.unpack(messages.as_history(renamed))) == {**said, "hist": True}
+
+
+def test_a_record_that_names_no_gateway_is_left_as_it_is():
+    body = b'{"v":1,"text":"x"}'
+    assert messages.speaks_as(body, "care")
+    assert messages.as_gateway(body, "care") == body
+
+
 def test_only_what_is_over_one_kilobyte_is_deflated():
     small = messages.fact_body(SENDER, Lane.B, 1, kind="x", at=AT, fields={})
     large = messages.fact_body(SENDER, Lane.B, 1, kind="x", at=AT, fields={"a": "b" * 2000})

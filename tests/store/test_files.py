@@ -1,8 +1,12 @@
+import errno
+import os
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from gateway.store import files
 from gateway.store.files import (
     DirectoryLock,
     FileDamaged,
@@ -104,6 +108,26 @@ def test_a_directory_is_one_daemons(tmp_path: Path):
     one.release()
     two.take()
     two.release()
+
+
+def test_a_directory_of_somebody_else_is_used_also_by_a_root_who_may_give_nothing_away(
+    tmp_path: Path, monkeypatch
+):
+    def may_not(_fd: int, _user: int, _group: int) -> None:
+        raise PermissionError(errno.EPERM, "planted")
+
+    tried = []
+    monkeypatch.setattr(files.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(files.os, "fchown", lambda *given: (tried.append(given), may_not(*given)))
+    real = os.fstat
+    nobody = SimpleNamespace(st_uid=-1)
+    monkeypatch.setattr(files.os, "fstat", lambda fd: nobody if not tried else real(fd))
+    lock = DirectoryLock(tmp_path)
+    lock.take()
+    assert tried
+    with pytest.raises(StoreBusy):
+        DirectoryLock(tmp_path).take()
+    lock.release()
 
 
 def _fill(spec: FileSpec) -> None:
