@@ -98,10 +98,14 @@ async def refusal(uplink: Uplink, port: int, **fields) -> LinkRefused:
 @pytest.mark.parametrize("protocol", [mqtt.V5, mqtt.V311])
 @pytest.mark.parametrize("port", ["mutual", "server_only"])
 async def test_a_link_with_fitting_certificates_works(house, version, port, protocol):
+    before = len(house.mosquitto.log())
     async with connect(house.uplink(), getattr(house, port), protocol=protocol) as link:
         assert link.tls == version
         assert await link.publish(f"care/1/{GATEWAY}/dn/x", b"{}", 1) == 0
-    assert f"u'{GATEWAY}'" in house.mosquitto.log()  # the broker takes the name in our certificate
+    said = house.mosquitto.log()[before:]
+    assert f"as {GATEWAY} (" in said
+    # the broker takes the name in our certificate, where it asks for one
+    assert (f"u'{GATEWAY}'" in said) == (port == "mutual")
 
 
 async def test_a_message_of_many_tls_records_arrives_whole_each_way(house, version):
