@@ -144,10 +144,11 @@ async def test_keys_that_cannot_be_read_are_a_fault_and_the_rest_goes_on(short_p
         plain = {"verb": "stop", "token": "eps-link", "query": ""}
         assert (await request(daemon.console, plain))["checkpoint"]["code"] == "EPS"
         (short_path / "file.key").write_text(KEYS.file.hex())
-        assert (await daemon.ask(verb="reload"))["ok"]
-        assert (await request(daemon.console, stop))["proof"] == 3
+        answer = await daemon.ask(verb="reload")  # None: a busy machine takes longer than it waits
+        assert answer is None or answer["ok"]
         await daemon.status_when(
             lambda status: not [a for a in status["alarms"] if "tag_keys" in a["rule"]
                                 and a["state"] == "UA"],
             "the end of the fault",
         )  # fmt: skip
+        assert (await request(daemon.console, stop))["proof"] == 3
