@@ -115,6 +115,7 @@ from gateway.tasks.phones import Phones
 from gateway.tasks.plan_nights import plan_nights
 from gateway.tasks.poll import poll_bus, tell_fault
 from gateway.tasks.reload import Asked, reload_site
+from gateway.tasks.started_pool import started_pool
 from gateway.tasks.supervise import supervise
 from gateway.tasks.tail import tail
 from gateway.tasks.taps import Taps, watch_reader
@@ -132,6 +133,7 @@ DECIDE_WITHIN_S = 30.0  # a house; the watchdog looks after a decider that hangs
 STOP_WITHIN_S = 5.0  # for the decider, for the disk and for the link, each
 MAX_CONSOLES = 8  # one is usual, with three connections; a ninth is told that it is busy
 MAX_READERS = 4
+WORKERS = 8  # one that hangs on a dead disk holds up nobody else
 IDLE_S = 30.0  # on sockets that every user of this machine may open; the console asks each second
 READER_USER = "care-gateway-reader"
 PLAN_AFTER_S = 5.0  # the arithmetic takes a start's time on a small board, the watch has a minute
@@ -225,6 +227,7 @@ async def run(
     incoming = Incoming()
     trace = Trace(inbox.put_first)
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(started_pool(WORKERS))
     progress = Progress()
     running = Running(site)
     figures = Figures()

@@ -17,8 +17,10 @@ from gateway.cli.reader import LEND
 from gateway.cli.reader import SOCKET as READER_ASKS_AT
 from gateway.cli.reload import SOCKET as RELOADED_AT
 from gateway.cli.run import CONSOLE_SOCKET, READER_SOCKET, SITE, SOCKET
+from gateway.sim.processes import environment_of
 from gateway.store.backup import KEPT
 from gateway.store.tables import migrate
+from tests.daemon.rig import ENVIRONMENT
 
 UNITS = Path(__file__).parents[1] / "systemd"
 DAEMON = UNITS / "care-gateway.service"
@@ -46,6 +48,15 @@ def test_the_outputs_go_to_the_fault_state_however_the_daemon_ends() -> None:
     command = settings()["ExecStopPost"]
     assert command.startswith("-")
     assert command.endswith("/python -m gateway.cli.panel /etc/care-gateway/site.yaml")
+
+
+def test_what_runs_for_months_has_one_heap_as_in_the_soak_that_measured_it() -> None:
+    heap = {"MALLOC_ARENA_MAX": "1"} | dict.fromkeys(
+        ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), "131072"
+    )
+    for unit in (DAEMON, CONSOLE):
+        assert heap.items() <= environment_of(unit).items()
+    assert heap.items() <= ENVIRONMENT.items()
 
 
 def test_the_console_is_a_stranger_that_the_daemon_does_not_wait_for() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -9,6 +10,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 Process = asyncio.subprocess.Process
+
+
+def environment_of(unit: Path) -> dict[str, str]:
+    """What a unit file sets with `Environment=`: a program without it is not the one that runs."""
+    lines = unit.read_text("utf-8").splitlines()
+    words = " ".join(line.partition("=")[2] for line in lines if line.startswith("Environment="))
+    return dict(word.split("=", 1) for word in shlex.split(words))
 
 
 async def spawn(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> Process:

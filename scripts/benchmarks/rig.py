@@ -20,7 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.drivers.sockets import NoAnswer, request
 from gateway.sim.broker import open_broker
-from gateway.sim.processes import Process, end, running, tail
+from gateway.sim.processes import Process, end, environment_of, running, tail
 from scripts.benchmarks.house import House, write_house
 
 PATIENCE_S = 60.0
@@ -280,6 +280,7 @@ async def _measured(argv: list[str], folder: Path, core: int | None) -> AsyncIte
     spawned_ms = boot_ms()
     # bytecode is kept, as in an installed copy: compiling at every start is nobody's figure
     env = {
+        **environment_of(ROOT / "systemd" / "care-gateway.service"),
         "PYTHONPATH": str(ROOT),
         "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode"),
         "PYTHONDONTWRITEBYTECODE": "",

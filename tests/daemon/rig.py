@@ -21,12 +21,18 @@ from typing import Any, TypeVar
 
 from gateway.drivers.sockets import NoAnswer, request
 from gateway.sim.history import read_applied, read_settled
+from gateway.sim.processes import environment_of
 
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 
 # Bytecode may be written: a daemon is started hundreds of times, an installed copy has its own.
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
+ENVIRONMENT = {
+    **os.environ,
+    **environment_of(ROOT / "systemd" / "care-gateway.service"),
+    "PYTHONPATH": str(ROOT),
+    "PYTHONDONTWRITEBYTECODE": "",
+}
 # How long a busy machine may take for anything; the soak gives it more.
 PATIENCE_S = float(os.environ.get("PATIENCE_S", "120"))
 
