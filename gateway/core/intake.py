@@ -1,6 +1,6 @@
 """A block comes in: what is believed of it, what is remembered, what is worth reporting."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.core.aside import aside
@@ -28,8 +28,11 @@ WRONG_DEVICE = "wrong_device"  # a reason, and the fault's code
 
 
 def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
-    device = note_reply(turn, event, turn.devices.get(event.device, UNHEARD))
+    before = turn.devices.get(event.device, UNHEARD)
+    device = note_reply(turn, event, before)
     points = dict(device.points)
+    if before.is_offline and not device.is_offline:
+        points = _asked_anew(turn, points)
     hearing, reported = turn.house.hearing, []
     tests, doubt = turn.state.tests, turn.state.dues.overdue.get(event.device, "")
     judged: list[Reading] = []
@@ -83,6 +86,18 @@ def take_block(turn: Turn, event: events.BlockRead, judge: Judge) -> None:
     aside(turn, "evidence", keep_evidence, turn, event)
     if event.device in turn.house.residuals:
         aside(turn, "leakage", follow_leakage, turn, event.device, points)
+
+
+def _asked_anew(turn: Turn, points: Mapping[str, PointState]) -> dict[str, PointState]:
+    """Its points as the device is back: what each missed, it missed because the device was away.
+
+    A question that was under way meanwhile may still end without an answer: one more is no fault.
+    """
+    most = max(0, turn.house.offline_after_misses - 2)
+    return {
+        name: replace(known, misses=most) if known.misses > most else known
+        for name, known in points.items()
+    }
 
 
 def _judge(turn: Turn, judged: Sequence[Reading], latest: Latest, judge: Judge) -> None:

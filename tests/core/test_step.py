@@ -272,6 +272,21 @@ def test_a_block_that_never_answers_is_one_fault_while_others_answer(play):
     assert play.transitions()[-1] == ("gateway/points_unanswered/board", "clear")
 
 
+def test_a_question_from_before_a_device_came_back_is_no_fault_of_its_points(play):
+    for ms in range(0, 20_000, 1_000):
+        play.fail(ms, DeviceSilent(3), "leak")
+        play.fail(ms + 100, DeviceSilent(3), "load")
+    play.read(20_000, 5, name="load")
+    play.fail(20_100, DeviceSilent(3), "leak")  # it was asked while the device was still away
+    assert play.transitions() == [
+        ("gateway/device_silent/board", "raise"),
+        ("gateway/device_silent/board", "clear"),
+    ]
+    play.read(21_000, 5, name="load")
+    play.fail(21_100, DeviceSilent(3), "leak")
+    assert play.transitions()[-1] == ("gateway/points_unanswered/board", "raise")
+
+
 def test_words_that_make_no_sense_are_a_fault_and_no_alarm(play):
     play.read(0, None, quality=Quality.FAULT, reason="not_a_number")
     play.read(1_000, None, quality=Quality.FAULT, reason="not_a_number")
