@@ -13,8 +13,9 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from gateway.domain.alarms import Alarm, Transition
 from gateway.domain.modes import Mode, mode_of, parted
@@ -28,7 +29,7 @@ from gateway.domain.text import Text
 VERSION = 1
 COMPRESS_ABOVE = 1024  # bytes
 COMPRESS_READINGS_ABOVE = 256  # each batch is also a row on the card: half of it is half the wear
-ROWS_AT_ONCE = 50  # readings that one call turns into text
+ROWS_AT_ONCE = 50  # readings or points that one call turns into text
 MAX_DOWN = 64 * 1024  # bytes, on the wire and after inflating
 MAX_DEPTH = 8
 MAX_RANGES = 1024  # per lane in one ack; nobody has more than 512 records under way
@@ -140,12 +141,14 @@ def sender_of(site: Site, epoch: str) -> Sender:
 
     A site without uplink still numbers and keeps its records, under the site's own id.
     """
-    points = site.points
+    points, listed = site.points, hashlib.sha256()
+    for piece in _dump_rows(_point_rows(site)):
+        listed.update(piece)
     return Sender(
         gateway=site.uplink.gateway if site.uplink else site.id,
         epoch=epoch,
         site={"id": site.id, "name": site.name, "inst": site.institution, **site.words},
-        points_hash=hashlib.sha256(_dump(_point_rows(site))).hexdigest()[:8],
+        points_hash=listed.hexdigest()[:8],
         point_index={point: index for index, point in enumerate(sorted(points))},
         audiences=site.uplink.audiences if site.uplink else AUDIENCES,
     )
@@ -244,29 +247,18 @@ def read_body(sender: Sender, batch: Batch) -> bytes:
         }
     )
     index = sender.point_index
-    rows = [
+    rows = (
         [index[reading.point], reading.mono_ms - m0, *_value(reading)]
         for reading in batch.readings
         if reading.point in index
-    ]
-    # one call for all of them would keep the interpreter to itself for milliseconds (ADR 019)
-    parts = [_dump(rows[at : at + ROWS_AT_ONCE])[1:-1] for at in range(0, len(rows), ROWS_AT_ONCE)]
-    return pack(head[:-1] + b',"r":[' + b",".join(parts) + b"]}", COMPRESS_READINGS_ABOVE)
+    )
+    return pack(_with_rows(head, "r", rows), COMPRESS_READINGS_ABOVE)
 
 
 def points_body(sender: Sender, site: Site) -> bytes:
     """Return the dictionary that gives the point indexes of `read` and `now` their meaning."""
-    return pack(
-        _dump(
-            {
-                "v": VERSION,
-                "t": "points",
-                "gw": sender.gateway,
-                "pts": sender.points_hash,
-                "points": _point_rows(site),
-            }
-        )
-    )
+    head = _dump({"v": VERSION, "t": "points", "gw": sender.gateway, "pts": sender.points_hash})
+    return pack(_with_rows(head, "points", _point_rows(site)))
 
 
 def state_body(
@@ -599,10 +591,10 @@ def _plain(value: object) -> object:
             return value
 
 
-def _point_rows(site: Site) -> list[dict[str, object]]:
-    """Return the points in the order of their index, as published."""
+def _point_rows(site: Site) -> Iterator[dict[str, object]]:
+    """The points in the order of their index, as published."""
     devices = {device.id: device for device in site.devices}
-    return [
+    return (
         {
             "i": index,
             "id": point.id,
@@ -614,7 +606,7 @@ def _point_rows(site: Site) -> list[dict[str, object]]:
             "place": devices[point.device].place,
         }
         for index, (_, point) in enumerate(sorted(site.points.items()))
-    ]
+    )
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -622,6 +614,24 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=
 
 def _dump(data: object) -> bytes:
     return _encode(data).encode(errors="replace")
+
+
+def _with_rows(head: bytes, key: str, rows: Iterable[object]) -> bytes:
+    """The object in `head`, and as its last member a list."""
+    return b"".join([head[:-1], b',"', key.encode(), b'":', *_dump_rows(rows), b"}"])
+
+
+def _dump_rows(rows: Iterable[object]) -> Iterator[bytes]:
+    """A list's text in pieces.
+
+    One call for a long list would keep the interpreter to itself for milliseconds (ADR 019), and
+    all its rows in memory at once.
+    """
+    some, before = iter(rows), b"["
+    while part := list(islice(some, ROWS_AT_ONCE)):
+        yield before + _dump(part)[1:-1]
+        before = b","
+    yield b"]" if before == b"," else b"[]"
 
 
 def _name(gateway: str) -> bytes:

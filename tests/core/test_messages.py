@@ -373,3 +373,10 @@ def test_marking_history_changes_nothing_else_whether_it_was_deflated_here_or_be
     expected = {**json.loads(text), "hist": True}
     for body in (messages.pack(text), zlib.compress(text, 6)):
         assert data_of(messages.as_history(body)) == expected
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 137])
+def test_a_list_in_pieces_is_the_list(count):
+    rows = [[at, {"名": "院" * at}] for at in range(count)]
+    whole = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+    assert b"".join(messages._dump_rows(iter(rows))) == whole.encode()
