@@ -127,7 +127,7 @@ def _numbers(types: list[WordType] | None) -> list[WordType]:
     """The types that were named; texts and bits are no numbers to look at."""
     for each in types or ():
         if each in (WordType.BIT, WordType.BITFIELD, WordType.ASCII):
-            raise typer.BadParameter(each.value)
+            raise typer.BadParameter(f"{each.value!r}: uint16, int32, float32", param_hint="--type")
     return types or []
 
 
@@ -281,7 +281,7 @@ def _add_solve(bus: typer.Typer, usual: Lang, daemon: Path, house: Path) -> None
         if written:
             raise typer.Exit(solve_words(at, written, lang=lang, as_json=as_json))
         if unit is None:
-            raise typer.BadParameter("--unit")
+            raise typer.BadParameter("", param_hint="--unit")
         where = Where(target, socket, site, _line(baud, parity, stop_bits), timeout)
         what = Registers(unit, Table(table), at, count)
         raise typer.Exit(solve_line(where, what, lang=lang, shown=shows or (), as_json=as_json))

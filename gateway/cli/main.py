@@ -6,12 +6,15 @@ stdout is data, stderr is talk; NO_COLOR is honoured.
 
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from gateway.cli import misuse
 from gateway.cli.accept_verbs import add_accept_verb
 from gateway.cli.alarm_verbs import add_alarm_verbs
 from gateway.cli.bus_verbs import add_bus_verbs
@@ -25,6 +28,7 @@ from gateway.domain.text import Lang, Text
 SITE = Path("/etc/care-gateway/site.yaml")
 SOCKET = Path("/run/care-gateway/daemon.sock")
 STORE = Path("/var/lib/care-gateway")
+STDOUT = 1
 Files = Literal["site", "profile", "rules"]
 Pins = Literal["auto", "lgpio", "mock", "none"]
 
@@ -171,6 +175,7 @@ _HELP = {
     "watch": Text("持续显示，q 退出。", "Keep showing it; q ends."),
     "plain": Text("逐行输出，不用全屏画面。", "Print lines; no live page."),
     "lang": Text("语言，默认取自 LANG。", "Language; LANG decides if not given."),
+    "version": Text("显示版本。", "Show the version."),
     "for": Text(
         "运行多久后自行结束，如 60s、5m；不给则到 Ctrl-C 为止。",
         "End after this time, e.g. 60s or 5m; without it, on Ctrl-C.",
@@ -204,6 +209,7 @@ def build(lang: Lang) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,  # its traceback prints local variables: passwords too
+        context_settings={"help_option_names": ["--help", "-h"]},
     )
     panel = typer.Typer(help=words("panel"), no_args_is_help=True)
     platform = typer.Typer(help=words("platform"), no_args_is_help=True)
@@ -213,6 +219,21 @@ def build(lang: Lang) -> typer.Typer:
     app.add_typer(uplink, name="uplink")
     config = typer.Typer(help=words("config"), no_args_is_help=True)
     app.add_typer(config, name="config")
+
+    def show_version(is_asked: bool) -> None:
+        if is_asked:
+            print(f"care-gateway {metadata.version('care-gateway')}")
+            raise typer.Exit
+
+    @app.callback()
+    def before_the_verb(
+        _lang: Annotated[Lang, typer.Option("--lang", help=words("lang"))] = lang,
+        _version: Annotated[
+            bool,
+            typer.Option("--version", help=words("version"), callback=show_version, is_eager=True),
+        ] = False,
+    ) -> None:
+        """`--lang` may also stand before the verb: `language` has seen it already."""
 
     # These verbs read their own arguments: they also stand alone, without this file's libraries.
     passed_on: dict[str, Any] = {
@@ -230,19 +251,19 @@ def build(lang: Lang) -> typer.Typer:
     def run(context: typer.Context) -> None:
         from gateway.cli.run import main as run_daemon
 
-        raise typer.Exit(run_daemon(list(context.args)))
+        raise typer.Exit(run_daemon(["--lang", lang, *context.args]))
 
     @app.command(help=words("console"), **passed_on)
     def console(context: typer.Context) -> None:
         from gateway.cli.console import main as serve_console
 
-        raise typer.Exit(serve_console(list(context.args)))
+        raise typer.Exit(serve_console(["--lang", lang, *context.args]))
 
     @app.command(help=words("reader"), **passed_on)
     def reader(context: typer.Context) -> None:
         from gateway.cli.reader import main as read_taps
 
-        raise typer.Exit(read_taps(list(context.args)))
+        raise typer.Exit(read_taps(["--lang", lang, *context.args]))
 
     @app.command(help=words("check"))
     def check(
@@ -548,9 +569,20 @@ def _add_db_verbs(app: typer.Typer, words: Callable[[str], str], lang: Lang) -> 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one verb and return its exit code."""
-    app = build(language(arguments, os.environ))
+    lang = language(arguments, os.environ)
+    command = typer.main.get_command(build(lang))
+    misuse.speak(command, lang)
     try:
-        app(args=list(arguments), prog_name="care-gateway")
+        code = command(args=list(arguments), prog_name="care-gateway", standalone_mode=False)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    return 0
+    except misuse.UsageError as error:
+        sys.stderr.write(misuse.told(error, command, arguments, lang))
+        return 2
+    except typer.Abort:
+        sys.stderr.write(f"\n{misuse.STOPPED.in_(lang)}\n")
+        return 1
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+        return 1
+    return code if isinstance(code, int) else 0
