@@ -90,7 +90,7 @@ def _check_name(name: str, tree: Tree, found: list[Problem]) -> None:
 def check_owner(owner: str | None, tree: Tree, where: Where, found: list[Problem]) -> None:
     """Report an owner that stands for nobody: `待定`, `TBD`, `-`."""
     if owner is not None and owner.strip().casefold() in NOBODY:
-        found.append(owner_missing(tree.place((*where, "owner"))))
+        found.append(owner_missing(tree.place((*where, "owner")), owner.strip()))
 
 
 def _check_bus(

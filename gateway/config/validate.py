@@ -248,10 +248,15 @@ def _missing(name: str, meaning: Text | None, place: Place) -> Problem:
     return error(place, "missing_key", fact, advice)
 
 
-def owner_missing(place: Place) -> Problem:
-    """An alarm that nobody answers for."""
+def owner_missing(place: Place, said: str = "") -> Problem:
+    """An alarm that nobody answers for; `said` is what stands there in a post's place."""
     fact = Text("没有责任人：报警会没人管", "no owner: an alarm here would be nobody's")
     advice = Text("加上 owner: 岗位（如 电工班）", "add owner: the post that answers for it")
+    if said:
+        fact = Text(
+            f"`{said}` 不是岗位：报警会没人管", f"`{said}` is no post: an alarm here would be nobody's"
+        )
+        advice = Text("写上 owner: 岗位（如 电工班）", "write the post that answers for it")
     return error(place, "owner_missing", fact, advice)
 
 
