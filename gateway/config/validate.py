@@ -254,7 +254,8 @@ def owner_missing(place: Place, said: str = "") -> Problem:
     advice = Text("加上 owner: 岗位（如 电工班）", "add owner: the post that answers for it")
     if said:
         fact = Text(
-            f"`{said}` 不是岗位：报警会没人管", f"`{said}` is no post: an alarm here would be nobody's"
+            f"`{said}` 不是岗位：报警会没人管",
+            f"`{said}` is no post: an alarm here would be nobody's",
         )
         advice = Text("写上 owner: 岗位（如 电工班）", "write the post that answers for it")
     return error(place, "owner_missing", fact, advice)
