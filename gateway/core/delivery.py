@@ -8,7 +8,8 @@ and says what to send (`next_message`) and what is settled. One record goes
     parked <----- nack for good; PUBACK 0x90, 0x99 after 3 tries on 2 connections, and 0x87, until
                   the broker takes another one of its lane;
                   connection closed under it 3 times, and 3 times when it went alone;
-                  larger than this broker takes, until one takes it;
+                  larger than this broker takes, until one takes it (a broker that says so only
+                  with PUBACK 0x95 is asked again with every connection, 3 times for B and R);
                   3 ack timers ran out though others were answered, once those find no room, and
                   until all others of its lane are answered
 
@@ -66,6 +67,7 @@ _SHARE = {Lane.A: 0.95, Lane.B: 0.875, Lane.R: 0.75}
 _ACK_MS = {Lane.A: (10_000, 60_000), Lane.B: (30_000, 60_000), Lane.R: (60_000, 600_000)}
 _RETRY_MS = {Lane.A: (1_000, 60_000), Lane.B: (2_000, 60_000), Lane.R: (5_000, 600_000)}
 _DENIED = frozenset({0x87, 0x90, 0x99})  # not authorized, topic name invalid, payload invalid
+_TOO_LARGE = 0x95
 _UNAUTHORIZED = "denied 0x87"
 _UNANSWERED = "not answered"
 _TAKEN_BACK = 3
@@ -75,6 +77,13 @@ _CUTS = 3
 _UNHEEDED = 3
 _ORDER = (Lane.A, Lane.B, Lane.R)
 _BELOW = {Lane.A: (Lane.B, Lane.R), Lane.B: (Lane.R,)}
+
+_REASONS = {  # MQTT 5.0, 3.4.2.1: what a PUBACK may say
+    0x10: "no matching subscribers", 0x80: "unspecified error",
+    0x83: "implementation specific error", 0x87: "not authorized", 0x90: "topic name invalid",
+    0x91: "packet identifier in use", 0x95: "packet too large", 0x97: "quota exceeded",
+    0x99: "payload format invalid",
+}  # fmt: skip
 
 Key = tuple[Lane, str, int]  # lane, epoch, seq
 _Place = tuple[tuple[int, int], Key]  # in a queue, by rank
@@ -192,6 +201,7 @@ class Outbox:
         self._entries: dict[Key, _Entry] = {}
         self._parked: dict[Key, str] = {}
         self._too_large: dict[Key, int] = {}  # of them, and how many bytes
+        self._told_too_large: set[Key] = set()  # of those, by PUBACK: no limit is known
         self._taken_back: Counter[Key] = Counter()  # and how often, of those that were denied
         self._largest = UNLIMITED
         self._live: dict[Lane, list[_Place]] = {lane: [] for lane in Lane}
@@ -451,6 +461,11 @@ class Outbox:
             self._to_broker(entry, now_ms)
             self._wake_at(entry, now_ms + entry.ack_ms)
             return None
+        if code == _TOO_LARGE:
+            self._too_large[key] = len(entry.body)
+            self._told_too_large.add(key)
+            self._park(entry, f"{len(entry.body)} bytes, too many for the broker")
+            return None
         says_something_new = code != 0x10 or self._delivery is _BROKER
         if lane not in self._refused and says_something_new:
             self._refused.add(lane)
@@ -503,6 +518,7 @@ class Outbox:
                 settled.append(key)
             elif self._parked.pop(key, None) is not None:
                 self._too_large.pop(key, None)
+                self._told_too_large.discard(key)
                 settled.append(key)
         return settled
 
@@ -551,6 +567,7 @@ class Outbox:
             oldest = next(iter(self._parked))  # the store still has it, unsettled
             del self._parked[oldest]
             self._too_large.pop(oldest, None)
+            self._told_too_large.discard(oldest)
         if len(self._taken_back) > PARKED_REMEMBERED:
             self._taken_back.clear()
         self._changes.append(Parked(entry.key, why))
@@ -558,10 +575,16 @@ class Outbox:
     def _take_back(self, largest: int) -> bool:
         """Park no longer what fits now."""
         self._largest = largest
-        fits = [key for key, size in self._too_large.items() if size <= largest]
+        fits = [
+            key
+            for key, size in self._too_large.items()
+            if size <= largest and (key[0] is _A or self._taken_back[key] < _TAKEN_BACK)
+        ]
         for key in fits:
             del self._too_large[key]
             self._parked.pop(key, None)
+        self._taken_back.update(key for key in fits if key in self._told_too_large)
+        self._told_too_large.difference_update(fits)
         return bool(fits)
 
     def _take_back_parked(self, lane: Lane, reason: str) -> bool:
@@ -824,6 +847,11 @@ class Outbox:
         if self._was_reported_absent is not True and self._delivery is _ACK:
             self._was_reported_absent = True
             self._changes.append(PlatformWent())
+
+
+def reason(code: int) -> str:
+    """What a PUBACK's reason code means, as faults tell it."""
+    return f"{_REASONS.get(code, 'reason')} (0x{code:02x})"
 
 
 def as_ranges(keys: Iterable[Key]) -> tuple[Range, ...]:

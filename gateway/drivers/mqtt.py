@@ -10,7 +10,8 @@ after it was handed over.
 
 MQTT 5 is tried first; a broker that says it does not speak it is used in 3.1.1, and that is
 remembered for an hour. One that goes silent or away instead is only guessed at: a broker in the
-middle of a restart does the same. See `_next_version`.
+middle of a restart does the same. See `_next_version`. A broker that says it retains nothing gets
+nothing to retain, also for an hour.
 """
 
 import asyncio
@@ -50,6 +51,7 @@ FIRST_MID = 1_024  # of what is published; paho, which only subscribes, counts f
 SEND_BUFFER_BYTES = 32 * 1024  # the most that the outbox has on a link; on a slow one it has 16
 TCP_USER_TIMEOUT_MS = 15_000
 REMEMBER_311_S = 3600.0
+REMEMBER_NO_RETAIN_S = 3600.0
 GUESS_311_S = 60.0  # the first time, then five times longer each
 ASK_AGAIN_S = 0.3  # after a close in answer to CONNECT
 UNANSWERED = 3  # times in a row, before a broker that spoke MQTT 5 is asked for 3.1.1
@@ -57,6 +59,7 @@ UNANSWERED = 3  # times in a row, before a broker that spoke MQTT 5 is asked for
 _AUTH = frozenset({0x86, 0x87, 0x8A, 0x8C})  # bad password, not authorized, banned, bad method
 _IDENTITY = frozenset({0x8E})  # session taken over
 _VERSION = frozenset({0x84})  # unsupported protocol version
+_NO_RETAIN = 0x9A  # in answer to a CONNECT with a will to retain, or to such a message
 _UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 
 _log = logging.getLogger(__name__)
@@ -77,6 +80,14 @@ class _VersionRefused(Exception):
         self.was_closed = was_closed
 
 
+class _RetainRefused(Exception):
+    """The broker retains nothing, and would not connect to somebody whose will is to be."""
+
+    def __init__(self, cause: LinkRefused) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
 @dataclass(slots=True)
 class _Known:
     """What one broker was seen to speak since the start."""
@@ -85,6 +96,7 @@ class _Known:
     unanswered: int = 0  # CONNECTs in MQTT 5, in a row, though it speaks that
     guesses: int = 0  # times in a row that only 3.1.1 was answered
     use_311_until: float = 0.0  # event loop time
+    no_retain_until: float = 0.0  # event loop time
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,7 @@ class _Greeting:
     has_session: bool
     receive_maximum: int
     maximum_packet: int
+    takes_retained: bool
 
 
 class _Client(paho.Client):
@@ -150,6 +163,8 @@ class Link:
         self.receive_maximum = 65535
         self.maximum_packet = UNLIMITED
         self.has_session = False
+        self.takes_retained = True
+        self.farewell = ""  # the reason that the broker gave when it ended the connection
         self._client = client
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
@@ -183,8 +198,10 @@ class Link:
     async def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool = False) -> int:
         """Return the PUBACK's reason code (0 = accepted; 3.1.1 and QoS 0 always 0).
 
-        Raises LinkLost when the connection ends first; whether the broker has it is then unknown.
+        `retain` is left out where the broker retains nothing. Raises LinkLost when the connection
+        ends first; whether the broker has it is then unknown.
         """
+        retain = retain and self.takes_retained
         if qos == 0:
             self._publish(topic, payload, qos, retain)
             return 0
@@ -245,7 +262,10 @@ class Link:
         if qos:
             self._client.ack(mid, qos)
 
-    def disconnected(self, code: int) -> None:
+    def disconnected(self, code: int, farewell: str) -> None:
+        self.farewell = farewell
+        if code == _NO_RETAIN:
+            self.takes_retained = False
         self._end("identity_in_use" if code in _IDENTITY else "lost")
 
     # -- the socket in the event loop -----------------------------------------------------------
@@ -453,6 +473,7 @@ class Link:
         self.has_session = greeting.has_session
         self.receive_maximum = greeting.receive_maximum
         self.maximum_packet = greeting.maximum_packet
+        self.takes_retained = self.takes_retained and greeting.takes_retained
         code = await self._subscribe(f"care/1/{uplink.gateway}/dn/#")
         if code >= 0x80:
             raise LinkRefused("auth", f"may not subscribe to dn/#: 0x{code:02x}")
@@ -481,7 +502,7 @@ class Link:
             raise LinkRefused("timeout", "no answer to SUBSCRIBE") from error
         except LinkLost as error:
             why = "identity_in_use" if error.why == "identity_in_use" else "refused"
-            raise LinkRefused(why, "closed after CONNECT") from error
+            raise LinkRefused(why, self.farewell or "closed after CONNECT") from error
 
     async def close(self) -> None:
         """Say goodbye and close the socket."""
@@ -528,10 +549,16 @@ async def connect(
         version = V311 if known.use_311_until > loop.time() else V5
     asked: list[_VersionRefused] = []
     while version is not None:
-        link = _new_link(broker, client_id, will, on_message, version)
+        may_retain = known.no_retain_until <= loop.time()
+        link = _new_link(broker, client_id, will, on_message, version, may_retain=may_retain)
         try:
             try:
                 await link.open(uplink, broker)
+            except _RetainRefused as refused:
+                if not may_retain:
+                    raise refused.cause from refused
+                link.takes_retained = False
+                continue
             except _VersionRefused as refused:
                 version = None if protocol else _next_version(known, version, refused, len(asked))
                 asked.append(refused)
@@ -545,6 +572,9 @@ async def connect(
             yield link
             return
         finally:
+            if may_retain and not link.takes_retained:
+                known.no_retain_until = loop.time() + REMEMBER_NO_RETAIN_S
+                _log.warning("event=mqtt_no_retain broker=%s", broker.host)
             await link.close()
 
 
@@ -616,6 +646,8 @@ def _new_link(
     will: tuple[str, bytes],
     on_message: Callable[[str, bytes], None],
     version: MQTTProtocolVersion,
+    *,
+    may_retain: bool,
 ) -> Link:
     client = _Client(
         CallbackAPIVersion.VERSION2,
@@ -628,12 +660,13 @@ def _new_link(
     )
     client.connect_timeout = CONNECT_S
     link = Link(client, on_message)
+    link.takes_retained = may_retain
     _wire(client, link)
     will_properties = None
     if version == V5:
         will_properties = _properties(PacketTypes.WILLMESSAGE)
         will_properties.WillDelayInterval = WILL_DELAY_S
-    client.will_set(will[0], will[1], qos=1, retain=True, properties=will_properties)
+    client.will_set(will[0], will[1], qos=1, retain=may_retain, properties=will_properties)
     return link
 
 
@@ -652,6 +685,7 @@ def _wire(client: _Client, link: Link) -> None:
             bool(flags.session_present),
             getattr(properties, "ReceiveMaximum", 65535),
             getattr(properties, "MaximumPacketSize", UNLIMITED),
+            bool(getattr(properties, "RetainAvailable", 1)),
         )
         hand_over(link.greeted, greeting)
 
@@ -661,8 +695,9 @@ def _wire(client: _Client, link: Link) -> None:
     def on_subscribe(_c: Any, _u: Any, _mid: int, codes: list[ReasonCode], _p: Any) -> None:
         hand_over(link.subscribed, max(code.value for code in codes))
 
-    def on_disconnect(_c: Any, _u: Any, _flags: Any, code: ReasonCode, _p: Any) -> None:
-        hand_over(link.disconnected, code.value)
+    def on_disconnect(_c: Any, _u: Any, flags: Any, code: ReasonCode, _p: Any) -> None:
+        is_said = flags.is_disconnect_packet_from_server
+        hand_over(link.disconnected, code.value, f"{code} (0x{code.value:02x})" if is_said else "")
 
     client.on_connect = on_connect
     client.on_message = on_message
@@ -757,13 +792,15 @@ def _refusal_of(error: OSError, uplink: Uplink, broker: Broker) -> LinkRefused:
             return LinkRefused("tcp", str(error))
 
 
-def _refusal_of_code(greeting: _Greeting) -> LinkRefused | _VersionRefused:
+def _refusal_of_code(greeting: _Greeting) -> LinkRefused | _VersionRefused | _RetainRefused:
     if greeting.code in _VERSION:
         return _VersionRefused(LinkRefused("refused", greeting.name), is_said=True)
     if greeting.code in _AUTH:
         return LinkRefused("auth", greeting.name)
     if greeting.code in _IDENTITY:
         return LinkRefused("identity_in_use", greeting.name)
+    if greeting.code == _NO_RETAIN:
+        return _RetainRefused(LinkRefused("refused", greeting.name))
     return LinkRefused("refused", greeting.name)
 
 

@@ -9,7 +9,7 @@ loses nothing: the store still has what is not settled.
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -26,6 +26,7 @@ from gateway.core.delivery import (
     PlatformWent,
     Refused,
     Unanswered,
+    reason,
 )
 from gateway.core.faults import LINK_FAULTS
 from gateway.core.messages import (
@@ -82,9 +83,14 @@ POST_CHECK_MINUTES = 10  # where the platform does not say
 MAX_POST_CHECK_MINUTES = 255  # one byte in GB/T 26875.3, type 91
 PUBLISH_BYTES = 10  # of a packet besides topic and body, at most: MQTT 5.0, 3.3
 MARK_BYTES = 32  # of the marks that a body may get on its way: more than enough
+CUTS = 3  # connections in a row that the far end closed while it had the same thing to answer
+BLAMED_MS = 5_000  # for what has no answer: an end later than that has another reason
+WITHHELD_MS = 3_600_000  # then this is not said to that broker; once more after it
 LARGEST_ALARM = 8 * 1024  # bytes; a generous guess, only to know when a try is worth it
 
 _TAKEN = "identity_in_use"
+_NOW = "now"
+_ASKING = "state?"  # not said, but asked for
 _LANES = tuple(Lane)
 
 _log = logging.getLogger(__name__)
@@ -103,6 +109,8 @@ class Link(Protocol):
     def maximum_packet(self) -> int: ...
     @property
     def has_session(self) -> bool: ...
+    @property
+    def farewell(self) -> str: ...  # the reason that the broker gave when it ended the connection
     async def publish(
         self, topic: str, payload: bytes, qos: int, *, retain: bool = False
     ) -> int: ...
@@ -275,6 +283,11 @@ class _Run:
     waits_on: Link | None = None  # who sends, and need not wake for each PUBACK
     is_refill_due: bool = False
     unsaid: dict[str, str] = field(default_factory=dict)  # why; "" = the broker took it
+    on_trial: str = ""  # said on this link, and neither answered nor gone by yet
+    tried_ms: int = 0
+    first_after: Key | None = None  # the record sent next, if any
+    cuts: Counter[tuple[str, str]] = field(default_factory=Counter)  # by broker and what was on it
+    withheld_until_ms: dict[tuple[str, str], int] = field(default_factory=dict)
     broken: Exception | None = None  # what went wrong there
     waits_until_ms: int = 0  # who sends
     said: Event | None = None
@@ -315,7 +328,7 @@ class _Run:
                     self.post(FaultRaised("record_parked", lane, f"{epoch}-{lane}-{seq}: {why}"))
                 case Refused(lane, code):
                     fault = "uplink_unheard" if code == 0x10 else "uplink_refused"
-                    self.post(FaultRaised(fault, lane, f"reason 0x{code:02x}"))
+                    self.post(FaultRaised(fault, lane, reason(code)))
                 case Accepted(lane, has_more):
                     if has_more:
                         self.look_again()
@@ -352,6 +365,49 @@ class _Run:
         for fault in dict.fromkeys(LINK_FAULTS.values()) if self.may_stand else ():
             self.post(FaultCleared(fault, "broker"))
         self.fault, self.may_stand = None, False
+
+    def may_say(self, kind: str) -> bool:
+        """False when the broker closes the connection whenever it hears that."""
+        return self.now_ms() >= self.withheld_until_ms.get((self.session_at, kind), 0)
+
+    def try_saying(self, kind: str) -> None:
+        self.on_trial, self.tried_ms, self.first_after = kind, self.now_ms(), None
+
+    def was_taken(self) -> None:
+        """The broker did not close the connection for what was said last."""
+        self.cuts.pop((self.session_at, self.on_trial), None)
+        self.on_trial = ""
+
+    def note_end(self, why: str, farewell: str) -> None:
+        """A broker that answers something by closing, time and again, is spared it for a while.
+
+        Otherwise no connection would ever come to the alarms.
+        """
+        kind, self.on_trial = self.on_trial, ""
+        key = (self.session_at, kind)
+        is_old = kind == _NOW and self.now_ms() > self.tried_ms + BLAMED_MS
+        if not kind or why != "lost" or is_old:
+            return
+        self.cuts[key] += 1
+        if self.cuts[key] < CUTS:
+            return
+        self.cuts[key] -= 1
+        self.withheld_until_ms[key] = self.now_ms() + WITHHELD_MS
+        told = f"the broker closes the connection: {farewell or 'without a word'}"
+        if kind in (_NOW, _ASKING):  # only a guess, and nothing is missing without them
+            _log.warning("withheld what=%s broker=%s why=%s", kind, self.session_at, told)
+        else:
+            self.tell_unsaid(kind, told)
+
+    def tell_unsaid(self, kind: str, why: str) -> None:
+        """What is no record and was not taken is a fault; `why` empty = it was."""
+        if why == self.unsaid.get(kind):
+            return
+        self.unsaid[kind] = why
+        if why:
+            self.post(FaultRaised("uplink_refused", kind, why))
+        else:
+            self.post(FaultCleared("uplink_refused", kind))
 
     def see_rival(self, detail: str) -> None:
         """Another gateway speaks under our id."""
@@ -581,6 +637,7 @@ async def _stay_connected(run: _Run) -> None:
         broker = brokers[run.course.at]
         lasted_ms, why, detail = await _use_broker(run, broker)
         run.outbox.link_down(was_closed=why == "lost")
+        run.note_end(why, detail)
         if run.stopping.is_set():
             return
         run.progress.went_down(broker_name(broker), why, detail, run.now_ms())
@@ -616,7 +673,7 @@ async def _use_broker(run: _Run, broker: Broker) -> tuple[int, str, str]:
                 why = await _use_link(run, link, broker)
             except LinkLost as lost:
                 why = lost.why
-            return max(1, run.now_ms() - began_ms), why, ""
+            return max(1, run.now_ms() - began_ms), why, link.farewell
     except LinkRefused as refused:
         _log.debug("event=link_refused broker=%s why=%s", broker_name(broker), refused)
         return 0, refused.why, refused.detail
@@ -661,8 +718,12 @@ async def _look_for_rival(run: _Run, link: Link) -> None:
     Not every broker tells whom it takes a connection from. One that does not let us read this
     leaves us without evidence, no more.
     """
+    if not run.may_say(_ASKING):
+        return
+    run.try_saying(_ASKING)
     with contextlib.suppress(TimeoutError):
         await link.subscribe(topic_of(run.sender.gateway, "state"), no_local=True)
+    run.was_taken()
 
 
 async def _look_home(run: _Run) -> None:
@@ -727,6 +788,8 @@ def _send_lanes(run: _Run, link: Link, lanes: tuple[Lane, ...]) -> None:
         if message.is_history:
             body = as_history(body)
         run.progress.step("sent", now_ms, key, size=len(body))
+        if run.on_trial and run.first_after is None:
+            run.first_after = key
         link.send(run.topics[key[0]], body, partial(_broker_answered, run, key))
 
 
@@ -742,6 +805,9 @@ def _broker_answered(run: _Run, key: Key, code: int) -> None:
     """Note a PUBACK; the place that it frees is filled once for all that came together."""
     now_ms = run.now_ms()
     run.progress.step("broker", now_ms, key, code=code)
+    if key == run.first_after:
+        run.first_after = None
+        run.was_taken()  # brokers answer in order
     settled = run.outbox.puback(key, code, now_ms)
     if settled is not None:
         run.settled((settled,))
@@ -789,24 +855,24 @@ async def _say_birth(run: _Run, link: Link) -> None:
 async def _say_now(run: _Run, link: Link) -> None:
     body = run.now_snapshot()
     if body is not None:
-        await _say(run, link, "now", body, qos=0)
+        await _say(run, link, _NOW, body, qos=0)
 
 
 async def _say(run: _Run, link: Link, kind: str, body: bytes, qos: int = 1) -> None:
     """Publish what is no record, retained with QoS 1; a broker that does not take it is a fault."""
     topic = topic_of(run.sender.gateway, kind)
+    if not run.may_say(kind):
+        return
     why = ""
     if len(body) > _largest(link, topic):
         why = f"{len(body)} bytes, the broker takes {_largest(link, topic)}"
-    elif (code := await link.publish(topic, body, qos, retain=qos == 1)) >= 0x80:
-        why = f"reason 0x{code:02x}"
-    if why == run.unsaid.get(kind):
-        return
-    run.unsaid[kind] = why
-    if why:
-        run.post(FaultRaised("uplink_refused", kind, why))
     else:
-        run.post(FaultCleared("uplink_refused", kind))
+        run.try_saying(kind)
+        code = await link.publish(topic, body, qos, retain=qos == 1)
+        if qos:
+            run.was_taken()
+        why = reason(code) if code >= 0x80 else ""
+    run.tell_unsaid(kind, why)
 
 
 def _largest(link: Link, topic: str) -> int:

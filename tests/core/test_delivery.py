@@ -244,6 +244,39 @@ def test_what_is_larger_than_the_broker_takes_is_parked_until_one_takes_it():
     assert box.parked == {}
 
 
+def test_what_a_broker_says_is_too_large_is_parked_and_tried_again_with_the_next_connection():
+    box = opened()
+    for each in (key("A", 1), key("R", 1), key("R", 2)):
+        assert box.offer(each, b"x" * 900)
+    assert send_all(box) == [key("A", 1)]
+    box.puback(key("A", 1), 0x95, 0)
+    assert send_all(box) == [key("R", 1), key("R", 2)]  # it holds nothing back
+    box.puback(key("R", 1), 0x95, 0)
+    box.puback(key("R", 2), 0, 0)
+    why = "900 bytes, too many for the broker"
+    assert box.take_changes() == [Parked(key("A", 1), why), Parked(key("R", 1), why)]
+    for time in range(5):
+        box.link_down()
+        assert box.link_up(0, has_session=True)
+        box.heard(0)
+        assert box.offer(key("A", 1), b"x" * 900)
+        assert box.offer(key("R", 1), b"x" * 900)
+        sent = send_all(box)
+        assert sent == [key("A", 1)]
+        box.puback(key("A", 1), 0x95, 0)
+        again = send_all(box)
+        assert again == ([key("R", 1)] if time < 3 else [])  # an alarm is worth any number
+        if again:
+            box.puback(key("R", 1), 0x95, 0)
+    box.link_down()
+    assert box.link_up(0, has_session=True)
+    box.heard(0)
+    assert box.offer(key("A", 1), b"x" * 900)
+    assert send_all(box) == [key("A", 1)]
+    box.puback(key("A", 1), 0, 0)
+    assert key("A", 1) not in box.parked
+
+
 def test_a_large_record_is_parked_though_the_link_is_full():
     box = opened(largest=20_000)
     for seq, size in ((1, 7_000), (2, 7_000), (3, 20_001)):

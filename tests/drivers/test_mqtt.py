@@ -428,6 +428,33 @@ async def test_a_broker_that_goes_and_says_why_is_understood():
         assert await asyncio.wait_for(link.lost(), 30) == "identity_in_use"
 
 
+async def test_what_a_broker_says_when_it_goes_is_kept_for_people():
+    async with (
+        scripted(bytes([0xE0, 1, 0x97])) as (broker, _),  # DISCONNECT: quota exceeded
+        connect(broker) as link,
+    ):
+        assert await asyncio.wait_for(link.lost(), 30) == "lost"
+        assert link.farewell == "Quota exceeded (0x97)"
+
+
+async def test_a_broker_that_retains_nothing_is_used_all_the_same_and_asked_once():
+    with Mosquitto(config="retain_available false") as mosquitto:
+        for _ in range(2):
+            async with connect(mosquitto.broker) as link:
+                code = await link.publish(f"care/1/{GATEWAY}/up/state", b"{}", 1, retain=True)
+                assert code == 0x10  # nobody subscribed
+                assert not link.takes_retained
+        assert mosquitto.log().count("retain not supported") == 1
+
+
+async def test_a_broker_that_closes_upon_a_message_to_retain_gets_none_on_the_next_connection():
+    async with scripted(bytes([0xE0, 1, 0x9A])) as (broker, _):
+        async with connect(broker) as link:
+            assert await asyncio.wait_for(link.lost(), 30) == "lost"
+        async with connect(broker) as link:
+            assert not link.takes_retained
+
+
 async def test_no_ping_goes_out_while_messages_come_and_go(monkeypatch):
     now = [time.monotonic()]
     monkeypatch.setattr("paho.mqtt.client.time_func", lambda: now[0])

@@ -290,6 +290,7 @@ class FakeLink:
     has_session = False
     protocol = "5"
     tls = ""
+    farewell = ""
 
     def __init__(self) -> None:
         self.said: list[tuple[str, bytes]] = []
@@ -566,7 +567,9 @@ async def test_a_refused_lane_is_a_fault_and_the_others_go_on():
     async with Rig(FakeStore(backlog(0, 1, 1)), link.connect) as rig:
         await rig.until(lambda: "points" in link.kinds())
         link.hello()
-        await rig.until(lambda: FaultRaised("uplink_refused", "B", "reason 0x87") in rig.events)
+        await rig.until(
+            lambda: FaultRaised("uplink_refused", "B", "not authorized (0x87)") in rig.events
+        )
         await rig.until(lambda: "r" in link.kinds())
 
 
@@ -744,6 +747,75 @@ async def test_a_birth_that_is_too_large_for_the_broker_is_a_fault_until_one_tak
         assert FaultCleared("uplink_refused", "state") in rig.events
 
 
+class Touchy(FakeLink):
+    """Its far end closes the connection upon one kind of message, or when it is asked for one."""
+
+    def __init__(self, kind: str, when_asked: bool) -> None:
+        super().__init__()
+        self.kind, self.when_asked = kind, when_asked
+        self.farewell = "Not authorized (0x87)"
+
+    async def publish(self, topic, payload, qos, *, retain=False) -> int:
+        if topic.endswith(f"/{self.kind}") and not self.when_asked:
+            self.ended.set_result("lost")
+            if not qos:
+                return 0
+            raise LinkLost("lost")
+        return await super().publish(topic, payload, qos, retain=retain)
+
+    async def subscribe(self, topic, *, no_local=False) -> int:
+        if self.when_asked:
+            self.ended.set_result("lost")
+            raise LinkLost("lost")
+        return await super().subscribe(topic, no_local=no_local)
+
+
+@pytest.mark.parametrize("kind", ["state", "points", "now", "asked"])
+async def test_a_broker_that_closes_upon_what_is_no_record_gets_the_alarms_all_the_same(kind):
+    """As RabbitMQ does with who may not publish on a topic; in 3.1.1 with what is too large."""
+    links: list[FakeLink] = []
+
+    @contextlib.asynccontextmanager
+    async def connect(broker, will, on_message):
+        is_first = not links
+        links.append(FakeLink() if is_first else Touchy(kind, kind == "asked"))
+        async with links[-1].connect(broker, will, on_message) as link:
+            yield link
+
+    spared = 3 if kind == "now" else 4  # it has no answer: the first link's end may be its doing
+    store = FakeStore(backlog(1, 1, 0))
+    async with Rig(store, connect) as rig:
+        await rig.until(lambda: bool(links) and "now" in links[0].kinds())
+        links[0].ended.set_result("lost")
+        await rig.until(lambda: len(links) == spared + 1 and not links[spared].ended.done())
+        links[spared].hello()
+        await rig.until(lambda: {"a", "b"} <= set(links[spared].kinds()))
+        said = set(links[spared].kinds())
+        assert said == {"state", "points", "now", "a", "b"} - {kind}
+        why = "the broker closes the connection: Not authorized (0x87)"
+        told = FaultRaised("uplink_refused", kind, why)
+        assert (told in rig.events) == (kind in ("state", "points"))
+        assert rig.progress.outbox.parked == {}
+
+
+async def test_a_line_that_breaks_here_and_there_withholds_nothing():
+    links: list[FakeLink] = []
+
+    @contextlib.asynccontextmanager
+    async def connect(broker, will, on_message):
+        links.append(Touchy("points", False) if len(links) % 3 < 2 else FakeLink())
+        async with links[-1].connect(broker, will, on_message) as link:
+            yield link
+
+    async with Rig(FakeStore(), connect) as rig:
+        for last in (2, 5, 8):
+            await rig.until(lambda last=last: len(links) == last + 1)
+            await rig.until(lambda last=last: "now" in links[last].kinds())
+            assert "points" in links[last].kinds()
+            links[last].ended.set_result("lost")
+        assert not [event for event in rig.events if isinstance(event, FaultRaised)]
+
+
 class Net:
     """Brokers by host: each takes connections (a FakeLink) or refuses for a reason."""
 
@@ -888,7 +960,11 @@ async def test_a_lane_that_nobody_hears_is_not_settled_by_the_broker_and_said_so
     link.code = lambda topic: 0x10
     store = FakeStore(backlog(0, 1, 0))
     async with Rig(store, link.connect, delivery=Delivery.BROKER) as rig:
-        await rig.until(lambda: FaultRaised("uplink_unheard", "B", "reason 0x10") in rig.events)
+        await rig.until(
+            lambda: (
+                FaultRaised("uplink_unheard", "B", "no matching subscribers (0x10)") in rig.events
+            )
+        )
         assert store.records
         link.code = lambda topic: 0
         await rig.until(lambda: not store.records)

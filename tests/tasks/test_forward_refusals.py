@@ -40,7 +40,7 @@ async def test_a_lane_that_the_broker_denies_is_a_fault_and_the_other_is_deliver
         async with platform(broker, tmp_path / "history"):
             connect = speaking(mqtt.V5, broker.broker)
             async with Rig(FakeStore(backlog(1, 1, 0)), connect, probe_ms=20_000) as rig:
-                denied = FaultRaised("uplink_refused", "A", "reason 0x87")
+                denied = FaultRaised("uplink_refused", "A", "not authorized (0x87)")
                 await rig.until(lambda: denied in rig.events and FACT in rig.store.settled)
                 assert rig.store.settled == [FACT]
 
@@ -145,7 +145,7 @@ async def test_a_broker_over_its_quota_is_a_fault_and_settles_nothing():
     async with scripted(0x97) as broker:
         store = FakeStore(backlog(1, 0, 0))
         async with Rig(store, speaking(mqtt.V5, broker)) as rig:
-            told = FaultRaised("uplink_refused", "A", "reason 0x97")
+            told = FaultRaised("uplink_refused", "A", "quota exceeded (0x97)")
             await rig.until(lambda: told in rig.events)
             assert store.settled == []
 
