@@ -19,13 +19,13 @@ from gateway.cli.accept_asking import KEYS, Asker, Paused
 from gateway.cli.accept_sheet import data_of, html_of, is_passed
 from gateway.cli.accept_walk import Waits, Walk, try_items, try_sign
 from gateway.cli.asking import NO_PERSON, question, refuse
-from gateway.cli.saying import START
+from gateway.cli.saying import no_answer
 from gateway.config.answers import read_answers
 from gateway.config.families import profile_digest
 from gateway.config.problems import render
 from gateway.domain.acceptance import Part
 from gateway.domain.text import Lang
-from gateway.drivers.sockets import NoAnswer, NoDaemon
+from gateway.drivers.sockets import NoAnswer
 from gateway.tasks.commands import STAFF_CODE
 
 FINE, LEFT, TYPED = 0, 1, 2
@@ -78,9 +78,7 @@ def accept(
             _go(walk, [item for item in view["items"] if _is_wanted(item, wanted)])
         return _end(walk, wanted, began, as_json=as_json)
     except NoAnswer as error:
-        print(error, file=sys.stderr)
-        if isinstance(error, NoDaemon):
-            print(START.in_(lang), file=sys.stderr)
+        print(no_answer(error, lang), file=sys.stderr)
         return LEFT
 
 

@@ -26,6 +26,7 @@ from gateway.core.solve import sample_of, solve
 from gateway.domain.acceptance import RELAY, RESULTS, SILENCE, Part, Result
 from gateway.domain.errors import BusDown
 from gateway.domain.families import Family
+from gateway.domain.reasons import reason_text
 from gateway.domain.text import Lang
 from gateway.drivers.sockets import ask
 from gateway.tasks.scan_bus import Progress, scan_bus
@@ -305,7 +306,7 @@ def _value(walk: Walk, item: Item) -> str:
     if item.get("says"):
         said += f" ({item['says']})"
     if item["quality"] != "good":
-        reason = f" ({item['reason']})" if item["reason"] else ""
+        reason = f" ({reason_text(item['reason']).in_(walk.lang)})" if item["reason"] else ""
         said += f" – {worded(QUALITIES, item['quality'], walk.lang)}{reason}"
     return said
 

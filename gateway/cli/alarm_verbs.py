@@ -29,7 +29,7 @@ _HELP = {
     ),
     "unshelve": Text("解除屏蔽。", "End shelving."),
     "out": Text(
-        "停用(检修)：总线、设备、测点或规则，凭工单。",
+        "停用(检修)：总线、设备、监测点或规则，凭工单。",
         "Take a bus, device, point or rule out of service by work order.",
     ),
     "in": Text("恢复使用。", "Put it in service again."),
@@ -39,9 +39,10 @@ _HELP = {
     ),
     "drill_stop": Text("结束演练。", "End the drill."),
     "practice": Text("进行中的演练、测试和查岗。", "The drill, tests and post checks under way."),
-    "test": Text("测试单个测点。", "Test single points."),
+    "test": Text("测试单个监测点。", "Test single points."),
     "test_start": Text(
-        "开始测试一个测点，30 分钟后自行结束。", "Begin to test a point; it ends after 30 minutes."
+        "开始测试一个监测点，30 分钟后自行结束。",
+        "Begin to test a point; it ends after 30 minutes.",
     ),
     "simulate": Text(
         "不动设备：按会触发这条规则的模拟值判断。",
@@ -62,7 +63,7 @@ _HELP = {
     ),
     "where": Text("在哪里发现的。", "Where it was found."),
     "told": Text("何时发现的，如 2026-11-20T14:30。", "When, such as 2026-11-20T14:30."),
-    "near": Text("本应报警的测点（如有）。", "The point that should have told, if there is one."),
+    "near": Text("本应报警的监测点（如有）。", "The point that should have told, if there is one."),
     "self_test": Text(
         "立即静默自检：解码到平台回执。", "Test the whole way of an alarm now, without a sound."
     ),
@@ -80,9 +81,9 @@ _HELP = {
     "why": Text("原因。", "The reason."),
     "order": Text("工单号。", "Number of the work order."),
     "subject": Text(
-        "设备、测点或规则的编号，或 bus/总线编号。", "Id of the device, point or rule, or bus/ID."
+        "设备、监测点或规则的编号，或 bus/总线编号。", "Id of the device, point or rule, or bus/ID."
     ),
-    "point": Text("测点编号。", "Id of the point."),
+    "point": Text("监测点编号。", "Id of the point."),
     "scenario": Text("情景。", "What is played."),
     "scope": Text("范围。", "Where, and who takes part."),
     "counted": Text("集合点清点到的人数。", "Heads counted outside."),

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.saying import START
+from gateway.cli.saying import no_answer
 from gateway.domain.text import Lang, Text
-from gateway.drivers.sockets import NoAnswer, NoDaemon, ask
+from gateway.drivers.sockets import NoAnswer, ask
 
 Answer = Mapping[str, Any]
 
@@ -28,8 +28,8 @@ REFUSED = {  # where the daemon gives a code without words
     "no_drill": Text("没有演练在进行", "no drill runs"),
     "alarm_open": Text("有真实报警未结束，先处理它", "a real alarm is open: see to it first"),
     "unknown_rule": Text("没有这条规则", "there is no such rule"),
-    "unknown_point": Text("没有这个测点", "there is no such point"),
-    "no_test": Text("这个测点没有在测试", "this point is not under test"),
+    "unknown_point": Text("没有这个监测点", "there is no such point"),
+    "no_test": Text("这个监测点没有在测试", "this point is not under test"),
     "nothing_to_do": Text("没有可做的", "there is nothing to do"),
     "is_running": Text("正在进行", "it runs already"),
 }
@@ -44,9 +44,7 @@ def question(socket: Path, message: Mapping[str, object], lang: Lang) -> Answer 
     try:
         answer: Answer = ask(socket, message)
     except NoAnswer as error:
-        print(error, file=sys.stderr)
-        if isinstance(error, NoDaemon):
-            print(START.in_(lang), file=sys.stderr)
+        print(no_answer(error, lang), file=sys.stderr)
         return None
     return answer
 

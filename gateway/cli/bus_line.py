@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gateway.cli.saying import no_answer
 from gateway.config.load import load_site
 from gateway.core.line_view import line_view
 from gateway.core.scan import serial_of, set_to, setting_of
@@ -38,7 +39,7 @@ NONE_AT_ALL = Text(
     "there is no daemon and no site file: name a serial port or host[:port]",
 )
 BLIND = Text(
-    "守护进程正用着这条总线，问话插在轮询之间。其间这 {count} 个报警测点读得更慢，甚至看不到：",
+    "守护进程正用着这条总线，问话插在轮询之间。其间这 {count} 个报警监测点读得更慢，甚至看不到：",
     "The daemon has this bus; questions go between its own. Meanwhile these {count} alarm points"
     " are read later, or not at all:",
 )
@@ -268,7 +269,7 @@ def on_line(where: Where, lang: Lang, work: Callable[[Target], T]) -> T | int:
         talk(problem.words.in_(lang))
         return TYPED
     except NoAnswer as error:  # a daemon is there, and says nothing to this user
-        talk(str(error))
+        talk(no_answer(error, lang))
     except BusDown as down:
         talk(down.why)
     except DeviceSilent as silent:

@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 from rich.text import Text as Styled
 
 from gateway.cli.bus_line import FINE, TYPED, Registers, Target, Where, on_line, opener, talk
-from gateway.cli.saying import NOTHING, console, number
+from gateway.cli.saying import NOTHING, QUALITIES, console, number, worded
 from gateway.config.families import read_family
 from gateway.core.blocks import ReadBlock, plan_blocks
 from gateway.core.decode import decode_block, decode_failure
@@ -20,6 +20,7 @@ from gateway.domain.errors import DeviceRefused
 from gateway.domain.families import Family
 from gateway.domain.points import Point, WordOrder, WordType
 from gateway.domain.readings import Reading
+from gateway.domain.reasons import reason_text
 from gateway.domain.site import Bus, Device
 from gateway.domain.text import Lang, Text
 from gateway.tasks.scan_bus import Read
@@ -28,7 +29,7 @@ WORDS = {
     "address": Text("地址", "Address"),
     "hex": Text("十六进制", "Hex"),
     "type": Text("类型", "Type"),
-    "point": Text("测点", "Point"),
+    "point": Text("监测点", "Point"),
     "words": Text("字", "Words"),
     "value": Text("值", "Value"),
     "quality": Text("质量", "Quality"),
@@ -173,12 +174,17 @@ def read_profile(
         for key in ("point", "words", "value", "quality"):
             grid.add_column(WORDS[key].in_(lang))
         for name, words, reading, unit_name in rows:
-            said = f"{reading.quality.value} {reading.reason}".strip()
+            said = _quality(reading, lang)
             grid.add_row(name, words, number(reading.value, unit_name), said)
         console().print(grid)
         return FINE
 
     return on_line(where, lang, work)
+
+
+def _quality(reading: Reading, lang: Lang) -> str:
+    said = worded(QUALITIES, reading.quality.value, lang)
+    return f"{said} ({reason_text(reading.reason).in_(lang)})" if reading.reason else said
 
 
 Row = tuple[str, str, Reading, str]

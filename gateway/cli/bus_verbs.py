@@ -38,7 +38,7 @@ _HELP = {
     "count": Text("读几个。", "How many."),
     "table": Text("寄存器表。", "Which table."),
     "type": Text("只看这种类型，可多次。", "Only this type; may be repeated."),
-    "profile": Text("按这个档案读全部测点。", "Read all points of this profile."),
+    "profile": Text("按这个档案读全部监测点。", "Read all points of this profile."),
     "ids": Text("站号，如 1-32,100。", "Units, such as 1-32,100."),
     "bauds": Text("波特率，可多次。", "Baud rate, may be repeated."),
     "parities": Text("校验，可多次。", "Parity, may be repeated."),

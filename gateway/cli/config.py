@@ -46,7 +46,7 @@ NO_READINGS = Text("没有可用的历史测量值", "no stored reading can be u
 UNREADABLE = Text("读不了 {} 里的测量值：{}", "the readings in {} cannot be read: {}")
 REPLAYED = Text("重放 {} 条测量值，{} 至 {}", "{} readings replayed, {} to {}")
 SKIPPED = Text(
-    "{} 批没有用上：损坏、当时没有时钟，或写它的测点表已经不在",
+    "{} 批没有用上：损坏、当时没有时钟，或写它的监测点表已经不在",
     "{} batches not used: damaged, of a time without a clock, or of a list of points that is gone",
 )
 RULE = Text("{}：原来 {} 次，改后 {} 次", "{}: {} times before, {} times after")

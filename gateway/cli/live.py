@@ -22,8 +22,8 @@ from rich.live import Live
 from rich.text import Text as Styled
 
 from gateway.cli.page import Page, lines_of
-from gateway.cli.saying import Part
-from gateway.domain.text import Lang
+from gateway.cli.saying import UNSAID, Part
+from gateway.domain.text import Lang, Text
 from gateway.drivers.sockets import NoAnswer, request
 
 T = TypeVar("T")
@@ -183,13 +183,13 @@ class Feed:
     got_at: float = 0.0  # monotonic
     lost_at: float | None = None  # monotonic
     lost_since: str = ""  # time of day
-    why: str = ""
+    why: Text = UNSAID
 
     def take(self, answer: Part) -> None:
         self.answer, self.got_at = answer, time.monotonic()
-        self.lost_at, self.lost_since, self.why = None, "", ""
+        self.lost_at, self.lost_since, self.why = None, "", UNSAID
 
-    def lose(self, why: str) -> None:
+    def lose(self, why: Text) -> None:
         self.why = why
         if self.lost_at is None:
             self.lost_at, self.lost_since = time.monotonic(), time.strftime("%H:%M:%S")
@@ -207,6 +207,11 @@ class Feed:
         )
 
 
+def _without(path: str, said: Text) -> Text:
+    """What is said of the socket, without its path: the page has one line."""
+    return Text(*(each.removeprefix(path).lstrip(":： ") for each in (said.zh, said.en)))
+
+
 async def follow(socket: Path, feed: Feed, wake: asyncio.Event) -> None:
     """Ask the daemon for its state again and again, whatever becomes of it."""
     while True:
@@ -215,7 +220,7 @@ async def follow(socket: Path, feed: Feed, wake: asyncio.Event) -> None:
             if not answer.get("ok"):
                 raise NoAnswer(f"{answer.get('code', '')}: {answer.get('error', '')}")
         except NoAnswer as problem:
-            feed.lose(str(problem).removeprefix(f"{socket}: "))
+            feed.lose(_without(f"{socket}", problem.text))
         else:
             feed.take(answer)
         wake.set()

@@ -62,7 +62,7 @@ _HELP = {
     ),
     "files": Text("哪一种文件。", "Which kind of file."),
     "status": Text(
-        "询问运行中的守护进程：报警、测点、总线、上行。",
+        "询问运行中的守护进程：报警、监测点、总线、上行。",
         "Ask the running daemon for alarms, points, buses and uplink.",
     ),
     "doctor": Text(

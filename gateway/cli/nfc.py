@@ -109,7 +109,8 @@ def _configured(desk: Desk) -> Generator[Finding, None, str | None]:
     try:
         reader = ask(desk.socket, {"verb": "reader_status"}).get("reader")
     except NoAnswer as error:
-        yield Finding("process", is_well=False, fact=str(error), do=CURES["no_daemon"])
+        said = error.text.in_(desk.lang)
+        yield Finding("process", is_well=False, fact=said, do=CURES["no_daemon"])
         return desk.device
     if not reader:
         is_well = desk.device is not None

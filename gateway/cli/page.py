@@ -19,6 +19,7 @@ from gateway.cli.saying import (
     QUALITIES,
     SEVERITIES,
     STATES,
+    UNSAID,
     Part,
     age,
     number,
@@ -29,6 +30,7 @@ from gateway.cli.saying import (
 )
 from gateway.cli.standing import leakage_lines, standing_lines
 from gateway.core.panel import WORDS as PANEL_WORDS
+from gateway.domain.reasons import reason_text
 from gateway.domain.text import Lang, Text
 
 SMALLEST = (40, 12)  # below this the page says that it needs room
@@ -81,7 +83,7 @@ LOST = Text("连接中断，自 {since} 起（{age}）", "connection lost since 
 SHOWN_AGE = Text("数据 {}前", "data {} old")
 UNKNOWN = Text("未知", "unknown")
 BLINKS = Text("闪", "blinks")
-OFFLINE_ALL = Text("整台失联，{} 个测点", "no response, all {} points")
+OFFLINE_ALL = Text("整台失联，{} 个监测点", "no response, all {} points")
 MORE = Text("第 {}–{} 个，共 {} 个 ↑↓", "{}–{} of {} ↑↓")
 LINK_UP = Text("已连接", "connected")
 LINK_DOWN = Text("断开", "down")
@@ -99,7 +101,7 @@ class Page:
     data_age_s: float = 0.0
     lost_since: str = ""  # time of day; empty while the daemon answers
     lost_s: float = 0.0
-    why_lost: str = ""
+    why_lost: Text = UNSAID
     story: Sequence[str] | None = None
     platform: Sequence[str] | None = None
     numbers: Mapping[str, str] = field(default_factory=dict)  # device -> the key that pulls it
@@ -196,7 +198,7 @@ def _banner(page: Page, lang: Lang) -> list[Styled]:
     if not page.lost_since:
         return []
     words = LOST.in_(lang).format(since=page.lost_since, age=age(page.lost_s * 1000, lang))
-    return [Styled(f" {words}: {page.why_lost} ", style="bold white on red")]
+    return [Styled(f" {words}: {page.why_lost.in_(lang)} ", style="bold white on red")]
 
 
 def _panel(page: Page, lang: Lang) -> Styled:
@@ -328,7 +330,7 @@ def _points(page: Page, width: int, is_short: bool, lang: Lang) -> list[Styled]:
 def _point(page: Page, row: Part, width: int, lang: Lang) -> Styled:
     quality = worded(QUALITIES, row.get("quality"), lang)
     if row.get("reason"):
-        quality = f"{quality} ({row['reason']})"
+        quality = f"{quality} ({reason_text(str(row['reason'])).in_(lang)})"
     if not _is_fresh(page):
         quality = f"? {quality}"
     is_good = row.get("quality") == "good" and _is_fresh(page)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.cli.saying import no_answer
 from gateway.config.load import load_site
 from gateway.config.panel import load_panel
 from gateway.config.problems import render
@@ -57,7 +58,7 @@ def panel_test(
     except NoDaemon:
         return _test_directly(path, lang, factory, sleep)
     except NoAnswer as error:
-        print(error, file=sys.stderr)
+        print(no_answer(error, lang), file=sys.stderr)
         return 1
     if answer.get("ok"):
         print(ASKED.in_(lang))

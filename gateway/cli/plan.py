@@ -41,7 +41,7 @@ BLOCK_COLUMNS = (
     Text("表", "Table"),
     Text("起始", "Start"),
     Text("数量", "Count"),
-    Text("测点", "Points"),
+    Text("监测点", "Points"),
     Text("周期 s", "Period s"),
     Text("级别", "Class"),
     Text("线上 ms", "Wire ms"),

@@ -12,15 +12,21 @@ from typing import Any
 from rich.console import Console
 
 from gateway.domain.text import Lang, Text
+from gateway.drivers.sockets import NoAnswer, NoDaemon, NotAllowed
 
 Part = Mapping[str, Any]
 
 NOTHING = "–"
+UNSAID = Text("", "")
 NO_ALARM = Text("无报警", "No alarm")
 WIDTH_WITHOUT_TERMINAL = 140
 START = Text(
     "守护进程未运行？查看：systemctl status care-gateway",
     "Is it running? Look with: systemctl status care-gateway",
+)
+NOT_ALLOWED = Text(
+    "加 sudo；或 sudo usermod --append --groups care-gateway 用户名，再重新登录",
+    "Use sudo; or: sudo usermod --append --groups care-gateway NAME, then log in again",
 )
 
 SEVERITIES = {
@@ -97,6 +103,12 @@ def worded(words: Mapping[str, Text], key: object, lang: Lang) -> str:
     """The word for a key; the key itself where there is none."""
     word = words.get(str(key))
     return say(key, lang) if word is None else word.in_(lang)
+
+
+def no_answer(error: NoAnswer, lang: Lang) -> str:
+    """Why the daemon did not answer, and on a second line what to do where that is known."""
+    advice = {NoDaemon: START, NotAllowed: NOT_ALLOWED}.get(type(error))
+    return error.text.in_(lang) + (f"\n{advice.in_(lang)}" if advice else "")
 
 
 def part_of(answer: Part, key: str) -> Part:

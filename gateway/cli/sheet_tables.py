@@ -107,7 +107,7 @@ def overview(sheet: Sheet, voice: Voice) -> Iterator[tuple[str, str]]:
     """What a head reads first: a name and a figure each; said also where nothing happened."""
     watched = sheet.watched
     if watched is not None:
-        counts = voice(Text("{} 台设备、{} 个测点、{} 条规则", "{} devices, {} points, {} rules"))
+        counts = voice(Text("{} 台设备、{} 个监测点、{} 条规则", "{} devices, {} points, {} rules"))
         what = [f"{voice(words)} {count}" for words, count in watched.monitored]
         yield (
             voice(Text("监测中", "Watched")),
@@ -128,7 +128,7 @@ def overview(sheet: Sheet, voice: Voice) -> Iterator[tuple[str, str]]:
     yield voice(WORDS["post_checks"]), _checks(sheet, voice)
     yield voice(Text("夜间自检", "Self-tests")), _counts(sheet.self_tests, TESTS, voice)
     if sheet.tests:
-        yield voice(Text("测点测试", "Points tested")), str(sheet.tests)
+        yield voice(Text("监测点测试", "Points tested")), str(sheet.tests)
     yield voice(WORDS["off"]), voice.lasted(sum(row.ms for row in sheet.off))
     yield voice(Text("送不到平台", "No way to the platform")), voice.lasted(sheet.undelivered_ms)
     yield voice(WORDS["records"]), _records(sheet, voice)

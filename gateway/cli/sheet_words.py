@@ -52,7 +52,7 @@ WORDS = {
     "rounds": Text("巡查", "Patrol rounds"),
     "post_checks": Text("查岗", "Post checks"),
     "drills": Text("演练", "Drills"),
-    "noisy": Text("报得最多的测点", "Noisiest points"),
+    "noisy": Text("报得最多的监测点", "Noisiest points"),
     "off": Text("网关停机", "The gateway was off"),
     "records": Text("记录与上传", "Records and delivery"),
     "not_watched": Text("本机构没有监测", "This house does not monitor"),
@@ -101,7 +101,7 @@ WORDS = {
     "scenario": Text("科目", "Scenario"),
     "heads": Text("清点", "Heads"),
     "activations": Text("报警次数", "Activations"),
-    "point": Text("测点", "Point"),
+    "point": Text("监测点", "Point"),
 }
 NONE = {  # what to say of a table without rows: that it was looked at
     "alarms": Text("没有报警，没有预警。", "No alarm and no warning."),
@@ -117,7 +117,7 @@ NONE = {  # what to say of a table without rows: that it was looked at
     "rounds": Text("没有应巡的轮次。", "No round was to be walked."),
     "post_checks": Text("没有查岗。", "No post check was asked."),
     "drills": Text("没有演练。", "No drill."),
-    "noisy": Text("没有反复报警的测点。", "No point alarmed more than once."),
+    "noisy": Text("没有反复报警的监测点。", "No point alarmed more than once."),
     "off": Text("没有发现网关停机。", "No stop of the gateway was found."),
 }
 DUES = {
@@ -137,7 +137,7 @@ TESTS = {"passed": Text("通过", "Passed"), "failed": Text("未通过", "Failed
 ALLOWED = {  # what the figures of a round have to allow for
     "gateway_down": Text("时段内网关停过机", "The gateway was off in its window"),
     "clock_unsure": Text("时段内时钟不可信", "The clock was not sure in its window"),
-    "compensating": Text("代替停用的测点", "It stands in for a point out of service"),
+    "compensating": Text("代替停用的监测点", "It stands in for a point out of service"),
 }
 GAPS = {
     "thinned": Text("抽稀", "thinned"),

@@ -20,12 +20,12 @@ from gateway.cli.saying import (
     NOTHING,
     QUALITIES,
     SEVERITIES,
-    START,
     STATES,
     YES_NO,
     Part,
     age,
     console,
+    no_answer,
     number,
     part_of,
     rows_of,
@@ -33,14 +33,16 @@ from gateway.cli.saying import (
     worded,
 )
 from gateway.cli.standing import leakage_lines, standing_lines
+from gateway.core.faults import LINK_FAILURES
 from gateway.core.panel import WORDS as PANEL_WORDS
 from gateway.domain.acceptance import NOT_ACCEPTED
+from gateway.domain.reasons import reason_text
 from gateway.domain.text import Lang, Text
-from gateway.drivers.sockets import NoAnswer, NoDaemon, ask
+from gateway.drivers.sockets import NoAnswer, ask
 
 TITLES = {
     "alarms": Text("报警、预警、故障", "Alarms, warnings, faults"),
-    "points": Text("测点", "Points"),
+    "points": Text("监测点", "Points"),
     "devices": Text("设备", "Devices"),
     "buses": Text("总线", "Buses"),
     "lanes": Text("待平台确认", "Waiting for the platform"),
@@ -63,7 +65,7 @@ WORDS = {
     "limit": Text("限值", "Limit"),
     "since": Text("已持续", "Since"),
     "state": Text("状态", "State"),
-    "point": Text("测点", "Point"),
+    "point": Text("监测点", "Point"),
     "label": Text("名称", "Name"),
     "quality": Text("质量", "Quality"),
     "age": Text("多久前", "Age"),
@@ -122,15 +124,31 @@ WORDS = {
     "utc_ms": Text("时间", "Time"),
 }
 
+VALUES = {
+    "clk": {
+        "sync": Text("已对时", "in step"),
+        "hold": Text("对过时，现在靠自己走", "was in step, runs by itself"),
+        "est": Text("估计", "estimated"),
+        "none": Text("没有时间", "no time"),
+    },
+    "delivery": {
+        "ack": Text("平台确认", "the platform's ack"),
+        "broker": Text("消息服务器收下", "taken by the broker"),
+    },
+    "reconnect": {
+        "local": Text("马上", "at once"),
+        "fleet": Text("错开（与众多网关）", "spread over a fleet"),
+    },
+    "last_failure": {code: meaning for code, (meaning, _) in LINK_FAILURES.items()},
+}
+
 
 def status(socket: Path, *, as_json: bool, lang: Lang) -> int:
     """Print the daemon's snapshot; 0, or 1 when there is no daemon or it refuses."""
     try:
         answer = ask(socket, {"verb": "status"})
     except NoAnswer as error:
-        print(error, file=sys.stderr)
-        if isinstance(error, NoDaemon):
-            print(START.in_(lang), file=sys.stderr)
+        print(no_answer(error, lang), file=sys.stderr)
         return 1
     if as_json:
         print(json.dumps(answer, ensure_ascii=False, indent=2))
@@ -213,7 +231,7 @@ def _points(rows: Sequence[Part], lang: Lang) -> Table:
     for row in rows:
         is_good = row.get("quality") == "good"
         quality = worded(QUALITIES, row.get("quality"), lang)
-        reason = f" ({row['reason']})" if row.get("reason") else ""
+        reason = f" ({_reason(row, lang)})" if row.get("reason") else ""
         if row.get("is_accepted") is False:
             reason += f", {NOT_ACCEPTED.in_(lang)}"
         style = "" if is_good else "yellow"  # what is not good never looks normal
@@ -226,6 +244,10 @@ def _points(rows: Sequence[Part], lang: Lang) -> Table:
             age(row.get("age_ms"), lang),
         )
     return table
+
+
+def _reason(row: Part, lang: Lang) -> str:
+    return reason_text(str(row["reason"])).in_(lang)
 
 
 def _plain(title: str, rows: Sequence[Part], lang: Lang) -> Table:
@@ -261,6 +283,8 @@ def _cell(value: object, lang: Lang, key: str = "") -> str:
         return age(value, lang)
     if key == "utc_ms":
         return _clock(value)
+    if key in VALUES:
+        return worded(VALUES[key], value, lang)
     if isinstance(value, bool):
         return YES_NO[value].in_(lang)
     if isinstance(value, Mapping | list):

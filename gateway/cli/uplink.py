@@ -12,9 +12,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli.saying import NOTHING, START, age, console
+from gateway.cli.saying import NOTHING, age, console, no_answer
 from gateway.domain.text import Lang, Text
-from gateway.drivers.sockets import NoAnswer, NoDaemon, ask
+from gateway.drivers.sockets import NoAnswer, ask
 
 Part = Mapping[str, Any]
 
@@ -94,9 +94,7 @@ def _ask(socket: Path, request: Mapping[str, object], lang: Lang) -> Part | None
     try:
         answer = ask(socket, request)
     except NoAnswer as error:
-        print(error, file=sys.stderr)
-        if isinstance(error, NoDaemon):
-            print(START.in_(lang), file=sys.stderr)
+        print(no_answer(error, lang), file=sys.stderr)
         return None
     if not answer.get("ok"):
         print(f"{answer.get('code', '')}: {answer.get('error', '')}", file=sys.stderr)

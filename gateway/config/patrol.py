@@ -154,15 +154,15 @@ def _compared(
     if point is None:
         return None
     if part.type is not ItemType.NUMBER:
-        fact = Text("只有数值能与测点核对", "only a number can be compared with a point")
+        fact = Text("只有数值能与监测点核对", "only a number can be compared with a point")
         advice = Text("写 type: number，或去掉 point", "write type: number, or remove point")
         found.append(error(place, "item_no_number", fact, advice))
     elif part.unit is not None and part.unit != point.unit:
         fact = Text(
-            f"单位 `{part.unit}` 与测点的 `{point.unit}` 不同",
+            f"单位 `{part.unit}` 与监测点的 `{point.unit}` 不同",
             f"its unit `{part.unit}` is not the point's, `{point.unit}`",
         )
-        advice = Text("用测点的单位来问", "ask for it in the point's unit")
+        advice = Text("用监测点的单位来问", "ask for it in the point's unit")
         found.append(error(tree.place((*where, "unit")), "item_unit", fact, advice))
     return point
 
@@ -170,7 +170,7 @@ def _compared(
 def _point(name: str, place: Place, known: Known, found: list[Problem]) -> Point | None:
     point = known.points.get(name)
     if point is None:
-        fact = Text(f"没有测点 `{name}`", f"there is no point `{name}`")
+        fact = Text(f"没有监测点 `{name}`", f"there is no point `{name}`")
         found.append(error(place, "unknown_point", fact, did_you_mean(name, known.points)))
     return point
 

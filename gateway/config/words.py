@@ -145,7 +145,7 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "rounds": Text("什么时候巡哪条路线", "which route is walked when"),
         "readers": Text("固定读卡器在哪里", "where the fixed readers hang"),
         "compensate_every": Text(
-            "测点停用时多久补巡一次", "how often a place is patrolled while its point is off"
+            "监测点停用时多久补巡一次", "how often a place is patrolled while its point is off"
         ),
     },
     "ItemPart": {
@@ -157,8 +157,8 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "unit": Text("数值的单位", "unit of the number"),
         "range": Text("正常范围，如 0.1..0.8；之外算异常", "what is normal: 0.1..0.8; else bad"),
         "choices": Text("可选的答案", "the answers to choose from"),
-        "point": Text("与哪个测点核对：设备.测点", "the point it is compared with: device.point"),
-        "tolerance": Text("与测点允许差百分之几", "how far it may differ from the point, in %"),
+        "point": Text("与哪个监测点核对：设备.监测点", "what it is compared with: device.point"),
+        "tolerance": Text("与监测点允许差百分之几", "how far it may differ from the point, in %"),
         "drawn": Text("true：只在抽查到时问", "true: asked only by the random challenge"),
     },
     "ChoicePart": {
@@ -169,7 +169,7 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
         "name": Text("巡查点名称", "its name"),
         "place": Text("在哪里", "where it is"),
         "items": Text("用哪套巡查项目；不写就是标准七项", "its items; else the standard seven"),
-        "near": Text("旁边的测点：贴卡算到场", "points beside it: a tap is an arrival"),
+        "near": Text("旁边的监测点：贴卡算到场", "points beside it: a tap is an arrival"),
         "tags": Text("贴在这里的标签", "the tags that hang there"),
     },
     "TagPart": {
@@ -217,7 +217,7 @@ MEANINGS: Mapping[str, Mapping[str, Text]] = {
     },
     "PatrolReaderPart": {
         "place": Text("在哪里", "where it hangs"),
-        "near": Text("旁边的测点：刷卡算到场", "points beside it: a card is an arrival"),
+        "near": Text("旁边的监测点：刷卡算到场", "points beside it: a card is an arrival"),
         "checkpoint": Text("在哪个巡查点", "the checkpoint it hangs at"),
     },
     "PeopleFile": {

@@ -26,11 +26,11 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
         (Text("通知运维核对设备型号", "Call the technician: check the device's profile"),),
     ),
     "points_unanswered": (
-        Text("部分测点读不到", "Some points are not answered"),
+        Text("部分监测点读不到", "Some points are not answered"),
         (Text("通知运维", "Call the technician"),),
     ),
     "readings_invalid": (
-        Text("测点数据无效", "Readings make no sense"),
+        Text("监测点数据无效", "Readings make no sense"),
         (
             Text("查传感器和接线", "Check the probe and its wiring"),
             Text("通知运维", "Call the technician"),
@@ -106,7 +106,7 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
         ),
     ),
     "detection_late": (
-        Text("测点读取变慢，报警会迟", "Points are read late: alarms would be late"),
+        Text("监测点读取变慢，报警会迟", "Points are read late: alarms would be late"),
         (
             Text("加强人工巡查", "Look after the place in person"),
             Text("通知运维", "Call the technician"),

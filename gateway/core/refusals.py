@@ -28,7 +28,7 @@ REFUSALS: dict[str, Text] = {
         "no verdict from on site yet: look, enter the verdict, then reset",
     ),
     "not_for_alarms": Text(
-        "报警级不能屏蔽：排除原因，或凭工单停用该测点",
+        "报警级不能屏蔽：排除原因，或凭工单停用该监测点",
         "an alarm is never shelved: remove the cause, or take its point out of service by order",
     ),
     "too_long": Text(
@@ -41,7 +41,7 @@ REFUSALS: dict[str, Text] = {
     ),
     "not_shelved": Text("这条规则没有屏蔽", "this rule is not shelved"),
     "unknown_subject": Text(
-        "没有这个设备、测点或规则：用 status 查看编号",
+        "没有这个设备、监测点或规则：用 status 查看编号",
         "no such device, point or rule: see its id with status",
     ),
     "is_out_of_service": Text("已经停用", "out of service already"),
@@ -56,9 +56,9 @@ REFUSALS: dict[str, Text] = {
         "没有这条规则：用 status 查看编号", "no such rule of the site: see its id with status"
     ),
     "unknown_point": Text(
-        "没有这个测点：用 status 查看编号", "no such point: see its id with status"
+        "没有这个监测点：用 status 查看编号", "no such point: see its id with status"
     ),
-    "no_test": Text("这个测点没有在测试", "this point is not under test"),
+    "no_test": Text("这个监测点没有在测试", "this point is not under test"),
     "not_asked": Text("没有查岗要应答", "no post check waits for an answer"),
     "self_test_running": Text("自检正在进行", "a self-test is under way"),
     "no_patrol": Text(

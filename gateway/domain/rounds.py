@@ -73,7 +73,7 @@ FLAGS = {
     Flag.TOO_SLOW: Text("过慢", "Too slow"),
     Flag.DWELL_SHORT: Text("停留过短", "Stayed too short"),
     Flag.HURRIED: Text("答得过快", "Answered in haste"),
-    Flag.MISMATCH: Text("与测点不符", "Differs from the measured value"),
+    Flag.MISMATCH: Text("与监测点不符", "Differs from the measured value"),
     Flag.HARVEST: Text("疑似预先采集", "Link may have been kept for later"),
     Flag.CLOCK_UNSURE: Text("时钟不可信", "Clock not sure"),
     Flag.OTHER_PERSON: Text("他人代巡", "Another person"),

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from gateway.domain.text import Text
+
 log = logging.getLogger(__name__)
 
 MAX_REQUEST = 64 * 1024
@@ -46,11 +48,19 @@ def is_user(uid: int, name: str) -> bool:
 
 
 class NoAnswer(Exception):
-    """Nobody listens, or what came back is no answer; the text is for people."""
+    """Nobody listens, or what came back is no answer; `text` is for people."""
+
+    def __init__(self, said: str, zh: str = "") -> None:
+        super().__init__(said)
+        self.text = Text(zh or said, said)
 
 
 class NoDaemon(NoAnswer):
     """Nobody listens there at all."""
+
+
+class NotAllowed(NoAnswer):
+    """The system does not let this user talk to whoever listens there."""
 
 
 Handle = Callable[[Message, Peer], Awaitable[Message]]
@@ -331,19 +341,21 @@ def _answer(path: Path, line: bytes) -> Message:
     try:
         message = json.loads(line)
     except ValueError as error:
-        raise NoAnswer(f"{path}: the daemon closed without a whole answer") from error
+        said = f"{path}: the daemon closed without a whole answer"
+        raise NoAnswer(said, f"{path}：守护进程没有答完就断开了") from error
     if not isinstance(message, dict):
-        raise NoAnswer(f"{path}: the answer is no JSON object")
+        raise NoAnswer(f"{path}: the answer is no JSON object", f"{path}：应答不是 JSON 对象")
     return message
 
 
 def _no_answer(path: Path, error: Exception) -> NoAnswer:
     match error:
         case FileNotFoundError() | ConnectionRefusedError():
-            return NoDaemon(f"{path}: no daemon listens here")
+            return NoDaemon(f"{path}: no daemon listens here", f"{path}：这里没有守护进程")
         case PermissionError():
-            return NoAnswer(f"{path}: this user may not talk to the daemon")
+            said = f"{path}: this user may not talk to the daemon"
+            return NotAllowed(said, f"{path}：本用户无权与守护进程通话")
         case TimeoutError():
-            return NoAnswer(f"{path}: the daemon does not answer")
+            return NoAnswer(f"{path}: the daemon does not answer", f"{path}：守护进程没有应答")
         case _:
             return NoAnswer(f"{path}: {error}")

@@ -331,13 +331,17 @@ def _is_lie(platform: _Platform, key: history.Key) -> bool:
     return True
 
 
+_LIMIT = Text("限值", "limit")
+_FROM_MEMORY = Text("来自内存", "from memory")
+
+
 def line_of(data: Mapping[str, Any], lang: Lang) -> str:
     """One readable line per transition of an alarm, warning or fault."""
     severity, transition = _SEVERITY[data["sev"]], _TRANSITION[data["tr"]]
     value = data["val"] if data["tr"] == "raise" else data["last"]
     measured = "" if value is None else f" {value:g} {data['unit']}".rstrip()
-    limit = "" if data["lim"] is None else f" (limit {data['lim']:g})"
-    late = "" if data.get("durable", True) else " [from memory]"
+    limit = "" if data["lim"] is None else f" ({_LIMIT.in_(lang)} {data['lim']:g})"
+    late = "" if data.get("durable", True) else f" [{_FROM_MEMORY.in_(lang)}]"
     where = data["place"] or data["point"] or data["rule"]
     marks = "".join(_MARKS[mark].in_(lang) for mark in _MARKS if data.get(mark))
     return (

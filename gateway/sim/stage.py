@@ -295,7 +295,7 @@ async def _live(
             await _until_ready(hands.ask, folder)
             tell(
                 "demo",
-                Text("网关就绪，各测点均有读数", "the gateway is ready, every point has a value"),
+                Text("网关就绪，各监测点均有读数", "the gateway is ready, every point has a value"),
             )
             if on_stage is not None:
                 on_stage(hands)

@@ -61,7 +61,7 @@ async def test_a_daemon_that_hangs_is_noticed_within_two_seconds(short_path: Pat
         await until(lambda: feed.answer, "the first answer")
         hangs, began = True, time.monotonic()
         await until(lambda: feed.lost_since, "the loss")
-        assert "does not answer" in feed.why
+        assert "does not answer" in feed.why.en
         assert feed.page().data_age_s > 0.5
         took = time.monotonic() - began
         following.cancel()
@@ -79,7 +79,7 @@ async def test_a_daemon_that_refuses_is_no_answer(short_path: Path) -> None:
         await until(lambda: feed.lost_since, "the refusal")
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-    assert feed.why == "busy: try again"
+    assert feed.why.en == "busy: try again"
 
 
 async def test_watching_survives_a_restart_of_the_daemon_and_gives_the_terminal_back(

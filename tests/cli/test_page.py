@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.cli.page import SMALLEST, Page, lines_of
-from gateway.domain.text import Lang
+from gateway.domain.text import Lang, Text
 from tests.cli.test_status import JSON, SNAPSHOT
 
 
@@ -119,7 +119,7 @@ def test_the_rest_of_the_points_is_reached_by_scrolling() -> None:
 
 @pytest.mark.parametrize("lost", [{"lost_since": "10:32:05", "lost_s": 65.0}, {"data_age_s": 9.0}])
 def test_nothing_looks_known_without_a_fresh_answer(lost: dict[str, Any]) -> None:
-    shown = text(replace(PAGE, why_lost="no daemon", **lost), 120, 40)
+    shown = text(replace(PAGE, why_lost=Text("没有", "no daemon"), **lost), 120, 40)
     assert "● ALARM" not in shown
     assert "? ALARM" in shown
     assert "BUZZER: ?" in shown

@@ -150,7 +150,7 @@ def test_no_words_of_programs_stand_where_people_read() -> None:
 
 
 def test_a_value_that_is_not_good_says_so_and_shows_no_number() -> None:
-    assert "roof-tank.level – 屋顶 – offline (silent) 61 s" in shown(SNAPSHOT)
+    assert "roof-tank.level – 屋顶 – offline (did not answer) 61 s" in shown(SNAPSHOT)
 
 
 def test_buses_lanes_link_and_store_are_shown_with_what_they_have() -> None:
@@ -264,3 +264,21 @@ def test_what_is_not_accepted_stands_with_its_point_and_counted() -> None:
     text = shown({**SNAPSHOT, "acceptance": signed})
     assert "Acceptance signed by t01 and m01" in text
     assert "Not accepted" not in text
+
+
+def test_no_code_word_stands_where_people_read() -> None:
+    link = {"is_up": False, "last_failure": "tcp_refused", "delivery": "ack", "reconnect": "fleet"}
+    text = shown({**SNAPSHOT, "link": link, "clock": {"clk": "est"}}, Lang.ZH)
+    assert "roof-tank.level – 屋顶 – 失联 (未应答)" in text
+    assert "上次失败: 消息服务器端口无人监听 送达依据: 平台确认" in text
+    assert "可信度: 估计" in text
+    assert not re.search(r"silent|tcp_refused|\back\b|fleet|\best\b", text)
+
+
+def test_chinese_is_spoken_also_when_nobody_listens(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(tmp_path / "none.sock", as_json=False, lang=Lang.ZH) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"{tmp_path}/none.sock：这里没有守护进程"
+    assert "systemctl status care-gateway" in second
