@@ -6,7 +6,8 @@ The worst case of a rule, under a stated fault hypothesis:
     period    the change comes just after its block was read
     wait      the block is due, but others are under way or go first (see `_wait_ms`)
     read      its request and reply
-    retry     that reply is lost: the time-out, the pause for its late answer, and the wait again
+    retry     that reply is lost: the time-out, the pause for its late answer, the wait again, and
+              what is asked behind the next answer before it is believed
     silence   the silent devices fall silent or come back just now: two time-outs each, and all
               that a device which comes back is read for
     delay     the on-delay, or the further samples that the rule wants, whichever takes longer;
@@ -254,7 +255,7 @@ def _detection(
     if isinstance(rule.condition, Silent):
         return _silence(rule, own, rule.condition.after_ms)
     period = own.block.period_ms
-    retry = hypothesis.lost * (own.lost_ms + late_ms + waits.due_ms)
+    retry = hypothesis.lost * (own.lost_ms + late_ms + waits.due_ms + own.read_ms)
     soon = min(period, max(NUDGED_MS, ceil(own.read_ms) + IDLE_MS))
     once_more = soon + waits.nudged_ms + own.read_ms
     point = next(point for point in own.block.points if point.id == judged.point)

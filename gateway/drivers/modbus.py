@@ -4,6 +4,8 @@ pymodbus frames, checks and times; what a safety device needs on top is here:
 
 - Its retries and its reconnecting are off. A port or socket that fails is closed, and opened again
   by the next read that comes after the backoff; until then reads fail at once with the reason.
+  A connection on which answers came and that the peer then ends is made anew at once, and the
+  question asked again: many close after each answer, or when nothing was asked for a while.
 - An RTU reply has no number, and pymodbus takes any frame of the unit for the answer. Here a frame
   counts only if unit, function and byte count are those of the request, wherever it stands in
   what came in: noise before a reply does not cost the reply.
@@ -11,6 +13,9 @@ pymodbus frames, checks and times; what a safety device needs on top is here:
   answer that waits in the kernel, or a request that went out late, is not the device's silence.
 - After a timeout the answer may still come. No request that it would fit is sent for `late_ms`,
   or until the unit has answered a request of another shape (`BusDoor.hold_ms` tells how long).
+- Nor is the first answer to such a question believed as it is: another one is asked behind it, and
+  only if nothing but its answer comes were there as many answers as questions (`_make_sure`). That
+  also holds for TCP, where cheap bridges put the newest number on whatever the line says.
 - A read that is cancelled leaves its answer under way: the next read lets it pass first.
 - Our own request heard back (local echo) is taken out; what else is heard is told apart and
   counted (`BusDoor.counts`): late answers, other masters, damage, noise.
@@ -60,6 +65,7 @@ BEGUN_S = 0.05  # an answer of which something came so short ago has begun, and 
 HOLD_STEP_S = 0.1  # how often a held read looks whether the late answer has come
 MASTER_REQUESTS, MASTER_WITHIN_S = 3, 60.0  # so many foreign questions so close: another master
 BRIDGE_GAVE_UP = (0x0A, 0x0B)  # the bridge says that its device did not answer
+CHECKS_UNANSWERED = 2  # in a row, and a unit is believed without: it knows only its own registers
 
 Client = AsyncModbusSerialClient | AsyncModbusTcpClient
 
@@ -134,6 +140,11 @@ class BusDoor:
         self._heard_at = 0.0
         self._is_garbled = False  # a TCP stream in which no frame can be found any more
         self._timeouts = 0
+        self._has_served = False  # answers came on this connection
+        self._unsure: set[Shape] = set()  # asked, not answered: what fits next may be that answer
+        self._doubted: Shape | None = None  # while it is found out whether it was
+        self._strays = 0  # answers that came meanwhile and were not asked for
+        self._unchecked: dict[int, int] = {}  # unit: checks it has not answered, in a row
         self._missed: Shape | None = None  # timed out last: its answer may have come damaged
         self._late: dict[Shape, float] = {}  # an answer of this shape may come until
         self._asked_by_others: set[Shape] = set()
@@ -153,9 +164,62 @@ class BusDoor:
             self._has_line |= self._unit is not None  # several units at one address: a bridge
             self._unit = unit
         async with self._lock:
-            client = await self._opened()
-            await self._until_free(shape)
+            words = await self._asked(shape, table, start, count, timeout_ms)
+            if shape in self._unsure:
+                await self._make_sure(shape, table, start, count, timeout_ms)
+            self._is_in_step(shape.unit)
+            return words
+
+    async def _asked(
+        self, shape: Shape, table: Table, start: int, count: int, timeout_ms: int
+    ) -> list[int]:
+        client = await self._opened()
+        await self._until_free(shape)
+        try:
             return await self._exchange(client, shape, table, start, count, timeout_ms)
+        except _HungUp:
+            client = await self._opened()
+            return await self._exchange(client, shape, table, start, count, timeout_ms)
+
+    async def _make_sure(
+        self, shape: Shape, table: Table, start: int, count: int, timeout_ms: int
+    ) -> None:
+        """Ask one register more or less, behind an answer that may be an earlier question's.
+
+        DeviceSilent if it was, or if that cannot be found out.
+        """
+        if self._unchecked.get(shape.unit, 0) >= CHECKS_UNANSWERED:
+            return
+        counts = _other_counts(table, count)
+        other = next((n for n in counts if not self.hold_ms(shape.unit, table, n)), None)
+        if other is None:
+            raise DeviceSilent(shape.unit)
+        self._doubted = shape
+        is_answered = True
+        try:
+            check = shape_of(shape.unit, table, other)
+            await self._asked(check, table, start, other, timeout_ms)
+        except DeviceSilent:
+            is_answered = False
+        except DeviceRefused as refused:
+            is_answered = refused.code not in BRIDGE_GAVE_UP
+        finally:
+            self._settle()
+            self._doubted = None
+        if is_answered:
+            self._unchecked.pop(shape.unit, None)
+            self._is_in_step(shape.unit)
+        elif not self._strays:
+            self._unchecked[shape.unit] = self._unchecked.get(shape.unit, 0) + 1
+        if self._strays:
+            raise DeviceSilent(shape.unit, "answers come for the question before")
+        if not is_answered:
+            raise DeviceSilent(shape.unit)
+
+    def _is_in_step(self, unit: int) -> None:
+        """A unit answers in order: of what it was asked before, no answer can come any more."""
+        if self._unsure:
+            self._unsure = {asked for asked in self._unsure if asked.unit != unit}
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:
@@ -226,6 +290,7 @@ class BusDoor:
         self.counts.opened += 1
         self._heard = b""
         self._is_garbled = False
+        self._has_served = False
         self._timeouts = 0
         return client
 
@@ -236,6 +301,7 @@ class BusDoor:
                 async with asyncio.timeout_at(self._owed_until):
                     await self._answered.wait()
             if not self._answered.is_set():
+                self._unsure.add(self._shape)
                 self._is_late(self._shape)
         self._shape = None
         await self._until_quiet()
@@ -266,6 +332,8 @@ class BusDoor:
         client.ctx.comm_params.timeout_connect = None  # type: ignore[assignment]
         self._expect_by(self._loop.time() + timeout_ms / 1000, is_last=False)
         self._answered.clear()
+        if self._doubted is None:
+            self._strays = 0
         self._shape = shape
         self._takes_refusal = not self._late or self._is_refusal_ours(shape)
         self._is_waited_for = True
@@ -278,7 +346,11 @@ class BusDoor:
             raise DeviceSilent(shape.unit) from error
         except (ConnectionException, OSError, termios.error) as error:
             self._shape = None
+            if self._has_line:
+                self._unsure.add(shape)
             self.close()
+            if self._has_served and not self._is_serial:
+                raise _HungUp from error
             raise self._gone(_lost(self._bus)) from error
         finally:
             self._is_waited_for = False
@@ -325,12 +397,14 @@ class BusDoor:
 
     def _on_answer(self, shape: Shape, reply: ModbusPDU) -> None:
         self._timeouts = 0
+        self._has_served = True
         self._backoff_s = 0.0
         if self._is_said_down:
             self._is_said_down = False
             log.debug("bus answers again bus=%s", self._bus.id)
         if isinstance(reply, ExceptionResponse) and reply.exception_code in BRIDGE_GAVE_UP:
             self._has_line = True
+            self._unsure.add(shape)
             self._is_late(shape)  # its device may still answer, into the next question
         elif self._late:
             # a unit answers in order: what it answered before this one cannot come any more
@@ -341,6 +415,7 @@ class BusDoor:
         if self._is_serial and self._heard and self._is_asked_by_another(self._heard, shape):
             self._settle()  # before `shape` is late: what came already is not waited for
         self._missed = shape
+        self._unsure.add(shape)
         self._is_late(shape)
         if not self._is_serial:
             self._timeouts += 1
@@ -425,6 +500,7 @@ class BusDoor:
                 self.counts.late += 1
             else:
                 self.counts.foreign += 1
+                self._strays += frame[:2] == self._sent[:2]
         return reply
 
     def _settle(self) -> None:
@@ -467,6 +543,8 @@ class BusDoor:
         is_ours = bool(answered) and not self._asked_by_others.intersection(answered)
         self.counts.late += is_ours
         self.counts.foreign += not is_ours
+        if reply.shape == self._doubted and reply.shape not in self._asked_by_others:
+            self._strays += 1
         if len(answered) == 1:  # a refusal may answer any of several
             del self._late[answered[0]]
             self._asked_by_others.discard(answered[0])
@@ -481,6 +559,10 @@ class BusDoor:
             return
         if not client.ctx.response_future.done():
             client.ctx.response_future.set_exception(ConnectionException("connection lost"))
+
+
+class _HungUp(Exception):
+    """The peer ended a connection on which it had answered."""
 
 
 async def _dial(client: Client, bus: Bus) -> asyncio.BaseTransport:
@@ -569,6 +651,12 @@ def _words_of(reply: ModbusPDU, unit: int, table: Table, count: int) -> list[int
     if len(reply.registers) != count:
         raise DeviceSilent(unit, f"{len(reply.registers)} registers came instead of {count}")
     return list(reply.registers)
+
+
+def _other_counts(table: Table, count: int) -> tuple[int, ...]:
+    """How many to ask for, that the answer has another length; within the block if it can."""
+    step = 8 if table.is_bits else 1
+    return tuple(n for n in (count - step, count + step, count + 2 * step) if n > 0)
 
 
 def _gap_s(bus: Bus) -> float:

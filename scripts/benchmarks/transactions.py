@@ -96,15 +96,20 @@ def words_of(block: Block, serial: int) -> list[int]:
     return [word(block.unit, function, address, serial) for address in addresses]
 
 
-def make_wire(manner: Manner, random: Random) -> Wire:
-    """A wire of devices whose registers tell whose they are."""
+def make_wire(manner: Manner, random: Random, asked: dict[Block, int]) -> Wire:
+    """A wire of devices whose registers tell whose they are, and which request they answer.
+
+    `asked` gets the number of the newest request for each block.
+    """
 
     def answers(unit: int, pdu: bytes) -> bytes:
         function, start, count = struct.unpack(">BHH", pdu)
         if start >= MISSING:
             return bytes([function | 0x80, 2])
         table = Table.INPUT if function == 4 else Table.HOLDING
-        words = words_of(Block(unit, table, start, count), wire.counts.requests)
+        block = Block(unit, table, start, count)
+        asked[block] = wire.counts.requests
+        words = words_of(block, asked[block])
         return struct.pack(f">BB{count}H", function, 2 * count, *words)
 
     wire = Wire([answers], BAUD, emit=_ignore, manner=manner, piece_s=PIECE_S, noise=random)
@@ -174,13 +179,14 @@ async def _through_bare(wire: Wire, _tally: Tally, drive: Callable[..., Awaitabl
 async def _transact(transactions: int, conduct: Conduct, seed: int, *, is_bare: bool) -> Tally:
     random = Random(seed)
     tally = Tally(transactions)
-    wire = make_wire(manner_of(conduct, random), random)
+    asked: dict[Block, int] = {}
+    wire = make_wire(manner_of(conduct, random), random, asked)
     wire.manner = manner_of(conduct, random, wire.counts)
     choices = blocks(random)
 
     async def drive(read: ReadBlock, door: BusDoor | None) -> None:
         for _ in range(transactions):
-            await _one(read, _choose(choices, door, random), wire, tally)
+            await _one(read, _choose(choices, door, random), asked, tally)
 
     await (_through_bare if is_bare else _through_door)(wire, tally, drive)
     tally.late, tally.damaged = wire.counts.late, wire.counts.damaged
@@ -197,7 +203,7 @@ def _choose(choices: list[Block], door: BusDoor | None, random: Random) -> Block
     return block
 
 
-async def _one(read: ReadBlock, block: Block, wire: Wire, tally: Tally) -> None:
+async def _one(read: ReadBlock, block: Block, asked: dict[Block, int], tally: Tally) -> None:
     try:
         words = await read(block)
     except DeviceSilent:
@@ -209,7 +215,7 @@ async def _one(read: ReadBlock, block: Block, wire: Wire, tally: Tally) -> None:
         raise AssertionError(f"memory cannot be unplugged: {down}") from down
     else:
         tally.answered += 1
-        expected = words_of(block, wire.counts.requests)
+        expected = words_of(block, asked.get(block, 0))
         if block.start >= MISSING or len(words) != block.count or words[::2] != expected[::2]:
             tally.wrong += 1
         elif words != expected:

@@ -180,6 +180,62 @@ async def test_a_late_answer_that_has_come_is_not_waited_for_any_more():
 
 
 @simulated
+async def test_an_answer_that_comes_even_later_than_that_is_not_another_registers_value():
+    """Its shape is asked for again by then: the answer that fits is that of the question before."""
+    waits = iter([2.34, 0.2, 0.05, 0.05, 0.05])
+    async with wired(lambda _request, reply: [(next(waits), reply)]) as (_, door):
+        with pytest.raises(DeviceSilent):
+            await door.read(1, INPUT, 0, 2, TIMEOUT_MS)
+        with pytest.raises(DeviceSilent, match="the question before"):
+            await door.read(1, INPUT, 50, 2, TIMEOUT_MS)  # 0 and 1 come meanwhile
+        assert await door.read(1, INPUT, 50, 2, TIMEOUT_MS) == [50, 51]
+
+
+@simulated
+async def test_a_device_that_is_one_answer_behind_is_never_believed():
+    held = []
+
+    def behind(_request, reply):
+        held.append(reply)
+        return [(0.05, held[-2])] if len(held) > 1 else []
+
+    async with wired(behind) as (wire, door):
+        for start in range(0, 300, 10):
+            with pytest.raises(DeviceSilent):
+                await door.read(1, INPUT, start, 2, TIMEOUT_MS)
+        wire.manner = lambda _request, reply: [(0.05, reply)]
+        assert await door.read(1, INPUT, 7, 2, TIMEOUT_MS) == [7, 8]
+
+
+@simulated
+async def test_what_fits_after_a_silence_is_checked_once_and_costs_one_question():
+    async with wired() as (wire, door):
+        wire.answers.clear()
+        with pytest.raises(DeviceSilent):
+            await door.read(1, INPUT, 0, 1, TIMEOUT_MS)
+        wire.answers.append(echoing)
+        for start in (0, 499, 60):
+            assert await door.read(1, INPUT, start, 1, TIMEOUT_MS) == [start]
+        assert door.counts.requests == 1 + 3 + 1
+
+
+@simulated
+async def test_a_device_that_ignores_the_check_is_believed_without_in_the_end():
+    def own_registers(unit, pdu):
+        return echoing(unit, pdu) if pdu[1:] == b"\x00\x07\x00\x01" else b""
+
+    async with wired(answers=()) as (wire, door):
+        with pytest.raises(DeviceSilent):
+            await door.read(1, INPUT, 7, 1, TIMEOUT_MS)
+        wire.answers.append(own_registers)
+        for _ in range(2):
+            with pytest.raises(DeviceSilent):
+                await door.read(1, INPUT, 7, 1, TIMEOUT_MS)
+        for _ in range(3):
+            assert await door.read(1, INPUT, 7, 1, TIMEOUT_MS) == [7]
+
+
+@simulated
 async def test_the_pause_for_a_late_answer_is_the_buss():
     async with wired(lambda _request, _reply: [], late_ms=7_000) as (_, door):
         with pytest.raises(DeviceSilent):
@@ -430,6 +486,57 @@ async def test_a_device_of_its_own_is_not_held_over_tcp():
             await door.read(1, INPUT, 0, 2, SILENCE_MS)
         assert door.hold_ms(1, INPUT, 2) == 0
         assert await door.read(1, INPUT, 8, 2, 5_000) == [8, 8]
+
+
+async def test_a_bridge_that_puts_the_newest_number_on_a_late_answer_brings_no_wrong_value():
+    held = []
+
+    async def serve(reader, writer):
+        async for number, unit, (function, start, count) in answers_of(reader):
+            held.append(struct.pack(f">BB{count}H", function, 2 * count, *[start] * count))
+            if start:
+                for pdu in held:
+                    writer.write(mbap(number, pdu, unit))
+                held.clear()
+
+    async with tcp_peer(serve) as (port, _), tcp(port) as door:
+        with pytest.raises(DeviceSilent):
+            await door.read(1, INPUT, 0, 2, SILENCE_MS)
+        try:
+            words = await door.read(1, INPUT, 8, 2, 30_000)
+        except DeviceSilent:
+            words = [8, 8]
+        assert words == [8, 8], "not those of register 0"
+        assert await door.read(1, INPUT, 9, 2, 30_000) == [9, 9]
+
+
+async def test_a_bridge_that_is_one_answer_behind_is_never_believed():
+    held = [b"\x04\x04\x02\x9a\x02\x9a"]
+
+    async def serve(reader, writer):
+        async for number, unit, (function, start, count) in answers_of(reader):
+            held.append(struct.pack(f">BB{count}H", function, 2 * count, *[start] * count))
+            if len(held) > 2:
+                writer.write(mbap(number, held[-2], unit))
+
+    async with tcp_peer(serve) as (port, _), tcp(port) as door:
+        for start in range(1, 8):
+            with pytest.raises((DeviceSilent, BusDown)):
+                await door.read(1, INPUT, start, 2, SILENCE_MS)
+
+
+async def test_a_peer_that_closes_after_each_answer_is_asked_again_at_once():
+    async def serve(reader, writer):
+        async for number, unit, (function, start, count) in answers_of(reader):
+            pdu = struct.pack(f">BB{count}H", function, 2 * count, *[start] * count)
+            writer.write(mbap(number, pdu, unit))
+            break
+        await reader.read(1)  # it hangs up only when it is asked the next time
+
+    async with tcp_peer(serve) as (port, writers), tcp(port) as door:
+        for start in range(10):
+            assert await door.read(1, INPUT, start, 1, 30_000) == [start]
+        assert len(writers) == 10
 
 
 async def test_half_a_late_tcp_answer_behind_a_good_one_does_not_shift_the_next():
