@@ -24,6 +24,7 @@ from gateway.config.answers import read_answers
 from gateway.config.families import profile_digest
 from gateway.config.problems import render
 from gateway.domain.acceptance import Part
+from gateway.domain.system_errors import why
 from gateway.domain.text import Lang
 from gateway.drivers.sockets import NoAnswer
 from gateway.tasks.commands import STAFF_CODE
@@ -169,7 +170,7 @@ def _write(walk: Walk, path: Path, data: Mapping[str, Any]) -> bool:
         path.write_text(html_of(data, walk.lang), encoding="utf-8")
         beside.write_text(json.dumps(data, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        walk.say("cannot_write", path=error.filename, why=error.strerror)
+        walk.say("cannot_write", path=error.filename, why=why(error).in_(walk.lang))
         return False
     walk.say("sheet", path=path, data=beside)
     return True

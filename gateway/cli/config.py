@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.saying import console, number
+from gateway.cli.unread import unread
 from gateway.config.load import load_site
 from gateway.config.problems import render
 from gateway.core.dictionary import Meaning, meanings_of
@@ -130,7 +131,10 @@ def what_would(new: Path, old: Path, store: Path, *, days: float, as_json: bool,
     try:
         readings, skipped = stored_readings(store, (was, will), wanted, days)
     except (OSError, sqlite3.Error) as error:
-        print(UNREADABLE.in_(lang).format(store, error), file=sys.stderr)
+        print(
+            UNREADABLE.in_(lang).format(store, unread(store / "readings.db", error, lang)),
+            file=sys.stderr,
+        )
         return 1
     found = what_if(was, will, readings)
     if as_json:

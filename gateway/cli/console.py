@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.cli.language import language
+from gateway.domain.system_errors import why
 from gateway.domain.text import Lang, Text
 from gateway.drivers.systemd import open_log
 
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
         listener = listen(host, port)
     except OSError as error:
         at = f"{host}:{port}"
-        sys.stderr.write(NO_PORT.in_(lang).format(at, error.strerror or error) + "\n")
+        sys.stderr.write(NO_PORT.in_(lang).format(at, why(error).in_(lang)) + "\n")
         return 1
 
     def say_where() -> None:

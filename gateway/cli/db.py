@@ -3,10 +3,13 @@
 import json
 import sqlite3
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gateway.cli.unread import is_unread, unread
+from gateway.domain.system_errors import why
 from gateway.domain.text import Lang, Text
 from gateway.store.backup import KEPT, FileCheck, NoBackup, back_up, check, restore
 from gateway.store.files import DirectoryLock, StoreBusy
@@ -28,32 +31,45 @@ WORDS = {
     ),
     "kept_as": Text("原文件保留为", "the old file is kept as"),
     "no_backup": Text("不是可用的备份", "is no usable backup"),
+    "unread": Text("读不了", "cannot be read"),
     "failed": Text("失败", "failed"),
 }
 
 
 def check_files(directory: Path, *, lang: Lang, as_json: bool) -> int:
     """Let SQLite look at every page of both files; 0 sound, 1 when one is damaged or missing."""
-    checks = [_check(directory / name) for name in ("core.db", "readings.db")]
+    checks = [_check(directory / name, lang) for name in ("core.db", "readings.db")]
     if as_json:
         print(json.dumps([{**asdict(each), "is_sound": not each.problems} for each in checks],
                          ensure_ascii=False, indent=2))  # fmt: skip
     else:
         for each in checks:
-            verdict = WORDS["bad" if each.problems else "sound"].in_(lang)
+            verdict = _verdict(directory, each)
+            size = "" if verdict == "unread" else f"  {_size(each.size)}"
             aside = f"  {each.set_aside} {WORDS['aside'].in_(lang)}" if each.set_aside else ""
-            print(f"{each.name}  {verdict}  {each.size / 2**20:.1f} MiB{aside}")
+            print(f"{each.name}  {WORDS[verdict].in_(lang)}{size}{aside}")
             for problem in each.problems:
                 print(f"   {problem}")
     return 1 if any(each.problems for each in checks) else 0
 
 
-def _check(path: Path) -> FileCheck:
+def _verdict(directory: Path, file: FileCheck) -> str:
+    if not file.problems:
+        return "sound"
+    return "unread" if is_unread(directory / file.name) else "bad"
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.0f} KiB"
+
+
+def _check(path: Path, lang: Lang) -> FileCheck:
     try:
         return check(path)
     except (sqlite3.Error, OSError) as error:
-        size = path.stat().st_size if path.is_file() else 0
-        return FileCheck(path.name, size, (str(error),), 0)
+        with suppress(OSError):
+            return FileCheck(path.name, path.stat().st_size, (unread(path, error, lang),), 0)
+        return FileCheck(path.name, 0, (unread(path, error, lang),), 0)
 
 
 def back_up_core(
@@ -63,13 +79,21 @@ def back_up_core(
     try:
         copy = back_up(directory / "core.db", target, datetime.now(UTC), keep)
     except (sqlite3.Error, OSError) as error:
-        print(f"{WORDS['failed'].in_(lang)}: {error}", file=sys.stderr)
+        said = _failed(directory / "core.db", target, error, lang)
+        print(f"{WORDS['failed'].in_(lang)}: {said}", file=sys.stderr)
         return 1
     if as_json:
         print(json.dumps({"path": str(copy), "size": copy.stat().st_size}))
     else:
-        print(f"{WORDS['saved'].in_(lang)}: {copy} ({copy.stat().st_size / 2**20:.1f} MiB)")
+        print(f"{WORDS['saved'].in_(lang)}: {copy} ({_size(copy.stat().st_size)})")
     return 0
+
+
+def _failed(source: Path, target: Path, error: Exception, lang: Lang) -> str:
+    """Which of the two it is about, and why."""
+    if is_unread(source):
+        return f"{source}: {unread(source, error, lang)}"
+    return f"{getattr(error, 'filename', None) or target}: {why(error).in_(lang)}"
 
 
 def restore_core(directory: Path, backup: Path, *, lang: Lang, as_json: bool) -> int:
@@ -82,10 +106,12 @@ def restore_core(directory: Path, backup: Path, *, lang: Lang, as_json: bool) ->
         print(WORDS["busy"].in_(lang), file=sys.stderr)
         return 1
     except NoBackup as error:
-        print(f"{backup}: {WORDS['no_backup'].in_(lang)}: {error}", file=sys.stderr)
+        said = unread(backup, error, lang)
+        print(f"{backup}: {WORDS['no_backup'].in_(lang)}: {said}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{WORDS['failed'].in_(lang)}: {error}", file=sys.stderr)
+        said = _failed(backup, directory, error, lang)
+        print(f"{WORDS['failed'].in_(lang)}: {said}", file=sys.stderr)
         return 1
     finally:
         lock.release()

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from gateway.cli.live import has_terminal
 from gateway.cli.playing import perform_live
+from gateway.domain.system_errors import why
 from gateway.domain.text import Lang, Text
 from gateway.sim.broker import BrokerMissing
 from gateway.sim.checker import LAMP_OF, Match, Verdict
@@ -48,7 +49,7 @@ def demo(
     try:
         folder = _folder(keep)
     except OSError as error:
-        sys.stderr.write(NO_FOLDER.in_(lang).format(keep, error.strerror) + "\n")
+        sys.stderr.write(NO_FOLDER.in_(lang).format(keep, why(error).in_(lang)) + "\n")
         return 2
     if len(os.fsencode(folder)) > LONGEST_FOLDER:
         folder.rmdir()

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from gateway.cli.asking import NO_PERSON, Answer, question, refuse, tell
 from gateway.cli.saying import NOTHING, console, rows_of, say, worded
+from gateway.cli.unread import unread
 from gateway.core.messages import unpack
 from gateway.core.refusals import REFUSALS
 from gateway.domain.records import Lane
@@ -66,6 +67,7 @@ WORDS = {
         "把这一行写进 people.yaml 里此人名下", "write this line under the person in people.yaml"
     ),
     "bad_date": Text("日期写成 2026-11-21", "a date is written 2026-11-21"),
+    "dates_turned": Text("--from 要早于 --to", "--from must not be after --to"),
     "cannot": Text("读不了", "cannot be read"),
 }
 DONE = {
@@ -219,6 +221,8 @@ def export(store: Path, since: str | None, until: str | None, *, form: str, lang
         first, last = (None if day is None else date.fromisoformat(day) for day in (since, until))
     except ValueError:
         return refuse(WORDS["bad_date"], lang)
+    if first is not None and last is not None and first > last:
+        return refuse(WORDS["dates_turned"], lang)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if form == "csv":
         writer.writerow(("id", "kind", "at", "clk", "sound", "data"))
@@ -241,7 +245,8 @@ def export(store: Path, since: str | None, until: str | None, *, form: str, lang
             else:
                 print(json.dumps(row, ensure_ascii=False))
     except (sqlite3.Error, OSError) as error:
-        print(f"{store}: {WORDS['cannot'].in_(lang)}: {error}", file=sys.stderr)
+        said = unread(store / "core.db", error, lang)
+        print(f"{store}: {WORDS['cannot'].in_(lang)}: {said}", file=sys.stderr)
         return 1
     return 0
 

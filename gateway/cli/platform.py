@@ -13,6 +13,7 @@ from rich import box
 from rich.table import Table
 
 from gateway.cli.saying import console
+from gateway.domain.system_errors import why
 from gateway.domain.text import Lang, Text
 from gateway.sim.duties import Judged, Limits, Outcome, judge
 from gateway.sim.visitor import Access, NotReached, Wishes, read_applied, read_shown, visit
@@ -105,7 +106,7 @@ def check(
     try:
         password = None if password_file is None else password_file.read_text("utf-8").strip()
     except OSError as error:
-        return _refuse(WORDS["no_password"], lang, str(error))
+        return _refuse(WORDS["no_password"], lang, f"{password_file}: {why(error).in_(lang)}")
     access = Access(url, gateway, ca, cert, key, user, password)
     wishes = Wishes(
         is_real, post_check_s,

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from gateway.cli.record_times import Afterwards, Anchors, read_anchors
 from gateway.cli.saying import NOTHING, console
+from gateway.cli.unread import unread
 from gateway.domain.moments import Clk, Now
 from gateway.domain.records import Lane
 from gateway.domain.text import Lang, Text
@@ -189,7 +190,8 @@ def _entries(directory: Path, lane: Lane, kind: str | None, last: int = 0) -> It
 
 
 def _cannot(directory: Path, error: Exception, lang: Lang) -> int:
-    print(f"{directory}: {WORDS['cannot'].in_(lang)}: {error}", file=sys.stderr)
+    said = unread(directory / "core.db", error, lang)
+    print(f"{directory}: {WORDS['cannot'].in_(lang)}: {said}", file=sys.stderr)
     return 1
 
 

@@ -25,6 +25,7 @@ from gateway.cli.at_once import at_once
 from gateway.cli.doctor import findings, plain
 from gateway.cli.privacy import PeopleUnknown, cleaner, house_words, site_text, without_people
 from gateway.config.load import Loaded, load_site
+from gateway.domain.system_errors import why
 from gateway.domain.text import Lang, Text
 from gateway.drivers.adapters import list_adapters
 from gateway.drivers.host import host_figures
@@ -49,7 +50,10 @@ Part = tuple[str, Callable[[], str]]
 def report(path: Path, socket: Path, into: Path, *, lang: Lang) -> int:
     """Write the bundle into the folder `into`; print its path. 0 written, 1 it cannot be."""
     if not into.is_dir():
-        print(CANNOT.in_(lang).format(into, os.strerror(errno.ENOTDIR)), file=sys.stderr)
+        print(
+            CANNOT.in_(lang).format(into, why(NotADirectoryError(errno.ENOTDIR, "")).in_(lang)),
+            file=sys.stderr,
+        )
         return 1
     loaded = load_site(path, is_timed=False)
     try:
@@ -85,10 +89,10 @@ def _write(data: bytes, into: Path, lang: Lang) -> int:
     except OSError as error:
         found = _put_elsewhere(name, data)
         if found is None:
-            print(CANNOT.in_(lang).format(into / name, error.strerror), file=sys.stderr)
+            print(CANNOT.in_(lang).format(into / name, why(error).in_(lang)), file=sys.stderr)
             return 1
         target = found
-        print(ELSEWHERE.in_(lang).format(into, error.strerror, found), file=sys.stderr)
+        print(ELSEWHERE.in_(lang).format(into, why(error).in_(lang), found), file=sys.stderr)
     print(target)
     print(WRITTEN.in_(lang).format(target.name, len(data) / 1000), file=sys.stderr)
     return 0

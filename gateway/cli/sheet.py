@@ -25,6 +25,7 @@ from gateway.cli.sheet_csv import csv_of
 from gateway.cli.sheet_page import heading, page_of
 from gateway.cli.sheet_tables import Table, house_tables, notes_of, overview, quiet, tables_of
 from gateway.cli.sheet_words import Voice
+from gateway.cli.unread import unread
 from gateway.config.institutions import read_institution
 from gateway.config.load import load_site
 from gateway.config.problems import render
@@ -34,6 +35,7 @@ from gateway.domain.moments import Now
 from gateway.domain.records import Lane, Record
 from gateway.domain.sheet import LaneEnd, Period, Sheet, Span
 from gateway.domain.site import Site
+from gateway.domain.system_errors import why
 from gateway.domain.text import Lang, Text
 from gateway.drivers.clock import now as clock_now
 from gateway.drivers.clock import zone as zone_of
@@ -110,7 +112,9 @@ def keep(asked: Asked, folder: Path, *, days: int, months: int, now: Now | None 
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
-        print(UNWRITABLE.in_(asked.lang).format(folder, error), file=sys.stderr)
+        print(
+            UNWRITABLE.in_(asked.lang).format(folder, why(error).in_(asked.lang)), file=sys.stderr
+        )
         return 1
     for period in _wanted(house, now.utc_ms, min(days, CATCH_UP_DAYS), months):
         paths = {suffix: folder / f"{_stem(period)}.{suffix}" for suffix in ("html", "csv")}
@@ -151,7 +155,10 @@ def _made(house: _House, period: Period, now: Now, lang: Lang) -> Sheet | None:
         asked = None if house.site is None else read_institution(house.site.institution, [])
         return sheet_of(house.site, period, now, house.zone, records, known, asked)
     except (sqlite3.Error, OSError) as error:
-        print(UNREADABLE.in_(lang).format(house.store, error), file=sys.stderr)
+        print(
+            UNREADABLE.in_(lang).format(house.store, unread(house.store / "core.db", error, lang)),
+            file=sys.stderr,
+        )
         return None
 
 
@@ -230,7 +237,7 @@ def _write(path: Path, text: str, lang: Lang) -> int:
         Path(part).replace(path)
     except OSError as error:
         Path(part or path.parent / ".sheet-none").unlink(missing_ok=True)
-        print(UNWRITABLE.in_(lang).format(path, error), file=sys.stderr)
+        print(UNWRITABLE.in_(lang).format(path, why(error).in_(lang)), file=sys.stderr)
         return 1
     print(WRITTEN.in_(lang).format(path), file=sys.stderr)
     return 0

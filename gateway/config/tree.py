@@ -12,6 +12,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from gateway.config import slips
 from gateway.config.problems import Level, Place, Problem
+from gateway.domain.system_errors import why
 from gateway.domain.text import Text
 
 MAX_BYTES = 1 << 20
@@ -79,8 +80,8 @@ def _read(path: Path, file: str, found: list[Problem]) -> bytes | None:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        why = error.strerror or str(error)
-        fact = Text(f"读不了这个文件：{why}", f"this file cannot be read: {why}")
+        said = why(error)
+        fact = Text(f"读不了这个文件：{said.zh}", f"this file cannot be read: {said.en}")
         advice = Text("检查路径和权限", "check the path and the permissions")
         found.append(Problem(Place(file), Level.ERROR, "file_unreadable", fact, advice))
         return None

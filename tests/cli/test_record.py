@@ -24,6 +24,9 @@ AT = Now(mono_ms=1_000, utc_ms=1_790_000_000_000, clk=Clk.SYNC, err_ms=4, boot="
 QUIET = Signal(Lamp.OFF, Lamp.OFF, Lamp.OFF, Lamp.ON, Pattern.QUIET, 0)
 
 
+CONFIG = Path(__file__).parents[2] / "config"
+
+
 def _record(lane: Lane, seq: int, epoch: str) -> Record:
     said = {"v": 1, "t": "fact", "kind": "boot", "at": AT.utc_ms, "clk": "sync", "err": 4,
             "boot": "b", "mono": 1_000, "data": {"消息": seq}}  # fmt: skip
@@ -151,7 +154,51 @@ def test_db_check_looks_at_both_files(store, capsys):
     assert _run("db", "check", "--store", store, "--json") == 1
     core, readings = json.loads(capsys.readouterr().out)
     assert (core["is_sound"], readings["is_sound"]) == (False, True)
-    assert _run("db", "check", "--store", store / "none", "--lang", "zh") == 1
+
+
+@pytest.mark.parametrize(
+    ("lang", "said"),
+    [
+        ("zh", "core.db  读不了\n   没有这个文件或目录\n"),
+        ("en", "core.db  cannot be read\n   there is no such file or folder\n"),
+    ],
+)
+def test_a_file_that_is_not_there_is_not_called_damaged(tmp_path, lang, said, capsys):
+    assert _run("db", "check", "--store", tmp_path / "none", "--lang", lang) == 1
+    assert capsys.readouterr().out.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("record", "list"),
+        ("record", "verify"),
+        ("record", "export"),
+        ("patrol", "export"),
+        ("db", "backup", "copies"),
+        ("sheet", "day", "--site", CONFIG / "site.demo.yaml"),
+    ],
+)
+def test_who_reads_where_nothing_is_learns_that_nothing_is_there(
+    tmp_path, monkeypatch, verb, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert _run(*verb, "--store", "none", "--lang", "zh") == 1
+    err = capsys.readouterr().err
+    assert "没有这个文件或目录" in err
+    assert "unable to open" not in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_copy_that_is_not_there_is_told_as_that(tmp_path, store, capsys):
+    assert _run("db", "restore", tmp_path / "no.db", "--store", store, "--lang", "zh") == 2
+    assert "没有这个文件或目录" in capsys.readouterr().err
+
+
+def test_dates_that_are_turned_round_are_refused(store, capsys):
+    turned = ("--from", "2026-11-02", "--to", "2026-11-01", "--lang", "zh")
+    assert _run("patrol", "export", *turned, "--store", store) == 2
+    assert capsys.readouterr() == ("", "--from 要早于 --to\n")
 
 
 def test_a_copy_is_made_beside_a_running_daemon_and_holds_what_was_committed(tmp_path, capsys):

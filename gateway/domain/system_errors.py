@@ -1,0 +1,29 @@
+"""What the operating system says of a file, a folder or a port, in both languages."""
+
+import errno
+
+from gateway.domain.text import Text
+
+_SAID = {
+    errno.ENOENT: Text("没有这个文件或目录", "there is no such file or folder"),
+    errno.EISDIR: Text("这是目录，不是文件", "it is a folder, not a file"),
+    errno.ENOTDIR: Text("没有这个目录", "there is no such folder"),
+    errno.EACCES: Text("没有权限（加 sudo？）", "permission denied (use sudo?)"),
+    errno.EPERM: Text("没有权限（加 sudo？）", "permission denied (use sudo?)"),
+    errno.ENOSPC: Text("磁盘已满", "the disk is full"),
+    errno.EROFS: Text("磁盘只读", "the disk is read-only"),
+    errno.ENAMETOOLONG: Text("名称太长", "the name is too long"),
+    errno.ELOOP: Text("链接指来指去没有尽头", "its links go round in a circle"),
+    errno.EIO: Text("磁盘读写出错", "the disk fails to read or write"),
+    errno.EADDRINUSE: Text("端口已被占用", "the port is in use already"),
+    errno.EADDRNOTAVAIL: Text("本机没有这个地址", "this machine has no such address"),
+}
+
+
+def why(error: Exception) -> Text:
+    """The reason in words; what the system says where there are none here."""
+    number = getattr(error, "errno", None)
+    if number in _SAID:
+        return _SAID[number]
+    said = str(getattr(error, "strerror", None) or error)
+    return Text(said, said)
