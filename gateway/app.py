@@ -51,6 +51,7 @@ from gateway.core.progress import (
     lanes_view,
     link_view,
     parked_view,
+    standing_view,
 )
 from gateway.core.rulings import Judge
 from gateway.core.scan import set_to, setting_of
@@ -937,6 +938,7 @@ async def _uplink_status(
         "lanes": lanes_view(progress, store.stats().unsettled, now.mono_ms),
         "brokers": brokers_view(progress, map(broker_name, brokers), now.mono_ms),
         "parked": parked_view(progress),
+        "faults": standing_view(alarms_view(decided.state, now)),
     }
 
 

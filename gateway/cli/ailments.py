@@ -123,7 +123,7 @@ CURES: Mapping[str, Text] = {
 
 _PORT = ("port_missing", "port_ambiguous", "port_denied", "port_taken", "port_not_allowed")
 _SECRET = ("secret_missing", "secret_denied")
-_DISK = ("store_denied", "store_missing", "disk_read_only", "disk_low")
+_DISK = ("store_denied", "store_missing", "store_newer", "disk_read_only", "disk_low")
 # fault -> findings that explain it: those about the same thing, and those about anything
 _OF_THE_SAME: Mapping[str, Sequence[str]] = {
     "bus_down": (*_PORT, "tcp_unreachable"),

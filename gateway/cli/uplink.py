@@ -117,6 +117,10 @@ def show(answer: Part, lang: Lang, to: Console) -> None:
         to.print(f"{link['say'][lang.value]} ({link['last_failure']}) {link['detail']}")
         for number, step in enumerate(link["do"], start=1):
             to.print(f"  {number} {step[lang.value]}")
+    for fault in answer.get("faults", ()):
+        to.print(f"{fault['say'][lang.value]} ({fault['code']}) {fault['detail']}", style="yellow")
+        for number, step in enumerate(fault["do"], start=1):
+            to.print(f"  {number} {step[lang.value]}")
     to.print(_lanes(answer["lanes"], lang))
     for row in answer["brokers"]:
         mark = say("used") if row["is_used"] else say("spare")

@@ -140,7 +140,12 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
     ),
     "store_failing": (
         Text("存储故障", "Storage fails"),
-        (Text("通知运维更换存储卡", "Call the technician: replace the memory card"),),
+        (
+            Text("通知运维按原因处理", "Call the technician, who acts on the reason"),
+            Text(
+                "原因是读写错误就换存储卡", "For an error of reading or writing: replace the card"
+            ),
+        ),
     ),
     "store_slow": (
         Text("存储无响应", "Storage does not respond"),
@@ -170,6 +175,25 @@ FAULTS: dict[str, tuple[Text, tuple[Text, ...]]] = {
         Text("平台拒绝连接", "Platform's broker refuses the connection"),
         (Text("通知运维核对账号和证书", "Call the technician: check account and certificate"),),
     ),
+    **{
+        f"uplink_refused/{what}": (
+            Text(f"消息服务器不收{zh}", f"The broker does not take {en}"),
+            (
+                Text(
+                    "看原因：未授权就请平台运维给这个主题放行",
+                    "Not authorized: have the platform allow this topic",
+                ),
+                Text("其他原因通知平台运维", "Anything else: call the platform's operator"),
+            ),
+        )
+        for what, zh, en in (
+            ("A", "报警和预警", "alarms and warnings"),
+            ("B", "故障和事件", "faults and events"),
+            ("R", "读数", "readings"),
+            ("state", "网关状态", "the gateway's state"),
+            ("points", "监测点清单", "the list of points"),
+        )
+    },
     "platform_absent": (
         Text("平台无应答", "Platform does not answer"),
         (Text("通知平台运维", "Call the platform's operator"),),

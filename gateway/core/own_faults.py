@@ -14,6 +14,9 @@ MOMENTARY = frozenset({"inbox_overrun", "record_parked"})  # it happened; nothin
 def tell_fault(turn: Turn, code: str, subject: str, detail: str) -> None:
     """A fault that others found. One that only happened waits for a person, and for no end."""
     raise_fault(turn, code, subject, detail)
+    alarm = turn.alarms.get(fault_id(code, subject))
+    if alarm is not None and detail and alarm.detail != detail:
+        turn.change_alarm(replace(alarm, detail=detail))  # it stands, by now for another reason
     if code in MOMENTARY:
         clear_fault(turn, code, subject)
 

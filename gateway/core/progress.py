@@ -17,6 +17,8 @@ from gateway.domain.site import Uplink
 from gateway.domain.text import Text
 
 STEPS_KEPT = 1_000
+STANDING = frozenset({"uplink_refused", "uplink_unheard", "platform_absent", "identity_in_use"})
+_ACTIVE = frozenset({"UA", "AA"})  # seen by somebody or not
 
 View = dict[str, object]
 
@@ -209,6 +211,23 @@ def parked_view(progress: Progress) -> list[View]:
         {"lane": lane.value, "ep": epoch, "seq": seq, "why": why}
         for (lane, epoch, seq), why in parked.items()
     ]
+
+
+def standing_view(alarms: Iterable[View]) -> list[View]:
+    """Of the open alarms (`core.view.alarms_view`) the faults of the way up that stand now.
+
+    Not those of the connection as such: `link_view` tells why there is none.
+    """
+    rows: list[View] = []
+    for alarm in alarms:
+        code, _, about = str(alarm["rule"]).removeprefix("gateway/").partition("/")
+        is_ours = code in STANDING and about != "broker" and alarm["state"] in _ACTIVE
+        if is_ours and str(alarm["rule"]).startswith("gateway/"):
+            rows.append({
+                "code": code, "about": about,
+                **{key: alarm[key] for key in ("detail", "say", "do", "since_ms")},
+            })  # fmt: skip
+    return rows
 
 
 def steps_view(progress: Progress, after: int, now: Now) -> list[View]:

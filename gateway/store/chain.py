@@ -62,7 +62,7 @@ def evict(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
     """Delete records, with a checkpoint at the last of each run; in the caller's transaction."""
     one_each = [(row_id,) for row_id in ids]
     connection.executemany(
-        "INSERT OR REPLACE INTO checkpoint"
+        "INSERT OR REPLACE INTO checkpoint (id, hash, why)"
         " SELECT id, hash, 'evicted' FROM record WHERE id = ? AND hash IS NOT NULL",
         one_each,
     )
@@ -74,6 +74,6 @@ def evict(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
 def go_on_from(connection: sqlite3.Connection, heads: dict[Lane, Head]) -> None:
     """In a file begun anew: let the chain go on where the one before it ended."""
     connection.executemany(
-        "INSERT OR IGNORE INTO checkpoint VALUES (?, ?, 'file begun anew')",
+        "INSERT OR IGNORE INTO checkpoint (id, hash, why) VALUES (?, ?, 'file begun anew')",
         [(head.id, head.hash) for head in heads.values()],
     )

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.store.versions import is_latest
+from gateway.store.versions import is_latest, newer_than_us
 
 CHECK_BUDGET_S = 0.1
 CHECK_BYTES = 16 * 2**20  # a larger file may take seconds from a card: its records are read later
@@ -218,6 +218,23 @@ def is_damage(error: BaseException) -> bool:
 def is_unreadable(error: BaseException) -> bool:
     """True for an error of reading: a bad sector, perhaps; a card that takes no writes is none."""
     return _code(error) in _UNREADABLE
+
+
+def why_unusable(spec: FileSpec, error: BaseException) -> str:
+    """What an error of this file comes from, for who is to mend it; SQLite names no path."""
+    newer = newer_than_us(spec.path, spec.schema)
+    if newer:
+        return f"{error}; a newer version of the program wrote {spec.path}: {', '.join(newer)}"
+    if not isinstance(error, sqlite3.Error):
+        return str(error)
+    try:
+        is_file = spec.path.is_file() or not spec.path.exists()
+        may_write = os.access(spec.path if spec.path.exists() else spec.path.parent, os.W_OK)
+    except OSError as refusal:
+        return f"{error}; {refusal}"
+    if not is_file:
+        return f"{error}; {spec.path} is no file"
+    return str(error) if may_write else f"{error}; {spec.path} may not be written"
 
 
 def is_full(error: BaseException) -> bool:

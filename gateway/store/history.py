@@ -19,7 +19,7 @@ MAX_ROWS = 400_000
 TRIM_EVERY = 288  # slots: a day
 
 _UPSERT = """
-INSERT INTO history VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+INSERT INTO history (slot, point, least, mean, greatest, ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (slot, point) DO UPDATE SET
   least = min(least, excluded.least), greatest = max(greatest, excluded.greatest),
   mean = (mean * ms + excluded.mean * excluded.ms) / max(1, ms + excluded.ms),

@@ -22,9 +22,16 @@ Group = tuple[Lane, int]  # lane and ordinal of the epoch
 
 ROOM_FOR_EPOCHS = 1 << 10
 
-_INSERT = "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_SALVAGE = "INSERT OR IGNORE INTO salvaged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_PENDING = "INSERT OR IGNORE INTO pending VALUES (?)"
+# Columns are named everywhere: who goes back to this version may have a file with one more.
+_INSERT = """
+INSERT OR IGNORE INTO record (id, kind, boot, mono, utc, clk, err, body, crc, hash)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_SALVAGE = """
+INSERT OR IGNORE INTO salvaged (id, kind, boot, mono, utc, clk, err, body, crc, hash)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_PENDING = "INSERT OR IGNORE INTO pending (id) VALUES (?)"
 _UNSETTLED = """
 SELECT pending.id, kind, boot, mono, utc, clk, err, body, crc
 FROM pending LEFT JOIN record ON record.id = pending.id  -- in this order, whatever is analysed
@@ -162,7 +169,7 @@ class Ledger:
         for record in records:
             self._insert(connection, record, commit)
         ids = [(rows.id_of(lane, position),) for lane, position in commit.fresh]
-        rows.insert(connection, "INSERT INTO pending", ids)
+        rows.insert(connection, "INSERT INTO pending (id)", ids)
         if commit.fresh:  # an ack may come before the commit: alarms are also sent from memory
             for settled in work.settles:
                 self._settle_range(connection, settled, commit)
@@ -280,7 +287,9 @@ class Ledger:
     def put_damaged_apart(self, connection: sqlite3.Connection, damaged: dict[int, str]) -> None:
         """Take damaged rows out of what is to be sent; a transaction of its own."""
         with _transaction(connection):
-            connection.executemany("INSERT OR IGNORE INTO damaged VALUES (?, ?)", damaged.items())
+            connection.executemany(
+                "INSERT OR IGNORE INTO damaged (id, why) VALUES (?, ?)", damaged.items()
+            )
             gone = self._unpend(connection, damaged)
         self._forget(connection, gone)
 
@@ -437,7 +446,8 @@ def _read_bounds(connection: sqlite3.Connection) -> dict[Group, _Bound]:
 def _insert_epoch(connection: sqlite3.Connection, ordinal: int, epoch: str) -> None:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     connection.execute(
-        "INSERT INTO epoch VALUES (?, ?, ?, ?)", (ordinal, epoch, boot, round(time.time() * 1000))
+        "INSERT INTO epoch (ordinal, epoch, boot, utc) VALUES (?, ?, ?, ?)",
+        (ordinal, epoch, boot, round(time.time() * 1000)),
     )
 
 

@@ -105,11 +105,11 @@ class Remembered:
             alarms, kept = {**self._alarms, **alarms}, {**self._kept, **kept}
         change = Change(asked_alarms=alarms, asked_kept=kept)
         wanted_alarms = [self._alarm_row(connection, alarm, change) for alarm in alarms.values()]
-        into = "INSERT OR REPLACE INTO alarm_state"
+        into = "INSERT OR REPLACE INTO alarm_state (rule, state, body)"
         for alarm in _written(connection, into, filter(None, wanted_alarms), change.refused):
             change.alarms[alarm.rule] = alarm
         wanted_kept = [self._kept_row(connection, each, change) for each in kept.values()]
-        into = "INSERT OR REPLACE INTO kept"
+        into = "INSERT OR REPLACE INTO kept (kind, key, body, crc)"
         for each in _written(connection, into, filter(None, wanted_kept), change.refused):
             change.kept[each.kind, each.key] = each
         return change

@@ -35,6 +35,7 @@ from gateway.store.files import (
     not_salvaged,
     open_file,
     set_aside,
+    why_unusable,
 )
 from gateway.store.history import History
 from gateway.store.ledger import Commit, Ledger
@@ -609,7 +610,8 @@ class Writer:
         self._retry_s = min(self._retry_s * 2, LAST_RETRY_S)
         if not self.is_failing:
             self.is_failing = True
-            self._report(FaultRaised("store_failing", self.spec.name, str(error)))
+            detail = why_unusable(self.spec, error)
+            self._report(FaultRaised("store_failing", self.spec.name, detail))
         if not self._has_opened and not self.ready.done():
             self._peek()
         self._tell_ready()

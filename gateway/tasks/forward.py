@@ -291,7 +291,7 @@ class _Run:
     broken: Exception | None = None  # what went wrong there
     waits_until_ms: int = 0  # who sends
     said: Event | None = None
-    fault: str | None = None  # code of the connection's fault that this run raised
+    fault: tuple[str, str] | None = None  # the connection's, as this run told it: code and detail
     may_stand: bool = True  # such a fault, of this run or of an earlier one
 
     def is_alarm_waiting(self) -> bool:
@@ -353,11 +353,13 @@ class _Run:
     def tell_failure(self, why: str, detail: str) -> None:
         """A reason that does not go away by itself is a fault of its own, one at a time."""
         fault = LINK_FAULTS.get(why)
-        if fault is None or fault == self.fault:
+        if fault is None or (fault, detail) == self.fault:
             return
-        if self.fault is not None:
-            self.post(FaultCleared(self.fault, "broker"))
-        self.fault, self.may_stand = fault, True
+        is_another = self.fault is None or self.fault[0] != fault
+        for other in dict.fromkeys(LINK_FAULTS.values()) if is_another and self.may_stand else ():
+            if other != fault:
+                self.post(FaultCleared(other, "broker"))  # of an earlier start, perhaps
+        self.fault, self.may_stand = (fault, detail), True
         self.post(FaultRaised(fault, "broker", detail))
 
     def tell_connected(self) -> None:

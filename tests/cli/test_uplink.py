@@ -19,11 +19,11 @@ DOWN = {
 }  # fmt: skip
 
 
-def printed(lang: Lang, link, brokers=(), parked=()) -> str:
+def printed(lang: Lang, link, brokers=(), parked=(), faults=()) -> str:
     out = StringIO()
     answer = {
         "gateway": "wh-1", "link": link, "lanes": dict.fromkeys("ABR", LANE),
-        "brokers": brokers, "parked": parked,
+        "brokers": brokers, "parked": parked, "faults": faults,
     }  # fmt: skip
     show(answer, lang, Console(file=out, width=140, highlight=False, markup=False))
     return out.getvalue()
@@ -60,6 +60,18 @@ def test_every_broker_is_shown_with_its_own_failure_and_parked_records_by_number
     assert "one:8883   spare   No name (dns) no such name" in text
     assert "two:8883   in use\n" in text
     assert "Parked: B e 7   schema" in text
+
+
+def test_what_is_refused_though_the_link_works_says_what_and_what_to_do():
+    fault = {
+        "code": "uplink_refused", "about": "R", "detail": "not authorized (0x87)", "since_ms": 1,
+        "say": {"zh": "消息服务器不收读数", "en": "The broker does not take readings"},
+        "do": [{"zh": "通知平台运维", "en": "Call the platform's operator"}],
+    }  # fmt: skip
+    text = printed(Lang.EN, LINK, faults=[fault])
+    assert "The broker does not take readings (uplink_refused) not authorized (0x87)\n" in text
+    assert "  1 Call the platform's operator" in text
+    assert "消息服务器不收读数 (uplink_refused)" in printed(Lang.ZH, LINK, faults=[fault])
 
 
 def test_a_house_without_uplink_says_so():

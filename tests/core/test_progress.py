@@ -7,6 +7,7 @@ from gateway.core.progress import (
     lanes_view,
     link_view,
     parked_view,
+    standing_view,
     steps_view,
 )
 from gateway.domain.moments import Clk, Now
@@ -89,3 +90,22 @@ def test_steps_are_numbered_kept_for_a_while_and_carry_the_wall_clock():
     for _ in range(2 * STEPS_KEPT):
         progress.step("hello", 9_600)
     assert len(steps_view(progress, 0, NOW)) == STEPS_KEPT
+
+
+def test_of_the_open_alarms_those_are_told_that_stand_on_the_way_up():
+    said = {"say": {"zh": "一", "en": "one"}, "do": [], "since_ms": 5, "detail": "why"}
+    alarms = [
+        {"rule": rule, "state": state, **said}
+        for rule, state in (
+            ("gateway/uplink_refused/R", "UA"),
+            ("gateway/uplink_refused/broker", "UA"),  # the connection's: told there
+            ("gateway/uplink_unheard/A", "RU"),  # over, only not seen yet
+            ("gateway/platform_absent/wh-1", "AA"),
+            ("gateway/store_failing/core.db", "UA"),
+            ("uplink_refused/R", "UA"),
+        )
+    ]
+    assert [(row["code"], row["about"], row["detail"]) for row in standing_view(alarms)] == [
+        ("uplink_refused", "R", "why"),
+        ("platform_absent", "wh-1", "why"),
+    ]

@@ -152,6 +152,17 @@ def test_records_are_numbered_per_lane_without_gaps(tmp_path):
         assert len(seqs) > 2
 
 
+def test_a_fault_that_stands_tells_the_reason_of_now_and_is_not_raised_again(play):
+    play.feed(0, events.FaultRaised("uplink_tls_files", "broker", "no CA file"))
+    raised = play.state.alarms["gateway/uplink_tls_files/broker"]
+    outcome = play.feed(60_000, events.FaultRaised("uplink_tls_files", "broker", "no key file"))
+    stands = play.state.alarms["gateway/uplink_tls_files/broker"]
+    assert (raised.detail, stands.detail) == ("no CA file", "no key file")
+    assert stands.occurrence == raised.occurrence
+    assert outcome.records == ()
+    assert [alarm.detail for alarm in outcome.alarms] == ["no key file"]  # also after a restart
+
+
 def test_silence_stops_the_sound_but_not_the_lamp_and_a_new_alarm_sounds_at_once(tmp_path):
     play = Play(house(tmp_path, rules=(rule(), WARNING)))
     play.read(0, 210)

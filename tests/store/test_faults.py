@@ -4,10 +4,12 @@ import shutil
 import sqlite3
 import threading
 from collections import Counter
+from contextlib import closing
 
 import pytest
 
 from gateway.domain.alarms import Alarm, AlarmState
+from gateway.domain.kept import Kept
 from gateway.domain.records import Lane, Range
 from gateway.store import files, writer
 from gateway.store.ledger import Ledger
@@ -396,3 +398,56 @@ async def test_a_directory_that_vanishes_while_running_comes_back(kit):
         kit.directory.mkdir()
         await kit.until(lambda: seen.cleared() == [CORE])
         assert [r.seq for r in await store.unsettled(Lane.A, **ALL)] == [1]
+
+
+COMES_NEXT_YEAR = (
+    "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('core', 'next', '')",
+    *(
+        f"ALTER TABLE {table} ADD COLUMN more TEXT DEFAULT 'x'"
+        for table in ("record", "salvaged", "pending", "epoch", "damaged", "checkpoint",
+                      "alarm_state", "kept")
+    ),
+)  # fmt: skip
+
+
+async def written_by_a_newer_version(kit, *more: str) -> None:
+    async with kit.open("e1") as (store, _):
+        store.submit(kit.outcome(kit.record(Lane.A, 1)))
+        await store.flush()
+    with closing(sqlite3.connect(kit.directory / "core.db")) as file:
+        for statement in (*COMES_NEXT_YEAR, *more):
+            file.execute(statement)
+        file.commit()
+
+
+async def test_a_file_that_a_newer_version_gave_another_column_is_used_on(kit):
+    await written_by_a_newer_version(kit)
+    async with kit.open("e2") as (store, seen):
+        known = Kept("house", "k", "{}")
+        alarm = Alarm("r", AlarmState.UA)
+        store.submit(kit.outcome(kit.record(Lane.A, 1, epoch="e2"), alarms=(alarm,), kept=(known,)))
+        await store.flush()
+        assert [r.epoch for r in await store.unsettled(Lane.A, **ALL)] == ["e1", "e2"]
+        assert seen.faults == []
+    async with kit.open("e3") as (store, seen):
+        assert store.restored.alarms == (alarm,)
+        assert store.restored.kept == (known,)
+        assert seen.faults == []
+
+
+async def test_a_file_of_a_newer_version_that_cannot_be_used_is_told_as_that(kit):
+    await written_by_a_newer_version(kit, "ALTER TABLE kept RENAME TO known")
+    async with kit.open("e2") as (store, seen):
+        store.submit(kit.outcome(kit.record(Lane.A, 1, epoch="e2")))
+        await kit.until(lambda: CORE in seen.raised())
+        told = f"a newer version of the program wrote {kit.directory / 'core.db'}: next"
+        assert told in seen.faults[-1].detail
+
+
+async def test_what_stands_in_the_way_of_a_file_is_told_with_its_path(kit):
+    (kit.directory / "core.db").mkdir(parents=True)
+    (kit.directory / "core.db" / "something").touch()
+    async with kit.open() as (store, seen):
+        store.submit(kit.outcome(kit.record(Lane.A, 1)))
+        await kit.until(lambda: CORE in seen.raised())
+        assert seen.faults[-1].detail.endswith(f"; {kit.directory / 'core.db'} is no file")

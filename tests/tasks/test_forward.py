@@ -866,6 +866,28 @@ async def test_a_fault_of_an_earlier_start_ends_with_the_first_connection_and_is
         assert not [event for event in rig.events if isinstance(event, FaultCleared)]
 
 
+async def test_a_failure_tells_its_reason_of_now_and_ends_others_of_earlier_starts():
+    why = ["tls_files", "no CA file"]
+
+    @contextlib.asynccontextmanager
+    async def connect(broker, will, on_message):
+        raise LinkRefused(*why)
+        yield
+
+    async with Rig(FakeStore(), connect) as rig:
+        first = FaultRaised("uplink_tls_files", "broker", "x:1: no CA file")
+        await rig.until(lambda: first in rig.events)
+        assert FaultCleared("uplink_tls_expired", "broker") in rig.events
+        assert FaultCleared("uplink_tls_files", "broker") not in rig.events
+        why[1] = "no key file"
+        second = FaultRaised("uplink_tls_files", "broker", "x:1: no key file")
+        await rig.until(lambda: second in rig.events)
+        assert FaultCleared("uplink_tls_files", "broker") not in rig.events
+        why[:] = ["auth", "bad password"]
+        await rig.until(lambda: FaultCleared("uplink_tls_files", "broker") in rig.events)
+        assert rig.events.count(first) == rig.events.count(second) == 1
+
+
 async def test_a_network_that_is_down_is_no_fault_of_the_configuration():
     async with Rig(FakeStore(), refusing("tcp_refused")) as rig:
         await rig.until(lambda: rig.progress.link.tries >= 3)
