@@ -54,7 +54,8 @@ def _raisesilence(turn: Turn, event: events.BlockRead, since_ms: int) -> None:
     on_bus = turn.house.devices_on.get(event.bus, ())
     others = [turn.devices.get(name, DeviceState()) for name in on_bus if name != event.device]
     if others and all(other.is_silent for other in others):
-        detail = f"{len(on_bus)} devices"
+        why = _why(event.failure)
+        detail = f"{len(on_bus)} devices" if why == "timeout" else f"{len(on_bus)} devices, {why}"
         raise_fault(turn, "bus_silent", event.bus, detail, onset_ms=since_ms)
         return
     has_answered = not others or any(

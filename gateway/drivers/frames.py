@@ -4,7 +4,7 @@ Pure: bytes in, findings out. The one checksum is pymodbus's own.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -104,6 +104,39 @@ def is_answer(frame: Frame, shape: Shape) -> bool:
         return frame.shape == shape
     is_same = (frame.shape.unit, frame.shape.function) == (shape.unit, shape.function)
     return frame.kind is Kind.REFUSAL and is_same
+
+
+def what_came(heard: bytes, sent: bytes, shape: Shape, owed: Collection[Shape]) -> str:
+    """Say for people what a line brought instead of the answer; "" if nothing, or only old answers.
+
+    `owed`: answers to earlier questions may still come.
+    """
+    found = list(find_frames(heard))
+    noise = [each for each in found if isinstance(each, bytes)]
+    for each in found:
+        if isinstance(each, bytes) or each.kind is Kind.REQUEST:
+            continue
+        if any(is_answer(each, late) for late in owed):
+            continue
+        if each.shape.unit != shape.unit:
+            return f"unit {each.shape.unit} answers instead"
+        return "its answer has another function or length than asked for"
+    if any(bytes((shape.unit, shape.function)) in each for each in noise):
+        return "its answer comes damaged or cut"
+    if noise:
+        return "what comes is no Modbus: wrong baud rate or parity, or a disturbed line"
+    if any(isinstance(each, Frame) and each.raw == sent for each in found):
+        return "only our own question comes back"
+    return ""
+
+
+def what_came_by_tcp(frame: bytes, shape: Shape) -> str:
+    """The same of a whole MBAP frame that does not answer the question of this shape."""
+    if frame[6] != shape.unit:
+        return f"it answers as unit {frame[6]}"
+    if shape.fits(frame[7:]):
+        return "its answer carries another number than the question"
+    return "its answer has another function or length than asked for"
 
 
 def _frame_at(received: bytes, at: int) -> Frame | None:

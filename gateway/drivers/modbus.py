@@ -24,6 +24,7 @@ pymodbus frames, checks and times; what a safety device needs on top is here:
 import asyncio
 import errno
 import logging
+import os
 import socket
 import termios
 from collections import deque
@@ -52,6 +53,8 @@ from gateway.drivers.frames import (
     is_answer,
     shape_of,
     tcp_fits,
+    what_came,
+    what_came_by_tcp,
 )
 
 BACKOFF_S = (0.2, 5.0)  # first and longest pause between two attempts to open
@@ -144,6 +147,8 @@ class BusDoor:
         self._unsure: set[Shape] = set()  # asked, not answered: what fits next may be that answer
         self._doubted: Shape | None = None  # while it is found out whether it was
         self._strays = 0  # answers that came meanwhile and were not asked for
+        self._came = ""  # instead of the answer: for people
+        self._tardy: set[int] = set()  # units that answered last, but too late
         self._unchecked: dict[int, int] = {}  # unit: checks it has not answered, in a row
         self._missed: Shape | None = None  # timed out last: its answer may have come damaged
         self._late: dict[Shape, float] = {}  # an answer of this shape may come until
@@ -334,6 +339,7 @@ class BusDoor:
         self._answered.clear()
         if self._doubted is None:
             self._strays = 0
+        self._came = ""
         self._shape = shape
         self._takes_refusal = not self._late or self._is_refusal_ours(shape)
         self._is_waited_for = True
@@ -342,8 +348,9 @@ class BusDoor:
             reply = await _request(client, shape.unit, table, start, count)
         except ModbusIOException as error:
             self._shape = None
+            why = self._why_silent(shape)
             self._on_timeout(shape)
-            raise DeviceSilent(shape.unit) from error
+            raise DeviceSilent(shape.unit, why) from error
         except (ConnectionException, OSError, termios.error) as error:
             self._shape = None
             if self._has_line:
@@ -398,6 +405,7 @@ class BusDoor:
     def _on_answer(self, shape: Shape, reply: ModbusPDU) -> None:
         self._timeouts = 0
         self._has_served = True
+        self._tardy.discard(shape.unit)
         self._backoff_s = 0.0
         if self._is_said_down:
             self._is_said_down = False
@@ -409,6 +417,17 @@ class BusDoor:
         elif self._late:
             # a unit answers in order: what it answered before this one cannot come any more
             self._late = {late: t for late, t in self._late.items() if late.unit != shape.unit}
+
+    def _why_silent(self, shape: Shape) -> str:
+        """What was heard instead of the answer; "timeout" if nothing was."""
+        came = self._came
+        if self._is_serial:
+            came = what_came(self._heard, self._sent, shape, self._late)
+        elif not came and self._heard:
+            came = "only the beginning of an answer came in time"
+        if not came and shape.unit in self._tardy:
+            came = "it answers later than the timeout"
+        return came or "timeout"
 
     def _on_timeout(self, shape: Shape) -> None:
         self.counts.timeouts += 1
@@ -489,6 +508,9 @@ class BusDoor:
             frames, self._heard = cut_tcp(self._heard + packet if self._heard else packet)
         except ValueError:
             self._is_garbled = True
+            self._came = "what comes is no Modbus TCP"
+            if self._shape and find_rtu_reply(self._heard + packet, self._shape):
+                self._came = "RTU frames come: the converter must be set to Modbus TCP"
             self.counts.noise_bytes += len(packet)
             return b""
         reply = b""
@@ -496,11 +518,14 @@ class BusDoor:
         for frame in frames:
             if not reply and self._shape and tcp_fits(frame, self._shape, transaction):
                 reply = frame
-            elif int.from_bytes(frame[:2], "big") < transaction:
+            elif 0 < int.from_bytes(frame[:2], "big") < transaction:
                 self.counts.late += 1
+                self._tardy.add(frame[6])
             else:
                 self.counts.foreign += 1
                 self._strays += frame[:2] == self._sent[:2]
+                if self._shape:
+                    self._came = what_came_by_tcp(frame, self._shape)
         return reply
 
     def _settle(self) -> None:
@@ -542,6 +567,8 @@ class BusDoor:
         answered = [late for late in self._late if is_answer(reply, late)]
         is_ours = bool(answered) and not self._asked_by_others.intersection(answered)
         self.counts.late += is_ours
+        if is_ours:
+            self._tardy.add(reply.shape.unit)
         self.counts.foreign += not is_ours
         if reply.shape == self._doubted and reply.shape not in self._asked_by_others:
             self._strays += 1
@@ -695,10 +722,12 @@ def _why_no_port(error: BaseException, line: SerialLine) -> str:
         errno.EAGAIN: f"{line.port} is in use by another program",
         errno.EINVAL: f"{line.port} does not take {settings}",
         errno.EOPNOTSUPP: f"the driver of {line.port} cannot switch RS-485 direction with RTS",
+        errno.EISDIR: f"{line.port} is not a serial port",
         None: f"{line.port} is not a serial port",  # pyserial: no terminal settings to be had
     }
     number = error.errno if isinstance(error, OSError) else errno.EINVAL
-    return whys.get(number, f"{line.port} cannot be opened: {error}")
+    # pyserial's own words name the port twice
+    return whys.get(number) or f"{line.port} cannot be opened: {os.strerror(number or 0)}"
 
 
 def _why_no_connection(error: BaseException, link: TcpLink) -> str:

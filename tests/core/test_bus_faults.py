@@ -102,6 +102,19 @@ def test_a_dead_line_is_one_fault_and_none_for_each_device():
     assert "device_silent" not in str(play.said)
 
 
+def test_a_line_that_brings_only_garbage_says_so_in_its_fault():
+    details = {}
+    for why in ("timeout", "what comes is no Modbus"):
+        play = Play("a", "b")
+        for second in range(60):
+            play.misses(second * 1000, "a", "b", failure=DeviceSilent(3, why))
+        details[why] = play.state.alarms["gateway/bus_silent/line"].detail
+    assert details == {
+        "timeout": "2 devices",
+        "what comes is no Modbus": "2 devices, what comes is no Modbus",
+    }
+
+
 def test_a_device_that_was_dead_before_its_line_stays_a_part_of_the_lines_fault():
     play = Play("a", "b", "c")
     for second in range(100):

@@ -539,6 +539,71 @@ async def test_a_peer_that_closes_after_each_answer_is_asked_again_at_once():
         assert len(writers) == 10
 
 
+def rtu_of(unit, function, start, count):
+    return framed(struct.pack(f">BBB{count}H", unit, function, 2 * count, *[start] * count))
+
+
+OVER_TCP = {
+    "it answers as unit 255": lambda n, _unit, pdu, *_: mbap(n, pdu, 255),
+    "its answer carries another number": lambda _n, unit, pdu, *_: mbap(0, pdu, unit),
+    "another function or length": lambda n, unit, pdu, *_: mbap(n, b"\x03" + pdu[1:], unit),
+    "only the beginning": lambda n, unit, pdu, *_: mbap(n, pdu, unit)[:-1],
+    "no Modbus TCP": lambda *_: b"HTTP/1.0 400 Bad Request\r\n\r\n",
+    "must be set to Modbus TCP": lambda _n, unit, _pdu, *asked: rtu_of(unit, *asked),
+    "timeout": lambda *_: b"",
+}
+
+
+@pytest.mark.parametrize("why", OVER_TCP)
+async def test_what_a_tcp_peer_says_instead_of_an_answer_is_told(why):
+    async def serve(reader, writer):
+        async for number, unit, (function, start, count) in answers_of(reader):
+            pdu = struct.pack(f">BB{count}H", function, 2 * count, *[start] * count)
+            writer.write(OVER_TCP[why](number, unit, pdu, function, start, count))
+
+    async with tcp_peer(serve) as (port, _), tcp(port) as door:
+        told = ""
+        until = asyncio.get_running_loop().time() + 30
+        while why not in told:
+            assert asyncio.get_running_loop().time() < until, told
+            with pytest.raises(DeviceSilent) as silent:
+                await door.read(1, INPUT, 7, 2, SILENCE_MS)
+            told = silent.value.why
+
+
+ON_A_LINE = {
+    "unit 2 answers instead": lambda _request, reply: framed(b"\x02" + reply[1:-2]),
+    "another function or length": lambda _request, reply: framed(b"\x01\x03" + reply[2:-2]),
+    "damaged or cut": lambda _request, reply: reply[:-1],
+    "baud rate or parity": lambda _request, _reply: b"\xfe\x80\x00\xf8\xe6",
+    "our own question": lambda request, _reply: request,
+    "timeout": lambda _request, _reply: b"",
+}
+
+
+@pytest.mark.parametrize("why", ON_A_LINE)
+def test_what_a_line_brings_instead_of_an_answer_is_told(why):
+    @simulated
+    async def run():
+        async with wired(lambda *frames: [(0.05, ON_A_LINE[why](*frames))]) as (_, door):
+            with pytest.raises(DeviceSilent, match=why):
+                await door.read(1, INPUT, 7, 2, TIMEOUT_MS)
+
+    run()
+
+
+@simulated
+async def test_a_device_that_answers_too_late_is_told_apart_from_a_silent_one():
+    async with wired(lambda _request, reply: [(0.9, reply)]) as (_, door):
+        whys = []
+        for _ in range(2):
+            with pytest.raises(DeviceSilent) as silent:
+                await door.read(1, INPUT, 0, 2, TIMEOUT_MS)
+            whys.append(silent.value.why)
+            await asyncio.sleep(1)
+    assert whys == ["timeout", "it answers later than the timeout"]
+
+
 async def test_half_a_late_tcp_answer_behind_a_good_one_does_not_shift_the_next():
     held = []
 
