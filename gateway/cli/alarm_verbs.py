@@ -1,5 +1,6 @@
 """The verbs `alarm`, `drill`, `test` and `post-check` of the command line, with their options."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -245,6 +246,7 @@ def _add_casework(alarm: typer.Typer, usual: Lang, daemon: Path) -> None:
     ) -> None:
         from gateway.cli.alarm import act
 
+        _check_codes(cause, action or ())
         fields: dict[str, object] = {
             "verdict": verdict.value, "cause": cause, "actions": action or [], "text": text,
         }  # fmt: skip
@@ -282,9 +284,19 @@ def _add_casework(alarm: typer.Typer, usual: Lang, daemon: Path) -> None:
     ) -> None:
         from gateway.cli.alarm import act
 
+        _check_codes(cause, ())
         fields: dict[str, object] = {"place": place, "text": text, "cause": cause, "point": point}
         fields |= {} if told is None else {"told_ms": round(told.timestamp() * 1000)}
         raise typer.Exit(act(socket, "missed", None, by, fields, as_json=as_json, lang=lang))
+
+
+def _check_codes(cause: str, actions: Sequence[str]) -> None:
+    """Refuse a code that nobody knows here, with those that there are; the daemon does not list."""
+    for option, codes, known in (("--cause", [cause], CAUSES), ("--action", actions, ACTIONS)):
+        for code in codes:
+            if code and code not in known:
+                names = ", ".join(f"'{name}'" for name in known)
+                raise typer.BadParameter(f"'{code}' is not one of {names}.", param_hint=option)
 
 
 def _add_setting_aside(alarm: typer.Typer, usual: Lang, daemon: Path) -> None:

@@ -7,10 +7,11 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.cli.saying import no_answer
+from gateway.cli.saying import UNSAID, no_answer
 from gateway.config.load import load_site
 from gateway.core.line_view import line_view
 from gateway.core.scan import serial_of, set_to, setting_of
@@ -33,6 +34,7 @@ NO_TARGET = Text(
     "没有这条总线：{target}。写总线名、/dev/… 串口或 主机[:端口]",
     "there is no such bus: {target}. Name a bus, a serial port /dev/... or host[:port]",
 )
+THERE_ARE = Text("；是不是 {names}？", "; did you mean {names}?")
 SEVERAL = Text("有几条总线，写明是哪一条：{names}", "there are several buses, name one: {names}")
 NONE_AT_ALL = Text(
     "没有守护进程也没有站点文件，写明串口或 主机[:端口]",
@@ -142,7 +144,15 @@ def _meant(name: str | None, house: Site | None, held: Sequence[Mapping[str, Any
     host, _, port = name.partition(":")
     if host and (not port or port.isdecimal()) and ("." in host or port or host == "localhost"):
         return Bus(name, TcpLink(host, int(port or TcpLink("").port)))
-    raise NoLine(Text(NO_TARGET.zh.format(target=name), NO_TARGET.en.format(target=name)))
+    there = [*dict.fromkeys([*(str(row["bus"]) for row in held), *buses])]
+    near = get_close_matches(name, there, n=1) or there
+    meant = THERE_ARE if there else UNSAID
+    raise NoLine(
+        Text(
+            NO_TARGET.zh.format(target=name) + meant.zh.format(names="、".join(near)),
+            NO_TARGET.en.format(target=name) + meant.en.format(names=", ".join(near)),
+        )
+    )
 
 
 def _place_of(bus: Bus) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from rich import box
@@ -12,7 +13,7 @@ from rich.text import Text as Styled
 
 from gateway.cli.bus_line import FINE, TYPED, Registers, Target, Where, on_line, opener, talk
 from gateway.cli.saying import NOTHING, QUALITIES, console, number, worded
-from gateway.config.families import read_family
+from gateway.config.families import profile_names, read_family
 from gateway.core.blocks import ReadBlock, plan_blocks
 from gateway.core.decode import decode_block, decode_failure
 from gateway.core.registers import ORDERS, TYPES, changed, views_at
@@ -33,7 +34,9 @@ WORDS = {
     "words": Text("字", "Words"),
     "value": Text("值", "Value"),
     "quality": Text("质量", "Quality"),
-    "no_profile": Text("没有叫 {name} 的档案", "there is no profile {name}"),
+    "no_profile": Text("没有叫 {name} 的档案；{advice}", "there is no profile {name}; {advice}"),
+    "meant": Text("是不是 {names}？", "did you mean {names}?"),
+    "known": Text("都在 docs/devices.md", "docs/devices.md lists them all"),
     "device": Text("设备", "Device"),
 }
 ORDER_NAMES = {
@@ -162,7 +165,9 @@ def read_profile(
     """Print what a profile makes of a device: each point with its words, beside the display."""
     family = read_family(where.site.parent, profile)
     if family is None:
-        talk(_words("no_profile", lang, name=profile))
+        near = get_close_matches(profile, profile_names(where.site.parent), n=2)
+        advice = _words("meant", lang, names=" / ".join(near)) if near else _words("known", lang)
+        talk(_words("no_profile", lang, name=profile, advice=advice))
         return TYPED
 
     def work(target: Target) -> int:

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table as Grid
 
 from gateway.cli.bus_line import FINE, LATE_MS, TYPED, Target, Where, on_line, talk
-from gateway.cli.saying import console
+from gateway.cli.saying import console, worded
 from gateway.core.blocks import plan_blocks, smallest_block
 from gateway.core.wiring import DeviceCount, wiring_hints
 from gateway.domain.errors import DeviceRefused, DeviceSilent
@@ -29,6 +29,17 @@ WORDS = {
         "这条总线上没有站点文件里的设备：先 bus scan",
         "no device of the site file is on this bus: scan it first",
     ),
+}
+COUNTS = {
+    "requests": Text("请求", "requests"),
+    "timeouts": Text("超时", "time-outs"),
+    "crc_errors": Text("校验错", "CRC errors"),
+    "late": Text("迟到应答", "late replies"),
+    "foreign": Text("外来帧", "foreign frames"),
+    "foreign_requests": Text("别人的请求", "questions of others"),
+    "noise_bytes": Text("杂散字节", "stray bytes"),
+    "echoes": Text("回声", "echoes"),
+    "opened": Text("打开次数", "times opened"),
 }
 
 
@@ -68,7 +79,8 @@ def stats(where: Where, *, lang: Lang, seconds: float = 20.0, as_json: bool = Fa
                 device.name, str(device.requests), str(device.timeouts), str(device.exceptions)
             )
         console().print(grid)
-        print("  ".join(f"{name} {count}" for name, count in view["counts"].items()))
+        counts = view["counts"].items()
+        print("  ".join(f"{worded(COUNTS, name, lang)} {count}" for name, count in counts))
         for hint in hints:
             print(f"- {hint.in_(lang)}")
         return FINE

@@ -40,6 +40,12 @@ def read_family(site_dir: Path, name: str) -> Family | None:
     return None if profile is None or not profile.is_sound else _family(profile, shelf.kinds)
 
 
+def profile_names(site_dir: Path) -> list[str]:
+    """The names of the profiles that a site may use: its own and the shipped ones."""
+    folders = (site_dir / "profiles", shipped_dir() / "profiles")
+    return sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+
+
 def profile_digest(site_dir: Path, name: str) -> str:
     """The first twelve digits of the SHA-256 of a profile's file; "" where there is none."""
     own = site_dir / "profiles" / f"{name}.yaml"

@@ -142,6 +142,11 @@ def test_watch_prints_again_only_what_changed_and_marks_it(capsys):
         (["read", "--unit", "1"], 2, "name a serial port"),
         (["stats", "/dev/nothing-here"], 2, "scan it first"),
         (["read", "127.0.0.1:1", "--unit", "1", "--profile", "no-such"], 2, "no profile no-such"),
+        (
+            ["read", "127.0.0.1:1", "--unit", "1", "--profile", "lingxun-lx47"],
+            2,
+            "no profile lingxun-lx47; did you mean lingxun-lx47le?",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(arguments, code, words, capsys):
@@ -170,8 +175,10 @@ def test_a_bus_of_the_site_file_is_found_by_its_name_or_its_port(tmp_path):
         target = find_target(name, socket=tmp_path / "none", site=site)
         assert (target.name, target.setting, target.units) == ("cellar", LineSetting(2400), (3,))
         assert target.points == []
-    with pytest.raises(NoLine):
-        find_target("attic", socket=tmp_path / "none", site=site)
+    with pytest.raises(NoLine) as refused:
+        find_target("celler", socket=tmp_path / "none", site=site)
+    assert refused.value.words.zh.endswith("主机[:端口]；是不是 cellar？")
+    assert refused.value.words.en.endswith("; did you mean cellar?")
 
 
 def test_solve_asks_for_the_display_until_one_way_is_left(capsys):

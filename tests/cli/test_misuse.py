@@ -5,9 +5,22 @@ import sys
 import pytest
 
 from gateway.cli.main import main
+from gateway.domain.cases import ACTIONS
 from gateway.domain.text import Lang
 
 SAID = {
+    ("alarm", "handle", "A-1", "--verdict", "flase"): (
+        "--verdict：没有“flase”",
+        "是不是 false？可用的有：real, false, device, supervised, test, missed",
+        "--verdict: there is no `flase`",
+        "did you mean false? there are: real, false, device, supervised, test, missed",
+    ),
+    ("alarm", "handle", "A-1", "--verdict", "false", "--action", "aird"): (
+        "--action：没有“aird”",
+        "是不是 aired 或 repaired？可用的有：" + ", ".join(ACTIONS),
+        "--action: there is no `aird`",
+        "did you mean aired or repaired? there are: " + ", ".join(ACTIONS),
+    ),
     ("chek",): (
         "没有“chek”这个命令",
         "是不是 check 或 schema？查看 care-gateway --help",
