@@ -1,6 +1,7 @@
 """What a new site file would change."""
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +11,7 @@ from gateway.cli.main import main
 from gateway.config.load import load_site
 from gateway.core.health import with_own_device
 from gateway.core.messages import read_body, sender_of
+from gateway.core.site_diff import diff_sites
 from gateway.core.state import house_of, state_of
 from gateway.core.step import step
 from gateway.domain.events import Restarted
@@ -82,6 +84,37 @@ def test_a_device_that_is_gone_takes_its_rules_with_it_and_its_bus_begins_anew(c
 def test_what_only_a_restart_takes_over_is_named(compare):
     _, out = compare(SITE + "store: {directory: /tmp/elsewhere}\n")
     assert "only a restart takes over: store.directory" in out
+
+
+def test_what_differs_is_told_in_the_words_of_the_file_not_of_the_program(compare):
+    new = SITE.replace("above: 300 mA,", "above: 400 mA, for: 10s,") + (
+        "panel: {red: 17, silence: 25}\n"
+        "uplink: {brokers: [mqtts://p.example:8883], gateway: wh-1}\n"
+    )
+    _, out = compare(new)
+    assert "    panel.red: – -> 17\n" in out
+    assert "    condition.limit: 300" in out
+    assert re.search(r"    for: \S+s -> 10s\n", out)
+    assert re.search(r"    uplink: – -> gateway wh-1, brokers host p\.example, port 8883", out)
+    assert not re.search(r"[A-Z]\w+\(|<\w+\.|None|True|False|_ms", out)
+    assert "changed site elm\n" in out
+
+
+def test_a_house_that_loses_its_buzzer_or_its_platform_is_told_less(tmp_path):
+    panel = "panel: {red: 17, buzzer: 24}\n"
+    uplink = "uplink: {brokers: [mqtts://p.example:8883], gateway: wh-1}\n"
+
+    def site(text):
+        path = tmp_path / "site.yaml"
+        path.write_text(SITE + text, encoding="utf-8")
+        return load_site(path).site
+
+    whole = site(panel + uplink)
+    for less in (site(panel.replace(", buzzer: 24", "") + uplink), site(panel)):
+        found = [(each.what, each.is_weaker) for each in diff_sites(whole, less).changes]
+        assert found == [("site", True)]
+        back = [(each.what, each.is_weaker) for each in diff_sites(less, whole).changes]
+        assert back == [("site", False)]
 
 
 def test_as_json_each_change_has_before_and_after(compare):
