@@ -56,8 +56,10 @@ from gateway.drivers.frames import (
     what_came,
     what_came_by_tcp,
 )
+from gateway.drivers.names import HostAddresses, LookUp, system_addresses
 
 BACKOFF_S = (0.2, 5.0)  # first and longest pause between two attempts to open
+LOOK_UP_S = 1.0  # for the addresses of a name; a later answer is there for the next attempt
 OPEN_TIMEOUT_S = 3.0  # for a TCP connection; a serial port opens or fails at once
 TIMEOUTS_TO_REOPEN = 3  # in a row on one TCP connection: it may be a dead one
 BABBLE_GAPS = 8  # a line that is never quiet is asked all the same: nothing blocks a bus for ever
@@ -100,14 +102,16 @@ async def open_bus(
     late_ms: int | None = None,
     dial: Dial | None = None,
     find: Callable[[str], str] = find_port,
+    look_up: LookUp = system_addresses,
 ) -> AsyncIterator["BusDoor"]:
     """Give the door to one bus, as its only user. The port is opened by the first read.
 
-    `late_ms`, `dial` and `find` stand in for the bus's own in tests and simulations.
+    `late_ms`, `dial`, `find` and `look_up` stand in for the bus's own in tests and simulations.
     """
     # every timeout and every stray byte is a line there; here they are exceptions with a name
     logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
-    door = BusDoor(bus, bus.late_ms if late_ms is None else late_ms, dial or _dial, find)
+    late_ms = bus.late_ms if late_ms is None else late_ms
+    door = BusDoor(bus, late_ms, dial or _dial, find, look_up)
     try:
         yield door
     finally:
@@ -117,12 +121,17 @@ async def open_bus(
 class BusDoor:
     """One bus: one request in flight, in the order of the calls."""
 
-    def __init__(self, bus: Bus, late_ms: int, dial: Dial, find: Callable[[str], str]) -> None:
+    def __init__(
+        self, bus: Bus, late_ms: int, dial: Dial, find: Callable[[str], str], look_up: LookUp
+    ) -> None:
         self.counts = BusCounts()
         self._bus = bus
         self._dial = dial
         self._find = find
         self._is_serial = isinstance(bus.link, SerialLine)
+        self._host: HostAddresses | None = None
+        if isinstance(bus.link, TcpLink):
+            self._host = HostAddresses(bus.link.host, bus.link.port, look_up)
         self._late_s = late_ms / 1000
         self._gap_s = _gap_s(bus)
         self._loop = asyncio.get_running_loop()
@@ -277,27 +286,37 @@ class BusDoor:
         return self._client
 
     async def _open(self) -> Client:
-        client: Client | None = None
         try:
-            # not client.connect(): that turns every reason into False
             async with asyncio.timeout(OPEN_TIMEOUT_S):
-                client = _client_of(self._bus, self._find, self._on_packet, self._on_connection)
-                client.ctx.max_buffer_size = PACKET_BYTES
-                client.ctx.transport = await self._dial(client, self._bus)
+                client = await self._connected()
         except (OSError, termios.error, TimeoutError, BusDown) as error:
-            if client is not None:
-                client.close()
             raise self._gone(_why(error, self._bus)) from error
-        except asyncio.CancelledError:
-            if client is not None:
-                client.close()
-            raise
         self.counts.opened += 1
         self._heard = b""
         self._is_garbled = False
         self._has_served = False
         self._timeouts = 0
         return client
+
+    async def _connected(self) -> Client:
+        """A client of the open port, or of the first of the host's addresses that takes one."""
+        addresses = [""] if self._host is None else await self._host.find(LOOK_UP_S)
+        for left in range(len(addresses) - 1, -1, -1):
+            # not client.connect(): that turns every reason into False
+            address = addresses[-1 - left]
+            client = _client_of(
+                self._bus, address, self._find, self._on_packet, self._on_connection
+            )
+            client.ctx.max_buffer_size = PACKET_BYTES
+            try:
+                client.ctx.transport = await self._dial(client, self._bus)
+            except BaseException as error:
+                client.close()
+                if not left or not isinstance(error, OSError):
+                    raise
+            else:
+                return client
+        raise socket.gaierror(socket.EAI_NONAME, "a name without an address")
 
     async def _until_free(self, shape: Shape) -> None:
         """Wait until nothing that is still under way can be taken for the answer to `shape`."""
@@ -518,7 +537,7 @@ class BusDoor:
         for frame in frames:
             if not reply and self._shape and tcp_fits(frame, self._shape, transaction):
                 reply = frame
-            elif 0 < int.from_bytes(frame[:2], "big") < transaction:
+            elif 0 < int.from_bytes(frame[:2], "big") < transaction + (self._shape is None):
                 self.counts.late += 1
                 self._tardy.add(frame[6])
             else:
@@ -621,6 +640,7 @@ def set_direction(port: serial.Serial, direction: Direction) -> None:
 
 def _client_of(
     bus: Bus,
+    address: str,
     find: Callable[[str], str],
     on_packet: Callable[[bool, bytes], bytes],
     on_connection: Callable[[bool], None],
@@ -639,9 +659,9 @@ def _client_of(
                 trace_packet=on_packet,
                 trace_connect=on_connection,
             )
-        case TcpLink(host, port_number):
+        case TcpLink(port=port_number):
             return AsyncModbusTcpClient(
-                host,
+                address,
                 port=port_number,
                 name=bus.id,
                 reconnect_delay=0,
@@ -734,6 +754,8 @@ def _why_no_connection(error: BaseException, link: TcpLink) -> str:
     peer = f"{link.host}:{link.port}"
     if isinstance(error, TimeoutError):
         return f"no answer from {peer}"
+    if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
+        return f"no name server answers where {link.host} is"
     if isinstance(error, socket.gaierror):
         return f"unknown host: {link.host}"
     whys: dict[int | None, str] = {

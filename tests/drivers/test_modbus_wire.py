@@ -571,6 +571,27 @@ async def test_what_a_tcp_peer_says_instead_of_an_answer_is_told(why):
             told = silent.value.why
 
 
+async def test_a_tcp_device_that_answers_too_late_is_told_apart_from_a_silent_one():
+    async def serve(reader, writer):
+        async for number, unit, (function, start, count) in answers_of(reader):
+            await asyncio.wait_for(given_up.wait(), 30)
+            given_up.clear()
+            pdu = struct.pack(f">BB{count}H", function, 2 * count, *[start] * count)
+            writer.write(mbap(number, pdu, unit))
+
+    given_up = asyncio.Event()
+    async with tcp_peer(serve) as (port, _), tcp(port) as door:
+        with pytest.raises(DeviceSilent, match="timeout"):
+            await door.read(1, INPUT, 7, 2, SILENCE_MS)
+        given_up.set()
+        until = asyncio.get_running_loop().time() + 30
+        while not door.counts.late:
+            assert asyncio.get_running_loop().time() < until
+            await asyncio.sleep(0.01)
+        with pytest.raises(DeviceSilent, match="it answers later than the timeout"):
+            await door.read(1, INPUT, 7, 2, SILENCE_MS)
+
+
 ON_A_LINE = {
     "unit 2 answers instead": lambda _request, reply: framed(b"\x02" + reply[1:-2]),
     "another function or length": lambda _request, reply: framed(b"\x01\x03" + reply[2:-2]),
