@@ -133,12 +133,15 @@ class Progress:
         """This broker does not work; the connection may be to another one."""
         self.failures[broker] = Failure(why, detail, now_ms)
 
-    def worst(self, lasting: Container[str]) -> tuple[str, str]:
-        """Return why and detail of the first broker's failure that is one of `lasting`."""
+    def worst(self, lasting: Container[str], doubted: Container[str] = ()) -> tuple[str, str]:
+        """Return why and detail of the first broker's failure that is one of `lasting`.
+
+        Of `doubted` brokers nothing is believed yet; two empty texts when only such are left.
+        """
         for broker, failure in self.failures.items():
-            if failure.why in lasting:
+            if failure.why in lasting and broker not in doubted:
                 return failure.why, f"{broker}: {failure.detail or failure.why}"
-        return self.link.why, self.link.detail
+        return ("", "") if self.link.broker in doubted else (self.link.why, self.link.detail)
 
     def settled(self, ranges: Iterable[Range], now_ms: int) -> None:
         for range_ in ranges:

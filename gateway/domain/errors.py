@@ -44,10 +44,12 @@ class LinkRefused(Exception):
     tls_not_yet_valid (of the broker's certificate), tls_refused, tls_no_cert (of ours), tls_plain
     (the port speaks no TLS), tls_expected (it speaks nothing else), tls_files, tls; auth, refused
     or identity_in_use. What people shall do about each: `core.faults.LINK_FAILURES`.
+    `is_guess`: nobody said so, the connection only ended there; a bad line does the same.
     """
 
     why: str
     detail: str = ""
+    is_guess: bool = False
 
 
 @dataclass(unsafe_hash=True)

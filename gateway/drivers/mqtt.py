@@ -491,7 +491,7 @@ class Link:
             if answer[0]:
                 return LinkRefused("tls_expected", "the port answers a TLS hello")
         return _VersionRefused(
-            LinkRefused("refused", "closed in answer to CONNECT"), was_closed=True
+            LinkRefused("refused", "closed in answer to CONNECT", is_guess=True), was_closed=True
         )
 
     async def _subscribe(self, topic: str) -> int:
@@ -502,7 +502,8 @@ class Link:
             raise LinkRefused("timeout", "no answer to SUBSCRIBE") from error
         except LinkLost as error:
             why = "identity_in_use" if error.why == "identity_in_use" else "refused"
-            raise LinkRefused(why, self.farewell or "closed after CONNECT") from error
+            detail = self.farewell or "closed after CONNECT"
+            raise LinkRefused(why, detail, is_guess=not self.farewell) from error
 
     async def close(self) -> None:
         """Say goodbye and close the socket."""

@@ -145,7 +145,8 @@ def refusal_of(error: OSError, uplink: Uplink, broker: Broker) -> LinkRefused | 
             return LinkRefused("tls" if uplink.cert_file else "tls_no_cert", reason)
         case _ if isinstance(error, _CLOSED):
             is_plain = _first_byte(broker, _MQTT_CONNECT) == b"\x20"
-            return LinkRefused("tls_plain" if is_plain else "tls", f"closed in handshake: {error}")
+            why, detail = "tls_plain" if is_plain else "tls", f"closed in handshake: {error}"
+            return LinkRefused(why, detail, is_guess=not is_plain)
         case ssl.SSLError():
             return LinkRefused("tls", str(error))
         case _:

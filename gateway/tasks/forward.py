@@ -85,6 +85,7 @@ PUBLISH_BYTES = 10  # of a packet besides topic and body, at most: MQTT 5.0, 3.3
 MARK_BYTES = 32  # of the marks that a body may get on its way: more than enough
 CUTS = 3  # connections in a row that the far end closed while it had the same thing to answer
 BLAMED_MS = 5_000  # for what has no answer: an end later than that has another reason
+GUESSES = 3  # tries in a row that ended without a word, before that is called a refusal
 WITHHELD_MS = 3_600_000  # then this is not said to that broker; once more after it
 LARGEST_ALARM = 8 * 1024  # bytes; a generous guess, only to know when a try is worth it
 
@@ -283,6 +284,7 @@ class _Run:
     waits_on: Link | None = None  # who sends, and need not wake for each PUBACK
     is_refill_due: bool = False
     unsaid: dict[str, str] = field(default_factory=dict)  # why; "" = the broker took it
+    guesses: Counter[str] = field(default_factory=Counter)  # tries in a row, by broker
     on_trial: str = ""  # said on this link, and neither answered nor gone by yet
     tried_ms: int = 0
     first_after: Key | None = None  # the record sent next, if any
@@ -655,7 +657,8 @@ async def _stay_connected(run: _Run) -> None:
             run.see_rival("told by the broker")
         run.progress.link.tries = run.course.failed
         if run.course.failed and run.course.failed % len(brokers) == 0:
-            run.tell_failure(*run.progress.worst(LINK_FAULTS))
+            doubted = {name for name, n in run.guesses.items() if 0 < n < GUESSES}
+            run.tell_failure(*run.progress.worst(LINK_FAULTS, doubted))
         await _pause(run)
 
 
@@ -678,6 +681,8 @@ async def _use_broker(run: _Run, broker: Broker) -> tuple[int, str, str]:
             return max(1, run.now_ms() - began_ms), why, link.farewell
     except LinkRefused as refused:
         _log.debug("event=link_refused broker=%s why=%s", broker_name(broker), refused)
+        name = broker_name(broker)
+        run.guesses[name] = run.guesses[name] + 1 if refused.is_guess else 0
         return 0, refused.why, refused.detail
 
 
@@ -700,6 +705,7 @@ async def _use_link(run: _Run, link: Link, broker: Broker) -> str:
     run.progress.came_up(broker_name(broker), link.protocol, link.tls, run.now_ms())
     run.tell_link(LinkChanged(is_up=True, broker=broker_name(broker)))
     run.tell_connected()
+    run.guesses[broker_name(broker)] = 0
     ended = asyncio.ensure_future(link.lost())
     ended.add_done_callback(lambda _: run.wake.set())
     homing = asyncio.create_task(_look_home(run), name="forward: way home")

@@ -888,6 +888,44 @@ async def test_a_failure_tells_its_reason_of_now_and_ends_others_of_earlier_star
         assert rig.events.count(first) == rig.events.count(second) == 1
 
 
+async def test_a_line_that_breaks_while_connecting_is_no_refusal_before_the_third_time():
+    net = Net()
+    tries: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def connect(broker, will, on_message):
+        tries.append(broker.host)
+        if tries.count("one") <= limit:
+            raise LinkRefused("refused", "closed in answer to CONNECT", is_guess=True)
+        async with net.connect(broker, will, on_message) as link:
+            yield link
+
+    for limit in (2, 3):
+        tries.clear()
+        net.links.clear()
+        async with Rig(FakeStore(), connect, (Broker("one", 1),)) as rig:
+            await rig.until(lambda: bool(net.links))
+            raised = [event for event in rig.events if isinstance(event, FaultRaised)]
+            assert raised == [] if limit == 2 else raised == [
+                FaultRaised("uplink_refused", "broker", "one:1: closed in answer to CONNECT")
+            ]  # fmt: skip
+            assert rig.progress.link.why == "refused"  # but `uplink status` tells at once
+
+
+async def test_what_one_broker_says_for_sure_is_told_though_another_one_only_breaks_off():
+    @contextlib.asynccontextmanager
+    async def connect(broker, will, on_message):
+        if broker.host == "one":
+            raise LinkRefused("auth", "bad password")
+        raise LinkRefused("tls", "closed in handshake", is_guess=True)
+        yield
+
+    async with Rig(FakeStore(), connect, (Broker("one", 1), Broker("two", 2))) as rig:
+        told = FaultRaised("uplink_refused", "broker", "one:1: bad password")
+        await rig.until(lambda: told in rig.events)
+        assert not [e for e in rig.events if isinstance(e, FaultRaised) and e != told]
+
+
 async def test_a_network_that_is_down_is_no_fault_of_the_configuration():
     async with Rig(FakeStore(), refusing("tcp_refused")) as rig:
         await rig.until(lambda: rig.progress.link.tries >= 3)
