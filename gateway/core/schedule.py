@@ -13,7 +13,7 @@
   1, 2, 4, 5, 5 ... s; after a probe of n ms the next one of any device waits 9 n ms, so however
   many devices are silent, the others lose a tenth of the bus. Where nobody answers, nobody is
   slowed, and probes do not wait for each other. A block that alone stays unanswered counts as
-  such a device.
+  such a device; so does one whose answers come damaged, while its device is not silent for it.
 - A probe waits for the first byte of an answer, and no longer than lets every silent device be
   probed within 15 s; one in eight waits in full, for a device that has become slow.
 - A block that is refused with exception 2 or 3 is halved, said once, and tried whole again after
@@ -385,7 +385,10 @@ class Schedule:
     ) -> list[BlockRead]:
         health = job.health
         was_silent = health.is_silent
-        health.timeouts += 1
+        is_gone = not (
+            health.has_answered and isinstance(failure, DeviceSilent) and failure.is_heard
+        )
+        health.timeouts += is_gone
         job.misses += 1
         if not health.is_silent:
             if job.misses == 1:

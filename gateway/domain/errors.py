@@ -9,6 +9,7 @@ class DeviceSilent(Exception):
 
     unit: int
     why: str = "timeout"
+    is_heard: bool = False  # it did answer, damaged: it is not gone
 
 
 @dataclass(unsafe_hash=True)

@@ -16,6 +16,7 @@ from gateway.domain.points import Table
 REQUEST_BYTES = 8  # functions 1-6: unit, function, two fields, CRC
 REFUSAL_BYTES = 5
 LARGEST_UNIT = 247
+DAMAGED = "its answer comes damaged or cut"
 MBAP_LONGEST = 254  # unit and PDU: MODBUS Messaging on TCP/IP V1.0b, 3.1.3
 
 
@@ -122,7 +123,7 @@ def what_came(heard: bytes, sent: bytes, shape: Shape, owed: Collection[Shape]) 
             return f"unit {each.shape.unit} answers instead"
         return "its answer has another function or length than asked for"
     if any(bytes((shape.unit, shape.function)) in each for each in noise):
-        return "its answer comes damaged or cut"
+        return DAMAGED
     if noise:
         return "what comes is no Modbus: wrong baud rate or parity, or a disturbed line"
     if any(isinstance(each, Frame) and each.raw == sent for each in found):

@@ -44,6 +44,7 @@ from gateway.domain.points import Table
 from gateway.domain.site import Bus, Direction, Parity, SerialLine, TcpLink
 from gateway.drivers.adapters import find_port
 from gateway.drivers.frames import (
+    DAMAGED,
     Frame,
     Kind,
     Shape,
@@ -369,7 +370,7 @@ class BusDoor:
             self._shape = None
             why = self._why_silent(shape)
             self._on_timeout(shape)
-            raise DeviceSilent(shape.unit, why) from error
+            raise DeviceSilent(shape.unit, why, why == DAMAGED) from error
         except (ConnectionException, OSError, termios.error) as error:
             self._shape = None
             if self._has_line:
@@ -568,6 +569,7 @@ class BusDoor:
         self.counts.noise_bytes += len(noise)
         if self._missed and bytes((self._missed.unit, self._missed.function)) in noise:
             self.counts.crc_errors += 1
+            self._late.pop(self._missed, None)  # it has come; if this was not it, that is found out
             self._missed = None
 
     def _heard_asking(self, request: Frame) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass, field, replace
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -176,6 +177,41 @@ def test_three_devices_that_die_while_running_stretch_the_others_as_little():
         healthy = [b - a for a, b in itertools.pairwise(ran.starts(each)) if b < 100_000]
         after = ran.gaps(each, 100_000)
         assert sum(after) / len(after) <= 1.15 * sum(healthy) / len(healthy)
+
+
+def damaged(*devices, of, from_ms=5_000):
+    """Of these devices' answers `of` in ten come damaged, in no order."""
+    random = Random(4)
+
+    def fails(each, now):
+        if each.device in devices and now >= from_ms and random.random() * 10 < of:
+            return DeviceSilent(each.unit, "damaged", is_heard=True)
+        return None
+
+    return fails
+
+
+def test_a_device_whose_answers_come_damaged_now_and_then_goes_on_being_read():
+    blocks = [block("a", 10 * n, period_ms=1_000) for n in range(4)]
+    ran = play(blocks, 300_000, fails=damaged("a", of=2))
+    for each in blocks:
+        answered = [
+            at for at, read, outcome, _ in ran.reads
+            if read == each and not isinstance(outcome, DeviceSilent)
+        ]  # fmt: skip
+        gaps = [b - a for a, b in itertools.pairwise(answered)]
+        assert sum(gaps) / len(gaps) < 1_400, "and not probed, as one that is silent is"
+
+
+def test_devices_whose_answers_all_come_damaged_stretch_the_others_no_more_than_dead_ones():
+    blocks = [block(f"d{n}", 10 * m, period_ms=200) for n in range(10) for m in range(2)]
+    names = ("d0", "d1", "d2")
+    ran = play(blocks, 400_000, fails=damaged(*names, of=10, from_ms=100_000))
+    for each in blocks[6:]:
+        healthy = [b - a for a, b in itertools.pairwise(ran.starts(each)) if b < 100_000]
+        after = ran.gaps(each, 100_000)
+        assert sum(after) / len(after) <= 1.15 * sum(healthy) / len(healthy)
+    assert ran.unanswered_ms(110_000, 400_000) <= 0.11 * 290_000
 
 
 @pytest.mark.parametrize("back_at", range(60_000, 76_000, 1_700))

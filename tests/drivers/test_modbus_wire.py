@@ -614,6 +614,17 @@ def test_what_a_line_brings_instead_of_an_answer_is_told(why):
 
 
 @simulated
+async def test_an_answer_that_came_damaged_is_not_waited_for_any_more():
+    pieces = iter([-3, None, None])
+    async with wired(lambda _request, reply: [(0.05, reply[: next(pieces)])]) as (_, door):
+        with pytest.raises(DeviceSilent) as silent:
+            await door.read(1, INPUT, 7, 2, TIMEOUT_MS)
+        assert silent.value.is_heard
+        assert door.hold_ms(1, INPUT, 2) == 0
+        assert await door.read(1, INPUT, 50, 2, TIMEOUT_MS) == [50, 51]
+
+
+@simulated
 async def test_a_device_that_answers_too_late_is_told_apart_from_a_silent_one():
     async with wired(lambda _request, reply: [(0.9, reply)]) as (_, door):
         whys = []
