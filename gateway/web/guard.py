@@ -32,6 +32,16 @@ HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), usb=()"),
 )
+# Nothing is known yet of who asks: both languages.
+NOT_OUR_NAME = (
+    "这不是本机的名称：请用 IP 地址打开，或请运维用 care-gateway console --host 加上这个名称\n"
+    "not a name of this machine: open it by its IP address, or have the technician add the name "
+    "with care-gateway console --host\n"
+)
+NOT_OUR_FORM = (
+    "这张表不是从本机的页面来的：请再贴一次卡\n"
+    "this form is not from a page of this machine: tap the tag again\n"
+)
 
 
 def guarded(app: App, hosts: Collection[str], posts_to: str = "") -> App:
@@ -70,7 +80,7 @@ def _refusal(scope: Scope, allowed: Collection[str], posts_to: str) -> tuple[int
         return 400, b"an address is ASCII, the rest percent-encoded"
     given = [value for name, value in scope["headers"] if name == b"host"]
     if len(given) != 1 or not is_allowed(given[0].decode("latin-1"), allowed):
-        return 421, b"not a name of this machine; see care-gateway console --host"
+        return 421, NOT_OUR_NAME.encode()
     return _form_refusal(scope, given[0]) if is_form else None
 
 
@@ -86,7 +96,7 @@ def _form_refusal(scope: Scope, host: bytes) -> tuple[int, bytes] | None:
     origin = headers.get(b"origin", b"null")
     is_foreign = origin != b"null" and origin.rpartition(b"//")[2].lower() != host.lower()
     if is_foreign or headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):
-        return 403, b"this form is not from here"
+        return 403, NOT_OUR_FORM.encode()
     return None
 
 
@@ -110,7 +120,10 @@ def is_allowed(host: str, allowed: Collection[str]) -> bool:
 
 
 async def _answer(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+    ]
     if status == 405:
         headers.append((b"allow", b"GET, HEAD"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

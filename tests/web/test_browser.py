@@ -184,6 +184,22 @@ async def test_where_no_stream_is_left_the_page_asks_now_and_then(short_path):
         assert await page.locator("#lost").is_hidden()
 
 
+async def test_a_browser_that_is_too_old_sees_an_alarm_and_a_lost_connection(short_path):
+    async with open_house(short_path / "s") as house, open_browser() as browser:
+        async with open_console(short_path, short_path / "s") as console:
+            house.show(NORMAL)
+            page = await browser.new_page()
+            page.set_default_timeout(PATIENCE_MS)
+            await page.add_init_script("delete Element.prototype.replaceChildren")
+            await page.goto(f"{console.url}?lang=en")
+            await is_there(page, ".state", "Normal")
+            house.show(STATES["alarm"])
+            await is_there(page, ".state", "Alarm")
+            assert await page.locator("#lost").is_hidden()
+        await is_there(page, "#lost", "Connection lost")
+        assert "is-lost" in await page.evaluate("document.body.className")
+
+
 async def test_a_browser_without_javascript_sees_an_alarm_and_remembers_its_language(short_path):
     async with (
         open_house(short_path / "s") as house,

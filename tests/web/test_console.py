@@ -84,7 +84,10 @@ async def test_what_is_not_asked_rightly_is_refused_plainly(short_path):
         assert (await get(console.port, "/events", method="HEAD")).status == 200
         assert (await get(console.port, "/" + "x" * 2_000)).status == 414
         for host in ("evil.example", "localhost.evil.example:80", ""):
-            assert (await get(console.port, "/", f"Host: {host}")).status == 421
+            refused = await get(console.port, "/", f"Host: {host}")
+            assert refused.status == 421
+            assert "请用 IP 地址打开" in refused.body
+            assert "open it by its IP address" in refused.body
         assert (await get(console.port, "/", "Host: localhost")).status == 200
         head = b"GET / HTTP/1.1\r\nx: "
         # in one piece: of what is closed with bytes unread, a reset would eat the answer

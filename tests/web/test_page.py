@@ -1,6 +1,10 @@
 """What the page says of a snapshot, without a server."""
 
+import re
+from pathlib import Path
+
 from gateway.domain.text import Lang
+from gateway.web import rendering
 from gateway.web.feed import Lost
 from gateway.web.page import MOST_STEPS, Shown, content_of, span, stopwatch
 from gateway.web.rendering import load_assets, load_pages
@@ -116,6 +120,20 @@ def test_both_languages_have_every_word():
             assert title in PAGES.whole(Shown(state, 100), lang)
     assert "Alarm" not in PAGES.part(Shown(STATES["alarm"], 100), Lang.ZH)
     assert "报警" not in PAGES.part(Shown(snapshot("alarm", FAULT), 100), Lang.EN)
+
+
+def test_a_browser_that_knows_no_variables_writes_nothing_white_on_white():
+    style = (Path(rendering.__file__).parent / "static/duty.css").read_text(encoding="utf-8")
+    grounds = re.findall(r"([^;{]*);? *background: var\(--(\w+)\)", style)
+    assert len(grounds) > 10
+    for before, name in grounds:
+        assert f"--{name}: {before.rpartition(' ')[2]};" in style, name
+
+
+def test_the_script_for_old_browsers_uses_old_words_only():
+    script = (Path(rendering.__file__).parent / "static/old.js").read_text(encoding="utf-8")
+    code = re.sub(r"//.*|\"[^\"]*\"", "", script)
+    assert not re.search(r"=>|`|\b(const|let|class|async|await|fetch|Promise)\b|\?\.|\.\.\.", code)
 
 
 def test_nothing_in_the_page_needs_what_the_policy_forbids():

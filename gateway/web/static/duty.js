@@ -1,6 +1,7 @@
 // Puts in what the server sends, counts ages on, and says when nothing is heard any more.
 "use strict";
 (() => {
+  if (!window.EventSource || !window.fetch || !document.body.replaceChildren) return; // old.js
   const SILENT_MS = 12000; // the server says something at least every 5 s
   const BROKEN_MS = 4000; // the same, once the browser says that the connection is broken
   const AGAIN_MS = 5000;
@@ -84,4 +85,5 @@
 
   listen();
   setInterval(count, 500);
+  window.isDutyRunning = true; // old.js may rest
 })();
