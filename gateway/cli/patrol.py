@@ -77,6 +77,8 @@ DONE = {
     "round_end": Text("已结束：{}", "Ended: {}"),
     "round_start": Text("已开始：{}", "Begun: {}"),
 }
+FORGOTTEN = Text("{} 的手机不再记住", "The phones of {} are strangers again")
+NO_PHONE = Text("没有记住 {} 的手机", "no phone of {} is remembered")
 EXPORTED = (
     "round", "visit", "visit_placed", "hazard", "round_signed", "round_explained", "tap",
     "patrol_tag", "patrol_phone",
@@ -142,6 +144,19 @@ def _notes(row: Row, lang: Lang) -> str:
         WORDS["signed"].in_(lang).format(row["signed_by"]) if row["signed_by"] else "",
     ]
     return " · ".join(each for each in found if each)
+
+
+def forget_phones(socket: Path, person: str, by: str | None, *, as_json: bool, lang: Lang) -> int:
+    """End what the phones of a person are remembered for; the exit code."""
+    if by is None:
+        return refuse(NO_PERSON, lang)
+    answer = question(socket, {"verb": "phones_forget", "by": by, "person": person}, lang)
+    if answer is None:
+        return 1
+    if answer.get("code") == "unknown_phone":
+        return refuse(Text(NO_PHONE.zh.format(person), NO_PHONE.en.format(person)), lang)
+    done = Text(FORGOTTEN.zh.format(person), FORGOTTEN.en.format(person))
+    return tell(answer, lang, as_json=as_json, done=done)
 
 
 def act(

@@ -21,6 +21,11 @@ _HELP = {
     "export": Text("导出巡查记录（JSON 行或 CSV）。", "Export the patrol's records."),
     "people": Text("人员：名单、PIN。", "The people: who there is, and PINs."),
     "list": Text("谁能巡查。", "Who may patrol."),
+    "forget": Text(
+        "不再记住这个人的手机（丢失、离职）：下次要输 PIN。",
+        "Forget the phones of a person (lost, or left): the next visit needs the PIN.",
+    ),
+    "person": Text("谁的手机：员工工号。", "Whose phones: a staff code."),
     "pin": Text("生成写进 people.yaml 的 PIN。", "Make a PIN for people.yaml."),
     "date": Text("日期（夜班按上半夜算），如 2026-11-21。", "The shift date, as 2026-11-21."),
     "days": Text("几天。", "How many days."),
@@ -172,6 +177,18 @@ def _add_people(people: typer.Typer, usual: Lang, daemon: Path) -> None:
         from gateway.cli.patrol import people as print_people
 
         raise typer.Exit(print_people(socket, as_json=as_json, lang=lang))
+
+    @people.command("forget", help=_HELP["forget"].in_(usual))
+    def forget(
+        person: Annotated[str, typer.Argument(help=_HELP["person"].in_(usual))],
+        by: Annotated[str | None, shared["by"]] = None,
+        as_json: Annotated[bool, shared["json"]] = False,
+        socket: Annotated[Path, shared["socket"]] = daemon,
+        lang: Annotated[Lang, shared["lang"]] = usual,
+    ) -> None:
+        from gateway.cli.patrol import forget_phones
+
+        raise typer.Exit(forget_phones(socket, person, by, as_json=as_json, lang=lang))
 
     @people.command("pin", help=_HELP["pin"].in_(usual))
     def pin(lang: Annotated[Lang, shared["lang"]] = usual) -> None:

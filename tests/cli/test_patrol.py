@@ -7,6 +7,7 @@ import json
 import pytest
 
 from gateway.cli.main import main
+from gateway.domain.events import PhoneEnrolled
 from gateway.domain.moments import Clk
 from gateway.domain.records import Lane, Record
 from gateway.drivers.pins import is_pin
@@ -152,6 +153,16 @@ def test_a_pin_is_made_of_what_is_typed_and_nothing_weak_is_taken(monkeypatch, c
         monkeypatch.setattr("sys.stdin", io.StringIO(weak + "\n"))
         assert main(["people", "pin", "--lang", "zh"]) == 2
         assert capsys.readouterr().out == ""
+
+
+def test_a_lost_phone_is_forgotten_by_who_may_enrol(home, run):
+    assert home.ask(PhoneEnrolled("s01", "s01", "c" * 64, 86_400_000)).ok
+    assert run("people forget s01")[0] == 2
+    code, _, err = run("people forget s01 --as s02")
+    assert (code, err.strip()) == (1, "this person's role may not do this")
+    assert run("people forget s01 --as l01", "zh") == (0, "s01 的手机不再记住\n", "")
+    assert home.state.patrol.phones == {}
+    assert run("people forget s01 --as l01", "zh") == (2, "", "没有记住 s01 的手机\n")
 
 
 def test_people_are_listed_without_what_proves_them(run):
