@@ -95,7 +95,7 @@ from gateway.domain.site import (
     Uplink,
 )
 from gateway.drivers import mqtt, pins, sun, systemd
-from gateway.drivers.clock import Clock, wall, zone
+from gateway.drivers.clock import SYNC_FLAG, Clock, wall, zone
 from gateway.drivers.host import host_figures
 from gateway.drivers.modbus import BusCounts, BusDoor, open_bus
 from gateway.drivers.panel import Panel, open_panel, vars_of
@@ -149,6 +149,7 @@ class Options:
     reader: Path | None = None  # a third, where the NFC reader's process tells of taps
     gpio: str = "auto"
     panel_log: Path | None = None
+    sync_flag: Path = SYNC_FLAG  # touched at each synchronisation of the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ async def run(
     stopping = _stop_on_signals()
     asked = Asked()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.ask)
-    clock = Clock(site.store.directory / "clock", wall=failpoints.wall)
+    clock = Clock(site.store.directory / "clock", flag=options.sync_flag, wall=failpoints.wall)
     inbox = Inbox(clock.mono)
     inbox.put_first(Restarted())  # before all that disk and panel have to say of this start
     epoch = secrets.token_hex(6)

@@ -8,20 +8,27 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psutil
 import pytest
 
 from gateway.cli.demo import demo, print_summary
 from gateway.config.load import load_site
+from gateway.domain.patrol import Window
+from gateway.domain.people import Right
 from gateway.domain.rules import Severity, Sound
 from gateway.domain.text import Lang
 from gateway.sim import stage
-from gateway.sim.checker import Evidence, Raise, Sown, judge
+from gateway.sim.checker import Evidence, Raise, Sown, SownTrace, judge
+from gateway.sim.patroller import write_people
 from gateway.sim.processes import running
 from gateway.sim.stage import Report, write_site
-from gateway.sim.story import SCENES, Plant
+from gateway.sim.story import SCENES, SETS_OUT, WALK, Plant, Trace, Visit
+from gateway.sim.unwalked import MISSED_SAY, Times
 
 
 @contextmanager
@@ -55,6 +62,14 @@ def processes_in(folder: Path) -> list[psutil.Process]:
     ]
 
 
+def wait_until_gone(folder: Path) -> None:
+    """Nothing goes on running. What a killed daemon had read its site file ends by itself."""
+    deadline = time.monotonic() + 60
+    while left := processes_in(folder):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
 def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
     """Read stderr until a line holds `words`; the demo's own time limits bound the wait."""
     for line in process.stderr:
@@ -70,7 +85,8 @@ def number_of(page: str, words: str) -> int:
 
 
 def test_one_pass_of_the_story_comes_out_right_without_a_terminal(short_path: Path) -> None:
-    planted = sum(len(scene.plants) for scene in SCENES)
+    planted = sum(len(scene.plants) for scene in SCENES) + 1  # the round that nobody walks
+    left = sum(len(scene.traces) for scene in (SETS_OUT, *WALK)) + 1
     with a_demo(short_path, "--for", "45s") as process:
         page, story = process.communicate(timeout=240)
         assert process.returncode == 0, page + story
@@ -82,6 +98,14 @@ def test_one_pass_of_the_story_comes_out_right_without_a_terminal(short_path: Pa
         assert committed > 2 * planted
         assert number_of(page, "records applied once by the platform") == planted
         assert number_of(page, "  records applied once by the platform") == committed
+        assert number_of(page, "records of the patrol that there must be") == left
+        assert number_of(page, "records of the patrol applied once by the platform") == left
+        assert re.search(r"tap duty-12 round_started +B \d+ +1 ×", page)
+        assert re.search(r"hazard duty-12 1F-STAIRS way +B \d+ +1 ×", page)
+        assert re.search(r"round day done +B \d+ +1 ×", page)
+        assert re.search(r"round late missed no_visit +B \d+ +1 ×", page)
+        assert re.search(r"gateway/round_missed/late +yellow F ", page)
+        assert "The duty page showed the missed round." in page
         stored = number_of(page, "readings stored")
         assert stored > 100
         assert number_of(page, "readings applied by the platform") == stored
@@ -92,7 +116,8 @@ def test_one_pass_of_the_story_comes_out_right_without_a_terminal(short_path: Pa
         away = re.search(r"away for (\d+\.\d) s", page)
         assert away
         assert float(away[1]) >= 9.9
-        assert all(scene.say.en in story for scene in SCENES)
+        assert all(scene.say.en in story for scene in (*SCENES, SETS_OUT, *WALK))
+        assert MISSED_SAY.en in story
         assert processes_in(short_path) == []
         assert list(short_path.iterdir()) == []  # nothing is left when all went well
 
@@ -107,6 +132,7 @@ def test_ctrl_c_ends_an_endless_demo_with_a_verdict_and_leaves_nothing_behind(
         assert process.returncode == 0, page + story
         assert number_of(page, "alarms planted in the simulated devices") == 1
         assert number_of(page, "raise records applied once by the platform") == 1
+        assert "no missed round: the one that nobody walks was not due" in page
         assert processes_in(short_path) == []
 
 
@@ -120,7 +146,7 @@ def test_a_daemon_that_is_killed_fails_the_demo_and_its_log_is_shown(short_path:
         assert page == ""
         assert "the daemon ended with code -9" in story
         assert "started site=demo-house" in story
-        assert processes_in(short_path) == []
+        wait_until_gone(short_path)
 
 
 def test_a_daemon_that_never_starts_is_shown_with_its_words(
@@ -177,6 +203,42 @@ def test_the_demo_house_is_a_sound_site_and_has_every_rule_of_the_story(tmp_path
     assert loaded.site.uplink.brokers[0].port == 4712
 
 
+def a_site(folder: Path, **given: object) -> Path:
+    return write_site(
+        folder, serial="/dev/pts/7", tcp="127.0.0.1:4711", mqtt="mqtt://127.0.0.1:4712", **given
+    )
+
+
+def test_the_demo_house_runs_its_round_now_and_has_the_other_one_when_it_is_told(
+    tmp_path: Path,
+) -> None:
+    began = datetime(2026, 11, 23, 0, 10, tzinfo=ZoneInfo("Asia/Shanghai"))
+    late = Times("23:59", "sun", 36_200)
+    write_people(tmp_path)
+    loaded = load_site(a_site(tmp_path, nfc=tmp_path / "nfc", began=began, late=late))
+    assert loaded.site is not None, loaded.problems
+    patrol, (person,) = loaded.site.patrol, loaded.site.people.values()
+    day, other = patrol.schedules["day"], patrol.schedules["late"]
+    assert day.windows == (Window(-20, 730),)  # from half an hour ago on
+    assert day.weekdays == {0}
+    assert (other.windows, other.weekdays) == ((Window(1439, 1440),), {6})
+    assert other.grace_ms == 36_200
+    assert loaded.site.reader is not None
+    assert loaded.site.quiet_hours is None  # at any hour the demo is heard
+    assert Right.PATROL in person.rights
+    tokens = {tag.token for each in patrol.checkpoints.values() for tag in each.tags}
+    visits = [act for scene in WALK for act in scene.acts if isinstance(act, Visit)]
+    assert {sha256(visit.token.encode()).hexdigest() for visit in visits} == tokens
+
+
+def test_without_a_reader_or_a_time_zone_the_house_has_no_such_part(tmp_path: Path) -> None:
+    site = load_site(a_site(tmp_path)).site
+    assert site is not None
+    assert site.reader is None
+    assert not site.patrol.checkpoints
+    assert site.uplink is not None
+
+
 @pytest.mark.parametrize("lang", list(Lang))
 def test_the_page_names_every_disagreement(lang: Lang, capsys: pytest.CaptureFixture[str]) -> None:
     sown = [Sown(Plant("board.x/y", Severity.ALARM, Sound.A1), 0.0)]
@@ -190,11 +252,17 @@ def test_the_page_names_every_disagreement(lang: Lang, capsys: pytest.CaptureFix
         altered=(),
         repeats=0,
     )
-    report = Report(judge(sown, evidence), "mosquitto", 10.0, exit_code=-9, seconds=60.0)
+    traces = [SownTrace(Trace("visit", (("by", "duty-12"),)))]
+    verdict = judge(sown, evidence, traces)
+    report = Report(
+        verdict, "mosquitto", 10.0, exit_code=-9, seconds=60.0, missed=True, is_hidden=True
+    )
     assert not report.is_well
     print_summary(report, lang)
     page = capsys.readouterr().out
     assert "planted, but not seen at the pins: board.x/y" in page
     assert "lost: e1-A-1" in page
     assert "the daemon ended with code -9" in page
-    assert "3" in page.splitlines()[-1]
+    assert "planted, but no such record of the patrol: visit duty-12" in page
+    assert "the duty page did not show the round that nobody walked" in page
+    assert "5" in page.splitlines()[-1]

@@ -12,11 +12,12 @@ from typing import Any
 from gateway.drivers.sockets import NoAnswer, request
 from gateway.sim.hands import WHO
 from gateway.sim.history import read_applied
-from gateway.sim.story import SCENES
+from gateway.sim.story import SCENES, SETS_OUT, WALK
 from tests.cli.terminal import Terminal, open_terminal
 from tests.daemon.rig import PATIENCE_S, until
-from tests.test_demo import processes_in
+from tests.test_demo import processes_in, wait_until_gone
 
+STORY = sorted((*SCENES, SETS_OUT, *WALK), key=lambda scene: scene.at_s)
 RESIDUAL = "kitchen-board.residual_current/residual_alarm"
 SILENT = "gateway/device_silent/roof-hydrant"
 
@@ -62,7 +63,7 @@ def is_offline(status: Status, device: str) -> bool:
 def told(text: str) -> list[float]:
     """The seconds at which scenes of the story were told, each scene once."""
     seconds: dict[str, float] = {}
-    for scene in SCENES:
+    for scene in STORY:
         found = re.search(rf"(\d+\.\d) s  house +{re.escape(scene.say.en[:30])}", text)
         if found:
             seconds.setdefault(scene.say.en, float(found[1]))
@@ -108,13 +109,13 @@ async def test_each_key_does_what_it_says_and_the_verdict_holds(short_path: Path
         await until(lambda: house.applied(tr="raise", rule=SILENT), "the pulled device's fault")
 
         before = told(terminal.text())
-        while len(told(terminal.text())) < len(SCENES):  # the rest of the story, one by one
+        while len(told(terminal.text())) < len(STORY):  # the rest of the story, one by one
             count = len(told(terminal.text()))
             terminal.press("n")
             await until(lambda n=count: len(told(terminal.text())) > n, "the next scene")
         assert before, "no scene came by itself"
         took = told(terminal.text())[-1] - before[-1]
-        scripted = SCENES[-1].at_s - SCENES[len(before) - 1].at_s
+        scripted = STORY[-1].at_s - STORY[len(before) - 1].at_s
         assert took < scripted * 0.8, f"{took} s for {scripted} s of story"
 
         terminal.press("\x1a")
@@ -145,7 +146,7 @@ async def test_a_failure_gives_the_terminal_back_and_is_told_on_the_normal_scree
         assert await terminal.ended() == 1
         assert "the daemon ended with code -9" in terminal.after()
         assert "Traceback" not in terminal.text()
-    assert processes_in(short_path) == []
+    wait_until_gone(short_path)
 
 
 async def test_ctrl_c_ends_the_live_demo_with_a_verdict_and_plain_has_no_page(

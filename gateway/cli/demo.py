@@ -32,6 +32,11 @@ TOO_LONG = Text(
     "the folder's path is too long for the sockets in it, take a shorter one: {}",
 )
 NO_FOLDER = Text("无法使用目录 {}：{}", "cannot use the folder {}: {}")
+NO_MISSED = Text(
+    "  没有漏巡：那一轮在演示结束前没有到期",
+    "  no missed round: the one that nobody walks was not due before the end",
+)
+SHOWN = Text("  值班台网页已显示漏巡", "  The duty page showed the missed round.")
 FILES = Text("日志和数据库留在 {}", "logs and databases are left in {}")
 
 
@@ -121,6 +126,9 @@ def print_summary(report: Report, lang: Lang) -> None:
     console.print()
     console.print(_planted(report.verdict, lang))
     console.print()
+    if report.missed is not None:
+        console.print(_walked(report, lang))
+        console.print()
     if report.touches:
         console.print(_interactive(report, lang), markup=False)
         console.print()
@@ -166,6 +174,10 @@ def _sums(report: Report, lang: Lang) -> Table:
         (Text("已提交的触发记录", "raise records committed"), verdict.raises, Text("", "")),
         (Text("平台恰好应用一次的触发记录", "raise records applied once by the platform"),
          verdict.raises_applied_once, Text("", "")),
+        (Text("应有的巡查记录", "records of the patrol that there must be"),
+         sum(each.sown.must for each in verdict.found), Text("", "")),
+        (Text("平台恰好应用一次的巡查记录", "records of the patrol applied once by the platform"),
+         sum(each.applied == 1 for each in verdict.found), Text("", "")),
         (Text("已提交的全部记录（A、B 通道）", "all records committed (lanes A, B)"),
          verdict.records, Text("", "")),
         (Text("平台恰好应用一次的记录", "records applied once by the platform"),
@@ -200,6 +212,23 @@ def _planted(verdict: Verdict, lang: Lang) -> Table:
     table.add_row(*(head.in_(lang) for head in heads))
     for match in verdict.matches:
         table.add_row(*_row(match))
+    return table
+
+
+def _walked(report: Report, lang: Lang) -> Table:
+    """What the patrol left behind, each with its record; and whether a missed round was shown."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(overflow="fold")
+    heads = (Text("  巡查", "  patrol"), Text("记录", "record"), Text("应用", "applied"))
+    table.add_row(*(head.in_(lang) for head in heads))
+    for each in report.verdict.found:
+        mark = " " if each.sown.must else "*"
+        key = "-" if each.key is None else f"{each.key[1]} {each.key[2]}"
+        table.add_row(f"{mark} {each.sown.trace}", key, f"{each.applied} ×")
+    if not report.missed:
+        table.add_row(NO_MISSED.in_(lang))
+    elif report.page and not report.is_hidden:
+        table.add_row(SHOWN.in_(lang))
     return table
 
 

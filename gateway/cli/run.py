@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,6 +76,8 @@ def _run(
     if reader is None and arguments.socket == SOCKET:
         reader = READER_SOCKET
     options = Options(arguments.socket, console, reader, arguments.panel, arguments.panel_log)
+    if arguments.sync_flag is not None:
+        options = replace(options, sync_flag=arguments.sync_flag)
     faulthandler.enable()  # the watchdog's SIGABRT tells where every thread stood
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
@@ -117,6 +120,11 @@ def _parser(lang: Lang) -> argparse.ArgumentParser:
         "--panel", choices=[gpio.value for gpio in Gpio], default="auto", help="which GPIO"
     )
     parser.add_argument("--panel-log", type=Path, help="with --panel mock: log of pin changes")
+    parser.add_argument(
+        "--sync-flag",
+        type=Path,
+        help="what is touched at each synchronisation of the clock, where that is not timesyncd's",
+    )
     parser.add_argument("--lang", choices=[lang.value for lang in Lang], default=lang)
     parser.add_argument("--verbose", action="store_true", help="log more")
     return parser

@@ -12,14 +12,14 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from gateway.domain.rules import Severity, Sound
 from gateway.sim import history
-from gateway.sim.story import Plant
+from gateway.sim.story import Plant, Trace
 
 Key = tuple[str, str, int]  # epoch, lane, seq
 Message = Mapping[str, Any]
@@ -39,6 +39,7 @@ MISFIT = 0.2  # the nearest two patterns, F and a silent buzzer, differ in 0.36 
 SEEN_WITHIN_MS = 12_000  # after its scene began: drift, period, on-delay, two samples
 MERGED_MS = 1500  # a blinking lamp may stumble once when the pattern changes
 LIT_WITHIN_MS = 1500  # from a raise record to its lamp, blinking or not
+PATROL = frozenset({"tap", "visit", "hazard", "round"})  # kinds of record that a patrol leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,14 @@ class Sown:
 
 
 @dataclass(frozen=True, slots=True)
+class SownTrace:
+    """What the patrol must leave behind; without `must` it may, or may not."""
+
+    trace: Trace
+    must: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Raise:
     """A raise record of the record log; what is None is not known and not compared."""
 
@@ -99,6 +108,7 @@ class Evidence:
     applied: Mapping[Key, int]  # how often each record took effect at the platform
     altered: tuple[Key, ...]  # applied with another content than committed
     repeats: int  # records that came to the platform again, and were recognised
+    walked: Mapping[Key, Message] = field(default_factory=dict)  # committed, of the patrol
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +118,15 @@ class Match:
     sown: Sown
     onset: Onset | None
     raised: Raise | None
+    applied: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was to be left behind of the patrol, and the record that was."""
+
+    sown: SownTrace
+    key: Key | None
     applied: int
 
 
@@ -127,6 +146,7 @@ class Verdict:
     readings: int
     readings_applied: int
     problems: tuple[str, ...]
+    found: tuple[Found, ...] = ()
 
     @property
     def touched(self) -> int:
@@ -134,12 +154,13 @@ class Verdict:
         return sum(match.sown.is_touched for match in self.matches)
 
 
-def judge(sown: Sequence[Sown], evidence: Evidence) -> Verdict:
+def judge(sown: Sequence[Sown], evidence: Evidence, traces: Sequence[SownTrace] = ()) -> Verdict:
     """Match each planted condition to one onset, one raise record and one applied record.
 
     What nobody planted must not be there, whatever a person at the keys has touched.
     """
     matches, left_onsets, left_raises = _matched(sown, evidence)
+    found, left_walked = _found(traces, evidence)
     applied = evidence.applied
     committed = evidence.committed | evidence.readings.keys()
     lost = sorted(key for key in committed if not applied.get(key))
@@ -150,6 +171,15 @@ def judge(sown: Sequence[Sown], evidence: Evidence) -> Verdict:
         *(problem for match in matches for problem in _problems_of(match, _may_join(match, sown))),
         *(f"extra onset at the pins: {_told(onset)}" for onset in left_onsets),
         *(f"raise record nobody planted: {_id(r.key)} {r.rule}" for r in left_raises),
+        *(
+            f"planted, but no such record of the patrol: {each.sown.trace}"
+            for each in found
+            if each.key is None and each.sown.must
+        ),
+        *(
+            f"record of the patrol that nobody planted: {_id(key)} {evidence.walked[key]['kind']}"
+            for key in left_walked
+        ),
         *(f"lost: {_id(key)} is committed, the platform never applied it" for key in lost),
         *(f"duplicate: {_id(key)} took effect {applied[key]} times" for key in doubled),
         *(f"altered: the platform has {_id(key)} otherwise than committed" for key in altered),
@@ -168,6 +198,7 @@ def judge(sown: Sequence[Sown], evidence: Evidence) -> Verdict:
         readings=sum(evidence.readings.values()),
         readings_applied=sum(n for key, n in evidence.readings.items() if applied.get(key)),
         problems=tuple(problems),
+        found=found,
     )
 
 
@@ -191,6 +222,25 @@ def _matched(
         for n, one in enumerate(planted)
     ]
     return matches, onsets, left_raises
+
+
+def _found(traces: Sequence[SownTrace], evidence: Evidence) -> tuple[tuple[Found, ...], list[Key]]:
+    """Each trace with the first record that is like it, each record once; then what is left."""
+    left = sorted(evidence.walked)
+    found = []
+    for sown in traces:
+        key = next((key for key in left if _is_of(evidence.walked[key], sown.trace)), None)
+        if key is not None:
+            left.remove(key)
+        found.append(Found(sown, key, evidence.applied.get(key, 0) if key is not None else 0))
+    return tuple(found), left
+
+
+def _is_of(message: Message, trace: Trace) -> bool:
+    data = message["data"]
+    return message["kind"] == trace.kind and all(
+        data.get(name) == value for name, value in trace.fields
+    )
 
 
 def _raises_of(
@@ -333,6 +383,7 @@ def gather(
             if any(key in committed and _essence(m) != _essence(committed[key]) for m in messages)
         ),
         repeats=repeats,
+        walked={key: message for key, message in core.items() if message.get("kind") in PATROL},
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gateway.sim.bus import Units
-from gateway.sim.checker import Sown
+from gateway.sim.checker import Sown, SownTrace
 from gateway.sim.devices import (
     SimDevice,
     by_unit,
@@ -26,9 +26,11 @@ from gateway.sim.story import (
     HYDRANT,
     METER,
     BrokerSwitch,
+    CardTap,
     Drift,
     Hush,
     Scene,
+    Visit,
 )
 
 DRIFT_STEP_S = 0.1
@@ -90,8 +92,12 @@ async def play(
     sown: list[Sown],
     ended: asyncio.Event,
     cue: Cue | None = None,
+    walk: Callable[[CardTap | Visit], Awaitable[None]] | None = None,
+    traces: list[SownTrace] | None = None,
 ) -> None:
     """Act the scenes out at their seconds from now; what is planted is added to `sown` as it is.
+
+    What the patrol must leave behind is added to `traces`; `walk` is the patroller.
 
     A scene that is called by the cue comes at once, and those after it come as much earlier.
     Returns after the last scene, or before the next one once `ended` is set; what has begun is
@@ -109,6 +115,8 @@ async def play(
             start = min(start, loop.time() - scene.at_s)
             tell(scene)
             sown.extend(Sown(plant, boot_ms()) for plant in scene.plants)
+            if traces is not None:
+                traces.extend(SownTrace(trace) for trace in scene.traces)
             for act in scene.acts:
                 match act:
                     case Drift():
@@ -120,6 +128,8 @@ async def play(
                         devices[act.device].is_silent = act.is_silent
                     case BrokerSwitch():
                         acts.create_task(_switch(switch_broker, is_up=act.is_up))
+                    case CardTap() | Visit() if walk is not None:
+                        acts.create_task(_walk(walk, act))
         cue.scene = None
 
 
@@ -157,6 +167,10 @@ def steps_of(now: float, act: Drift) -> Iterator[float]:
     for step in range(1, count):
         yield now + (act.to - now) * step / count
     yield act.to
+
+
+async def _walk(walk: Callable[[CardTap | Visit], Awaitable[None]], act: CardTap | Visit) -> None:
+    await walk(act)
 
 
 async def _switch(switch_broker: Callable[[bool], Awaitable[None]], *, is_up: bool) -> None:

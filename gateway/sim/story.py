@@ -5,8 +5,9 @@ planted condition has its lamp and its buzzer pattern to itself for long enough 
 be seen at the panel's pins: that is what the spacing of the scenes is for.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from heapq import merge
 from itertools import count
 
 from gateway.domain.rules import Severity, Sound
@@ -40,7 +41,22 @@ class BrokerSwitch:
     is_up: bool
 
 
-Act = Drift | Hush | BrokerSwitch
+@dataclass(frozen=True, slots=True)
+class CardTap:
+    """The patroller lays their card on the reader at the duty desk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """The patroller taps a checkpoint's tag with the phone, looks around, and fills its page in."""
+
+    token: str  # of the link on the tag
+    answers: tuple[tuple[str, str], ...]  # item, value
+    looks_s: float
+    hazard: str = ""  # what else was found, in the patroller's words
+
+
+Act = Drift | Hush | BrokerSwitch | CardTap | Visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +69,23 @@ class Plant:
 
 
 @dataclass(frozen=True, slots=True)
+class Trace:
+    """What must be written down of the patrol exactly once: this kind of record, these fields."""
+
+    kind: str
+    fields: tuple[tuple[str, object], ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {' '.join(str(value) for _, value in self.fields)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     at_s: float
     say: Text
     acts: tuple[Act, ...]
     plants: tuple[Plant, ...] = ()
+    traces: tuple[Trace, ...] = ()
 
 
 BOARD, GAS, METER, HYDRANT = "kitchen-board", "kitchen-gas", "main-meter", "hydrant"
@@ -135,11 +163,53 @@ SCENES: tuple[Scene, ...] = (
 )
 
 
-def scenes_of(passes: int | None) -> Iterator[Scene]:
-    """The scenes of so many passes (None = without end), each at its second from the start."""
+PATROLLER, ROUND_WALKED = "duty-12", "day"  # as config/site.demo.yaml and its people.yaml have it
+BY = ("by", PATROLLER)
+
+# One round is walked, in the first pass. It ends while the broker is away.
+SETS_OUT = Scene(
+    5.5,
+    Text("王敏在值班室贴卡，出发巡查", "the patroller taps a card at the desk and sets out"),
+    (CardTap(),),
+    traces=(Trace("tap", (BY, ("means", "round_started"))),),
+)
+WALK: tuple[Scene, ...] = (
+    Scene(
+        8.5,
+        Text(
+            "王敏手机贴一楼东楼梯标签：轮椅堵住疏散通道",
+            "the patroller's phone at the east stairs: wheelchairs block the escape route",
+        ),
+        (Visit("demo-stairs-7Qm2", (("way", "bad"),), 2.0, "轮椅堵住通道 wheelchairs in the way"),),
+        traces=(
+            Trace("visit", (BY, ("checkpoint", "1F-STAIRS"))),
+            Trace("hazard", (BY, ("checkpoint", "1F-STAIRS"), ("item", "way"))),
+            Trace("hazard", (BY, ("checkpoint", "1F-STAIRS"), ("item", ""))),
+        ),
+    ),
+    Scene(
+        15.0,
+        Text(
+            "王敏手机贴消防泵房标签：压力表 0.28 MPa",
+            "the patroller's phone in the pump room: the gauge reads 0.28 MPa",
+        ),
+        (Visit("demo-pump-x4Kd", (("pressure", "0.28"),), 3.5),),
+        traces=(
+            Trace("visit", (BY, ("checkpoint", "B1-PUMP"))),
+            Trace("round", (("schedule", ROUND_WALKED), ("state", "done"))),
+        ),
+    ),
+)
+
+
+def scenes_of(passes: int | None, walk: Collection[Scene] = ()) -> Iterator[Scene]:
+    """The scenes of so many passes (None = without end), each at its second from the start.
+
+    What is walked is walked once, in the first pass.
+    """
     for n in count() if passes is None else range(passes):
-        for scene in SCENES:
-            yield Scene(scene.at_s + n * PASS_S, scene.say, scene.acts, scene.plants)
+        for scene in merge(SCENES, () if n else walk, key=lambda scene: scene.at_s):
+            yield replace(scene, at_s=scene.at_s + n * PASS_S)
 
 
 def passes_in(seconds: float | None) -> int | None:

@@ -18,13 +18,14 @@ from gateway.sim.checker import (
     Onset,
     Raise,
     Sown,
+    SownTrace,
     gather,
     judge,
     onsets_of,
     read_pins,
     read_records,
 )
-from gateway.sim.story import SCENES, Plant
+from gateway.sim.story import SCENES, Plant, Trace
 
 ALARM = Plant("board.residual_current/residual_alarm", Severity.ALARM, Sound.A1)
 GAS = Plant("gas.gas/gas_alarm", Severity.ALARM, Sound.A2)
@@ -162,6 +163,41 @@ def test_a_record_that_arrived_with_another_content_is_named() -> None:
     evidence = gather({key: said}, {}, [], {key: [{**said, **heard}]}, repeats=0)
     told = judge([], evidence).problems
     assert "altered: the platform has e1-A-1 otherwise than committed" in told
+
+
+def walked(*records: tuple[str, dict[str, object]]) -> Evidence:
+    """Evidence of these records of the patrol, each applied once."""
+    core = {
+        ("e1", "B", n): {"t": "fact", "kind": kind, "data": data}
+        for n, (kind, data) in enumerate(records, 1)
+    }
+    return gather(core, {}, [], {key: [body] for key, body in core.items()}, repeats=0)
+
+
+def test_each_trace_of_the_patrol_has_one_record_and_each_record_one_trace() -> None:
+    seen = SownTrace(Trace("visit", (("by", "d1"), ("checkpoint", "EPS"))))
+    missed = SownTrace(Trace("round", (("state", "missed"),)))
+    visit = "visit", {"by": "d1", "checkpoint": "EPS", "note": ""}
+    late = "round", {"state": "missed", "reason": "no_visit"}
+    well = judge([], walked(visit, late), [seen, missed])
+    assert well.problems == ()
+    assert [(each.key, each.applied) for each in well.found] == [
+        (("e1", "B", 1), 1), (("e1", "B", 2), 1),
+    ]  # fmt: skip
+    assert judge([], walked(visit), [seen, missed]).problems == (
+        "planted, but no such record of the patrol: round missed",
+    )
+    twice = "record of the patrol that nobody planted: e1-B-2 visit"
+    assert judge([], walked(visit, visit), [seen]).problems == (twice,)
+    other = "visit", {"by": "d2", "checkpoint": "EPS"}
+    assert len(judge([], walked(other), [seen]).problems) == 2
+    assert judge([], walked(("boot", {})), []).problems == ()
+
+
+def test_what_may_come_of_the_patrol_need_not() -> None:
+    unsure = SownTrace(Trace("round", (("state", "missed"),)), must=False)
+    assert judge([], walked(), [unsure]).problems == ()
+    assert judge([], walked(("round", {"state": "missed"})), [unsure]).problems == ()
 
 
 def test_an_alarm_that_stayed_dark_is_named() -> None:

@@ -1,20 +1,25 @@
 """The story fits the house, ends calm, and leaves each planted alarm its lamp to itself."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from gateway.domain.rules import Severity
-from gateway.sim.checker import HEARD_MS, LAMP_OF, Sown
+from gateway.sim.checker import HEARD_MS, LAMP_OF, PATROL, Sown, SownTrace
 from gateway.sim.house import Cue, build_house, play, steps_of
 from gateway.sim.story import (
     CALM,
     PASS_S,
     SCENES,
+    SETS_OUT,
+    WALK,
     BrokerSwitch,
+    CardTap,
     Drift,
     Hush,
     Scene,
+    Visit,
     passes_in,
     scenes_of,
 )
@@ -88,6 +93,42 @@ def test_a_second_pass_is_the_first_one_later() -> None:
     twice = list(scenes_of(2))
     assert len(twice) == 2 * len(SCENES)
     assert twice[len(SCENES)].at_s == SCENES[0].at_s + PASS_S
+
+
+def test_the_round_is_walked_in_the_first_pass_alone_each_step_in_its_place() -> None:
+    walk = (SETS_OUT, *WALK)
+    twice = list(scenes_of(2, walk))
+    assert len(twice) == 2 * len(SCENES) + len(walk)
+    assert [scene.at_s for scene in twice] == sorted(scene.at_s for scene in twice)
+    assert [scene for scene in twice if scene.traces] == list(walk)
+    assert {trace.kind for scene in walk for trace in scene.traces} == PATROL
+
+
+def test_who_walks_looks_long_enough_at_each_place() -> None:
+    for scene in WALK:
+        (visit,) = (act for act in scene.acts if isinstance(act, Visit))
+        is_all_well = not any(trace.kind == "hazard" for trace in scene.traces)
+        assert visit.looks_s > 3 * len(visit.answers) or not is_all_well  # else it is hurried
+
+
+async def test_playing_sends_the_patroller_and_says_what_must_come_of_it() -> None:
+    walked: list[CardTap | Visit] = []
+    traces: list[SownTrace] = []
+
+    async def walk(act: CardTap | Visit) -> None:
+        walked.append(act)
+
+    async def switch(is_up: bool) -> None:
+        raise AssertionError("no scene switches the broker")
+
+    scenes = [replace(scene, at_s=0.0) for scene in (SETS_OUT, *WALK)]
+    async with asyncio.timeout(20):
+        await play(
+            scenes, {}, switch_broker=switch, tell=lambda _: None, sown=[], ended=asyncio.Event(),
+            walk=walk, traces=traces,
+        )  # fmt: skip
+    assert walked == [act for scene in scenes for act in scene.acts]
+    assert traces == [SownTrace(trace) for scene in scenes for trace in scene.traces]
 
 
 def test_a_drift_ends_exactly_at_its_value() -> None:
