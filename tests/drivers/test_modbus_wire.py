@@ -6,6 +6,7 @@ Most of it in simulated time, on the wire of gateway/sim/line.py; nothing here w
 import asyncio
 import struct
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -30,6 +31,7 @@ from tests.partners.modbus.line import Device, Port, frame, refusal
 INPUT, HOLDING = Table.INPUT, Table.HOLDING
 QUICK = 20_000
 TIMEOUT_MS = 300
+ROOT = Path(__file__).parents[2]
 
 
 # --- many transactions -----------------------------------------------------------------------
@@ -593,13 +595,18 @@ async def test_a_tcp_device_that_answers_too_late_is_told_apart_from_a_silent_on
 
 
 ON_A_LINE = {
-    "unit 2 answers instead": lambda _request, reply: framed(b"\x02" + reply[1:-2]),
+    "unit 4 answers instead": lambda _request, reply: framed(b"\x04" + reply[1:-2]),
     "another function or length": lambda _request, reply: framed(b"\x01\x03" + reply[2:-2]),
     "damaged or cut": lambda _request, reply: reply[:-1],
     "baud rate or parity": lambda _request, _reply: b"\xfe\x80\x00\xf8\xe6",
     "our own question": lambda request, _reply: request,
     "timeout": lambda _request, _reply: b"",
 }
+
+
+@pytest.mark.parametrize("why", [*OVER_TCP, *ON_A_LINE])
+def test_what_is_told_stands_in_troubleshooting(why):
+    assert why in (ROOT / "docs" / "troubleshooting.md").read_text()
 
 
 @pytest.mark.parametrize("why", ON_A_LINE)
