@@ -20,6 +20,7 @@ WAL_BYTES = 2 * 2**20  # a checkpoint writes a page once, however often the log 
 LOG_KEPT_BYTES = 4 * WAL_BYTES  # of a log that grew while somebody read: the rest goes back
 CACHE_KB = 512  # of a connection: SQLite's own 2 MB fill within hours, and are hardly read again
 BUSY_TIMEOUT_S = 5.0
+FULL_BYTES = 2**20  # SQLite calls a disk without room for its index an I/O error
 _UNREADABLE = frozenset({
     sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS,
     sqlite3.SQLITE_IOERR_DATA,
@@ -107,17 +108,33 @@ def open_file(spec: FileSpec, *, is_start: bool = False) -> tuple[sqlite3.Connec
     if is_new and spec.path.with_name(f"{spec.name}-wal").exists():
         raise FileDamaged("file is gone, its log is there")
     with _damage_told_apart():
+        if is_new:
+            return _made(spec)
         try:
-            return _opened(spec, is_new=is_new)
+            return _opened(spec, is_new=False)
         except sqlite3.OperationalError as error:
             if not (is_start and is_unreadable(error)):
                 raise
         try:
-            return _opened(spec, is_new=is_new)
+            return _opened(spec, is_new=False)
         except sqlite3.OperationalError as error:
             if is_unreadable(error):
                 raise FileDamaged(f"cannot be read: {error}") from error
             raise
+
+
+def _made(spec: FileSpec) -> tuple[sqlite3.Connection, bool]:
+    """A new file, or none at all.
+
+    What is left of one that a full disk did not take would be found damaged at the next try and
+    set aside, again and again, until no file that holds records is kept.
+    """
+    try:
+        return _opened(spec, is_new=True)
+    except BaseException:
+        with suppress(OSError):
+            _each(spec.path, Path.unlink)
+        raise
 
 
 def _opened(spec: FileSpec, *, is_new: bool) -> tuple[sqlite3.Connection, bool]:
@@ -230,10 +247,13 @@ def why_unusable(spec: FileSpec, error: BaseException) -> str:
     try:
         is_file = spec.path.is_file() or not spec.path.exists()
         may_write = os.access(spec.path if spec.path.exists() else spec.path.parent, os.W_OK)
+        disk = os.statvfs(spec.path.parent)
     except OSError as refusal:
         return f"{error}; {refusal}"
     if not is_file:
         return f"{error}; {spec.path} is no file"
+    if disk.f_bavail * disk.f_frsize < FULL_BYTES:
+        return f"{error}; the disk of {spec.path.parent} is full"
     return str(error) if may_write else f"{error}; {spec.path} may not be written"
 
 
@@ -248,12 +268,12 @@ def _code(error: BaseException) -> int:
 def set_aside(path: Path) -> Path:
     """Rename the file with its -wal and -shm to `.bad-N`, keep two; the new name.
 
-    Of those before it the oldest go, first those that were read to their end.
+    Of those before it the oldest go, first those that were read to their end or hold nothing.
     """
     numbers = _bad_numbers(path)
     bad = path.with_name(f"{path.name}.bad-{max(numbers, default=0) + 1}")
     old = [path.with_name(f"{path.name}.bad-{number}") for number in sorted(numbers)]
-    old.sort(key=lambda each: not _mark_of(each).exists())
+    old.sort(key=lambda each: not (_mark_of(each).exists() or _is_empty(each)))
     for each in old[: max(0, len(old) - KEPT_BAD_FILES + 1)]:
         _each(each, Path.unlink)
     _each(path, lambda part: part.rename(part.with_name(part.name.replace(path.name, bad.name, 1))))
@@ -265,6 +285,11 @@ def _each(path: Path, do: Callable[[Path], object]) -> None:
     for suffix in ("-shm", "-wal", "-salvaged", ""):
         with suppress(FileNotFoundError):
             do(path.with_name(f"{path.name}{suffix}"))
+
+
+def _is_empty(path: Path) -> bool:
+    parts = (path, path.with_name(f"{path.name}-wal"))
+    return not any(part.exists() and part.stat().st_size for part in parts)
 
 
 def _bad_numbers(path: Path) -> set[int]:

@@ -73,7 +73,7 @@ class FiveMinutes:
 @contextmanager
 def open_reader(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that cannot write; sqlite3.Error when there is nothing to read."""
-    how = "immutable=1" if _is_still(path) else "mode=ro"
+    how = "mode=ro&immutable=1" if _is_still(path) else "mode=ro"
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)
     try:
         connection.execute("PRAGMA query_only=ON")

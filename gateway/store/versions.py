@@ -33,7 +33,8 @@ def newer_than_us(path: Path, schema: str) -> frozenset[str]:
     Nothing where the file cannot be read, or has no migrations yet.
     """
     try:  # immutable: neither a lock nor a log is made; what the log has is no older
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as file:
+        where = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(where, uri=True)) as file:
             rows = file.execute(
                 "SELECT name FROM _sqlite_migrations WHERE migration_set = ?", (schema,)
             ).fetchall()

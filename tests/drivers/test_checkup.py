@@ -371,6 +371,7 @@ def test_files_of_the_store_that_the_daemon_may_not_write_and_those_set_aside_ar
 def test_a_database_of_a_newer_version_is_known_without_touching_it(tmp_path):
     path = tmp_path / "core.db"
     assert newer_than_us(path, "core") == frozenset()
+    assert not path.exists()
     with closing(sqlite3.connect(path)) as file:
         file.execute("PRAGMA journal_mode=WAL")
         file.execute("CREATE TABLE _sqlite_migrations (migration_set TEXT, name TEXT)")

@@ -451,3 +451,33 @@ async def test_what_stands_in_the_way_of_a_file_is_told_with_its_path(kit):
         store.submit(kit.outcome(kit.record(Lane.A, 1)))
         await kit.until(lambda: CORE in seen.raised())
         assert seen.faults[-1].detail.endswith(f"; {kit.directory / 'core.db'} is no file")
+
+
+async def test_a_file_that_a_full_disk_does_not_let_begin_pushes_out_none_that_was_set_aside(
+    kit, monkeypatch
+):
+    kit.directory.mkdir()
+    bad = kit.directory / "core.db.bad-1"
+    bad.write_bytes(b"records that nobody has read yet")
+    set_pragmas, tries = files.set_pragmas, []
+
+    def full(connection, spec):
+        tries.append(spec.name)
+        connection.execute("PRAGMA user_version")  # the file is there now
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(files, "set_pragmas", full)
+    monkeypatch.setattr(writer, "FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr(writer, "LAST_RETRY_S", 0.01)
+    async with kit.open() as (store, seen):
+        store.submit(kit.outcome(kit.record(Lane.A, 1)))
+        await kit.until(lambda: tries.count("core.db") >= 5)
+        assert set(seen.raised()) <= {CORE, READINGS}, seen.faults
+        assert bad.read_bytes() == b"records that nobody has read yet"
+        assert not (kit.directory / "core.db.bad-2").exists()
+        monkeypatch.setattr(files, "set_pragmas", set_pragmas)
+        await kit.until(lambda: CORE in seen.cleared())
+        await store.flush()
+        assert [record.seq for record in seen.durable if record.lane is Lane.A] == [1]

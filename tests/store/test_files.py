@@ -17,6 +17,7 @@ from gateway.store.files import (
     not_salvaged,
     open_file,
     set_aside,
+    why_unusable,
 )
 
 
@@ -143,3 +144,25 @@ def test_a_connection_that_cannot_be_made_is_an_error_of_sqlite(tmp_path: Path):
     spec = FileSpec(tmp_path / "absent" / "core.db", 1024, 2**20, "core", 1.0)
     with pytest.raises(sqlite3.OperationalError):
         connect(spec)
+
+
+def test_a_bad_file_that_holds_nothing_goes_before_one_that_nobody_has_read(tmp_path):
+    path = tmp_path / "core.db"
+    for content in (b"records", b"", b"more records"):
+        path.write_bytes(content)
+        set_aside(path)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {
+        "core.db.bad-1": b"records",
+        "core.db.bad-3": b"more records",
+    }
+
+
+def test_an_error_on_a_full_disk_says_so(spec: FileSpec, tmp_path, monkeypatch):
+    error = sqlite3.OperationalError("disk I/O error")
+    for free, said in (
+        (2**30, "disk I/O error"),
+        (0, f"disk I/O error; the disk of {tmp_path} is full"),
+    ):
+        disk = SimpleNamespace(f_bavail=free, f_frsize=1)
+        monkeypatch.setattr(files.os, "statvfs", lambda path, disk=disk: disk)
+        assert why_unusable(spec, error) == said
