@@ -122,7 +122,7 @@ def check(
     try:
         judged = judge(visit(access, limits, wishes, tell), limits)
     except (NotReached, OSError) as error:
-        print(f"{WORDS['not_reached'].in_(lang)}: {url}: {error}", file=sys.stderr)
+        print(f"{WORDS['not_reached'].in_(lang)}: {url}: {why(error).in_(lang)}", file=sys.stderr)
         return 1
     except (CommandFailed, ValueError) as error:
         print(f"{WORDS['no_command'].in_(lang)}: {error}", file=sys.stderr)

@@ -200,6 +200,7 @@ SAID = {  # of one thing, within a cell
     "unnamed": Text("（见记录）", "(see the records)"),
 }
 _UNITS = (
+    (1, 1, Text("秒", "s")),  # nothing at all
     (1_000, 1, Text("毫秒", "ms")),
     (120_000, 1_000, Text("秒", "s")),
     (7_200_000, 60_000, Text("分", "min")),

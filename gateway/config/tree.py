@@ -138,10 +138,25 @@ def _compose(text: str, lines: tuple[str, ...], file: str, found: list[Problem])
     return None
 
 
-def _not_a_mapping(root: Node | None, lines: tuple[str, ...], file: str) -> Problem:
-    advice = Text(
+def _beginning_of(path: Path) -> Text:
+    """What a file of this kind begins with."""
+    if path.parent.name == "profiles":
+        return Text(
+            f"照 docs/adding-a-device.md 写：第一行是 profile: {path.stem}",
+            f"see docs/adding-a-device.md: `profile: {path.stem}` first",
+        )
+    if path.name == "people.yaml":
+        return Text(
+            "从 people.example.yaml 开始改：第一行是 people:",
+            "start from people.example.yaml: `people:` first",
+        )
+    return Text(
         "从 site.example.yaml 开始改：第一行是 site:", "start from site.example.yaml: `site:` first"
     )
+
+
+def _not_a_mapping(root: Node | None, lines: tuple[str, ...], file: str) -> Problem:
+    advice = _beginning_of(Path(file))
     if root is None:
         fact = Text("文件是空的（或只有注释）", "the file is empty, or has only comments")
         return Problem(Place(file), Level.ERROR, "empty_file", fact, advice)

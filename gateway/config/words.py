@@ -474,6 +474,7 @@ MEANT: Mapping[str, tuple[str, ...]] = {
     "max": ("above",), "high": ("above",), "min": ("below",), "low": ("below",),
     "limit": ("above",), "threshold": ("above",), "delay": ("for",), "hysteresis": ("clears",),
     "level": ("severity",), "message": ("say",), "text": ("say",), "action": ("do",),
+    "base": ("extends",), "inherits": ("extends",), "template": ("extends",),
     "interval": ("period",), "tz": ("timezone",), "disabled": ("off",),
     "n": ("none",), "无": ("none",), "no": ("none",), "e": ("even",), "偶": ("even",),
     "o": ("odd",), "奇": ("odd",), "报警": ("alarm",), "预警": ("warning",), "故障": ("fault",),

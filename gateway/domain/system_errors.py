@@ -16,6 +16,10 @@ _SAID = {
     errno.ELOOP: Text("链接指来指去没有尽头", "its links go round in a circle"),
     errno.EIO: Text("磁盘读写出错", "the disk fails to read or write"),
     errno.EADDRINUSE: Text("端口已被占用", "the port is in use already"),
+    errno.ECONNREFUSED: Text("对方拒绝连接", "connection refused"),
+    errno.EHOSTUNREACH: Text("没有到那里的通路", "no way there"),
+    errno.ENETUNREACH: Text("没有到那里的通路", "no way there"),
+    errno.ETIMEDOUT: Text("没有应答", "no answer"),
     errno.EADDRNOTAVAIL: Text("本机没有这个地址", "this machine has no such address"),
 }
 
@@ -25,5 +29,7 @@ def why(error: Exception) -> Text:
     number = getattr(error, "errno", None)
     if number in _SAID:
         return _SAID[number]
+    if isinstance(error, TimeoutError):
+        return _SAID[errno.ETIMEDOUT]
     said = str(getattr(error, "strerror", None) or error)
     return Text(said, said)

@@ -17,6 +17,7 @@ from pathlib import Path
 from gateway.domain.errors import BusDown
 from gateway.domain.findings import Finding, bad, good, note
 from gateway.domain.site import Bus, PanelPins, SerialLine, TcpLink
+from gateway.domain.system_errors import why
 from gateway.domain.text import Text
 from gateway.drivers import gpio_lines
 from gateway.drivers.adapters import BARE, USB, Adapter, find_port, list_adapters
@@ -56,9 +57,10 @@ def _reach(bus: str, link: TcpLink) -> Finding:
     try:
         socket.create_connection((link.host, link.port), TCP_S).close()
     except (OSError, UnicodeError) as error:  # UnicodeError: no host can be called that
+        said = why(error)
         return bad(
             "tcp_unreachable",
-            Text(f"总线 {bus}：连不上 {where}（{error}）", f"bus {bus}: no {where} ({error})"),
+            Text(f"总线 {bus}：连不上 {where}（{said.zh}）", f"bus {bus}: no {where} ({said.en})"),
             Text(
                 "查网线、设备电源和IP；有的设备只接受一个连接：别的程序可能正占着",
                 "check cable, power and address; some devices take one connection only, "

@@ -322,3 +322,8 @@ def test_a_folder_is_brought_up_to_date_and_what_is_there_is_left_alone(house, t
         "notes.txt",
     ]  # fmt: skip
     assert {each.stat().st_mode & 0o777 for each in folder.glob("day-*")} == {0o640}
+
+
+def test_no_time_at_all_is_no_milliseconds():
+    voice = Voice(Lang.ZH, ZONE)
+    assert (voice.lasted(0), voice.lasted(400), voice.lasted(3_000)) == ("0 秒", "400 毫秒", "3 秒")
