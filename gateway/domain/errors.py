@@ -9,7 +9,7 @@ class DeviceSilent(Exception):
 
     unit: int
     why: str = "timeout"
-    is_heard: bool = False  # it did answer, damaged: it is not gone
+    is_heard: bool = False  # it did answer, but so that nothing can be believed: it is not gone
 
 
 @dataclass(unsafe_hash=True)

@@ -208,7 +208,7 @@ class BusDoor:
         counts = _other_counts(table, count)
         other = next((n for n in counts if not self.hold_ms(shape.unit, table, n)), None)
         if other is None:
-            raise DeviceSilent(shape.unit)
+            raise DeviceSilent(shape.unit, is_heard=True)
         self._doubted = shape
         is_answered = True
         try:
@@ -227,9 +227,10 @@ class BusDoor:
         elif not self._strays:
             self._unchecked[shape.unit] = self._unchecked.get(shape.unit, 0) + 1
         if self._strays:
-            raise DeviceSilent(shape.unit, "answers come for the question before")
+            why = "answers come for the question before"
+            raise DeviceSilent(shape.unit, why, is_heard=True)
         if not is_answered:
-            raise DeviceSilent(shape.unit)
+            raise DeviceSilent(shape.unit, is_heard=True)
 
     def _is_in_step(self, unit: int) -> None:
         """A unit answers in order: of what it was asked before, no answer can come any more."""

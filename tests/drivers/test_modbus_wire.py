@@ -231,8 +231,9 @@ async def test_a_device_that_ignores_the_check_is_believed_without_in_the_end():
             await door.read(1, INPUT, 7, 1, TIMEOUT_MS)
         wire.answers.append(own_registers)
         for _ in range(2):
-            with pytest.raises(DeviceSilent):
+            with pytest.raises(DeviceSilent) as silent:
                 await door.read(1, INPUT, 7, 1, TIMEOUT_MS)
+            assert silent.value.is_heard
         for _ in range(3):
             assert await door.read(1, INPUT, 7, 1, TIMEOUT_MS) == [7]
 
