@@ -6,11 +6,12 @@ Needs no hardware. The hypothesis is printed with the numbers: without it they m
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -61,6 +62,9 @@ RULE_COLUMNS = (
     Text("延时", "Delay"),
 )
 UNKNOWN = Text("未知", "unknown")
+NARROW = Text("终端太窄：其余各列见 --json", "too narrow for every column: --json has them all")
+BLOCKS_KEPT = (0, 1, 2, 3, 4, 6, 10)  # columns
+RULES_KEPT = (0, 1)
 ALARM_CLASS, PLAIN_CLASS = Text("报警", "alarm"), Text("普通", "plain")
 
 
@@ -93,10 +97,11 @@ def _verdict(problems: Sequence[PlanProblem]) -> int:
 
 def _show(plan: BusPlan, lang: Lang, to: Console) -> None:
     to.print(_heading(plan).in_(lang), style="bold")
-    to.print(_table(BLOCKS, BLOCK_COLUMNS, [_block_row(plan, n, lang) for n in _order(plan)], lang))
+    blocks = [_block_row(plan, n, lang) for n in _order(plan)]
+    to.print(_table(BLOCKS, BLOCK_COLUMNS, blocks, lang, Fit(to.width, BLOCKS_KEPT)))
     if plan.detections:
         rows = [_rule_row(each, lang) for each in plan.detections]
-        to.print(_table(RULES, RULE_COLUMNS, rows, lang))
+        to.print(_table(RULES, RULE_COLUMNS, rows, lang, Fit(to.width, RULES_KEPT)))
 
 
 def _silence(plan: BusPlan, site: Site, given: Hypothesis) -> Text:
@@ -173,12 +178,29 @@ def _rule_row(found: Detection, lang: Lang) -> list[str]:
     return [found.rule.id, total, *map(seconds, parts)]
 
 
-def _table(title: Text, columns: Sequence[Text], rows: list[list[str]], lang: Lang) -> Table:
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The terminal's width, and which columns are shown where not all of them fit."""
+
+    width: int
+    kept: Sequence[int]
+
+
+def _table(
+    title: Text, columns: Sequence[Text], rows: list[list[str]], lang: Lang, fit: Fit
+) -> Table:
+    """All columns where they fit; else those that matter most, and never half a name."""
+    heads = [column.in_(lang) for column in columns]
+    needed = sum(max(map(cell_len, each)) + 2 for each in zip(heads, *rows, strict=True)) + 2
+    shown = fit.kept if needed > fit.width else range(len(heads))
     table = Table(title=title.in_(lang), title_justify="left", box=box.SIMPLE_HEAD)
-    for at, column in enumerate(columns):
-        table.add_column(column.in_(lang), justify="left" if at == 0 else "right")
+    if needed > fit.width:
+        table.caption, table.caption_justify = NARROW.in_(lang), "left"
+    for at in shown:
+        justify: Literal["left", "right"] = "left" if at == 0 else "right"
+        table.add_column(heads[at], justify=justify, overflow="fold", no_wrap=at != 0)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(row[at] for at in shown))
     return table
 
 

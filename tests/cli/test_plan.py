@@ -1,6 +1,12 @@
 import json
+from functools import partial
 from pathlib import Path
 
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from gateway.cli import plan as planning
 from gateway.cli.plan import plan
 from gateway.config.shipped import shipped_dir
 from gateway.domain.text import Lang
@@ -79,3 +85,19 @@ def test_a_file_that_cannot_be_used_exits_2_with_its_errors_on_stderr(capsys):
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "error[" in printed.err
+
+
+@pytest.mark.parametrize("width", [80, 200])
+@pytest.mark.parametrize("lang", Lang)
+def test_no_name_is_cut_in_a_narrow_terminal(monkeypatch, capsys, width, lang):
+    narrow = partial(Console, width=width, highlight=False, markup=False, emoji=False)
+    monkeypatch.setattr(planning, "console", narrow)
+    rules = {rule["rule"]: rule for bus in document(capsys)["buses"] for rule in bus["rules"]}
+    assert plan(EXAMPLE, lang=lang, as_json=False) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert max(map(cell_len, out.splitlines())) <= width
+    for name, rule in rules.items():
+        (line,) = [line for line in out.splitlines() if name in line.split()]
+        assert f"{rule['total_ms'] / 1000:.1f}" in line
+    assert ("--json" in out) == (width == 80)
