@@ -250,7 +250,7 @@ def _rows(answer: Answer) -> list[Row]:
 def _table(rows: Sequence[Row], lang: Lang) -> Table:
     table = Table(box=None, pad_edge=False)
     for word in COLUMNS.values():
-        table.add_column(word.in_(lang))
+        table.add_column(word.in_(lang), overflow="fold")  # a rule's name is typed again
     for row in rows:
         word, style = SEVERITIES.get(str(row.get("severity")), (Text("?", "?"), ""))
         limit = row.get("limit")

@@ -90,7 +90,9 @@ def list_records(
         print(WORDS["no_records"].in_(lang), file=sys.stderr)
         return 0
     names = ("lane", "seq", "at", "clk", "kind", "settled", "body")
-    table = Table(*(WORDS[name].in_(lang) for name in names), box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in names:  # an id is typed again: never cut, never broken in two
+        table.add_column(WORDS[name].in_(lang), no_wrap=name == "seq", overflow="fold")
     for entry in found:
         record = entry.record
         what = _summary(entry) if entry.is_sound else WORDS["damaged"].in_(lang)
@@ -245,7 +247,8 @@ def _summary(entry: Entry) -> str:
     """The part of a body that people look for."""
     said = _body(entry.record.body)
     if said.get("t") == "alarm":
-        return f"{said.get('tr')} {said.get('rule')} {said.get('val')}"
+        value = NOTHING if said.get("val") is None else said["val"]
+        return f"{said.get('tr')} {said.get('rule')} {value}"
     if said.get("t") == "read":
         return f"{len(said.get('r', ()))} r"
     return json.dumps(said.get("data", said), ensure_ascii=False)[:100]

@@ -56,6 +56,7 @@ AGES = frozenset({
     "last_settled_ms", "since_ms", "next_try_in_ms", "last_ack_ms", "good_age_ms", "oldest_ms",
 })  # fmt: skip
 NAMES = frozenset({"id", "bus", "lane", "point"})  # are typed again: never broken in two
+NUMBERS = frozenset({"value", "limit"})  # 229.277 V in two lines reads as another number
 LEFT_OUT = frozenset({"place"})  # of devices: it stands with their points
 WORDS = {
     "what": Text("什么", "What"),
@@ -273,7 +274,7 @@ def _line(key: str, part: object, lang: Lang) -> str:
 def _table(title: str, keys: Sequence[str], lang: Lang) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
     for key in keys:
-        is_name = key in NAMES
+        is_name = key in NAMES or key in NUMBERS
         table.add_column(worded(WORDS, key, lang), overflow="fold", no_wrap=is_name)
     return table
 

@@ -7,10 +7,13 @@ import os
 import shutil
 import sqlite3
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from gateway.cli import record as listing
 from gateway.cli.main import main
 from gateway.domain.moments import Clk, Now
 from gateway.domain.outcome import Outcome
@@ -154,6 +157,18 @@ def test_db_check_looks_at_both_files(store, capsys):
     assert _run("db", "check", "--store", store, "--json") == 1
     core, readings = json.loads(capsys.readouterr().out)
     assert (core["is_sound"], readings["is_sound"]) == (False, True)
+
+
+def test_an_id_is_whole_in_a_narrow_terminal(store, monkeypatch, capsys):
+    narrow = partial(Console, width=60, highlight=False, markup=False, emoji=False)
+    monkeypatch.setattr(listing, "console", narrow)
+    assert _run("record", "list", "--store", store, "--json") == 0
+    ids = [f"{row['epoch']}-{row['seq']}" for row in json.loads(capsys.readouterr().out)]
+    assert _run("record", "list", "--store", store) == 0
+    words = capsys.readouterr().out.split()
+    assert ids
+    assert [word for word in words if word in ids] == ids
+    assert "None" not in words
 
 
 @pytest.mark.parametrize(

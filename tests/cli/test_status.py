@@ -282,3 +282,22 @@ def test_chinese_is_spoken_also_when_nobody_listens(
     first, second = capsys.readouterr().err.splitlines()
     assert first == f"{tmp_path}/none.sock：这里没有守护进程"
     assert "systemctl status care-gateway" in second
+
+
+def test_a_number_is_never_broken_in_two_by_a_narrow_terminal() -> None:
+    screen = Console(width=80, highlight=False, markup=False, emoji=False)
+    point = {
+        "id": "main-meter.voltage_l1",
+        "label": "A相电压",
+        "place": "1F 配电间总表",
+        "value": 229.277,
+        "unit": "V",
+        "quality": "good",
+        "reason": "",
+        "is_accepted": False,
+        "age_ms": 1900,
+    }
+    with screen.capture() as capture:
+        show({**SNAPSHOT, "points": [point]}, Lang.ZH, screen)
+    assert "229.277 V" in capture.get()
+    assert "main-meter.voltage_l1" in capture.get()
