@@ -437,7 +437,11 @@ class BusDoor:
             self._is_late(shape)  # its device may still answer, into the next question
         elif self._late:
             # a unit answers in order: what it answered before this one cannot come any more
-            self._late = {late: t for late, t in self._late.items() if late.unit != shape.unit}
+            self._late = {
+                late: t
+                for late, t in self._late.items()
+                if late.unit != shape.unit or late in self._asked_by_others  # maybe after us
+            }
 
     def _why_silent(self, shape: Shape) -> str:
         """What was heard instead of the answer; "timeout" if nothing was."""
@@ -542,6 +546,7 @@ class BusDoor:
             elif 0 < int.from_bytes(frame[:2], "big") < transaction + (self._shape is None):
                 self.counts.late += 1
                 self._tardy.add(frame[6])
+                self._unchecked.pop(frame[6], None)
             else:
                 self.counts.foreign += 1
                 self._strays += frame[:2] == self._sent[:2]
@@ -586,6 +591,7 @@ class BusDoor:
 
     def _heard_answering(self, reply: Frame) -> None:
         """What was owed has come, and need not be waited for any more."""
+        self._unchecked.pop(reply.shape.unit, None)  # it answers checks as well, but late
         answered = [late for late in self._late if is_answer(reply, late)]
         is_ours = bool(answered) and not self._asked_by_others.intersection(answered)
         self.counts.late += is_ours

@@ -333,6 +333,18 @@ async def test_the_answer_to_another_master_is_never_ours():
 
 
 @simulated
+async def test_another_masters_question_behind_ours_is_not_answered_by_our_answer():
+    theirs = framed(struct.pack(">BBHH", 1, 4, 100, 2))
+
+    def manner(request, reply):
+        return [(0.01, theirs), (0.05, reply)] if request[5] == 4 else [(0.05, reply)]
+
+    async with wired(manner) as (_, door):
+        assert await door.read(1, INPUT, 20, 4, TIMEOUT_MS) == [20, 21, 22, 23]
+        assert door.hold_ms(1, INPUT, 2) > 0, "the answer to them is still to come"
+
+
+@simulated
 async def test_two_devices_at_one_address_garble_each_other_and_bring_no_wrong_value():
     async with wired(answers=(echoing, echoing)) as (wire, door):
         for start in range(30):
