@@ -195,6 +195,7 @@ async def sample_again(home: Home, rows: list[dict[str, Sample]]) -> None:
     """A row each minute, said as it is taken."""
     every_s = SAMPLE_S * home.pace
     while True:
+        home.daemon.sync_flag.touch()  # a clock without a time source is a fault after an hour
         await asyncio.sleep(every_s - (time.monotonic() - home.began) % every_s)
         row = home.samples()
         rows.append(row)
@@ -351,6 +352,7 @@ async def open_home(folder: Path, pace: float) -> AsyncIterator[Home]:
             open_platform(folder, broker.url, "platform", "--receipts")
         )
         daemon = await stack.enter_async_context(open_daemon(folder, site("1F")))
+        daemon.sync_flag.touch()
         await daemon.start()
         await when(daemon, _is_calm, "a calm house")
         console, port = await stack.enter_async_context(open_console(daemon))

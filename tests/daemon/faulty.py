@@ -6,7 +6,6 @@ block=FILE=RELEASE      a commit to this file waits until the file RELEASE exist
 die=FILE=ARMED=PINS     SIGKILL in a commit to this file, once ARMED exists and the panel,
                         by its pin log PINS, has sounded since: between panel and disk
 clock=FILE              the wall clock is wrong by the milliseconds that stand in this file
-synced=FILE             the clock was synchronised when FILE was touched
 button=PIPE             somebody at the silence button: each `down` or `up` written to the named
                         pipe PIPE sets the mock pin of BCM 25 low or high
 """
@@ -24,7 +23,7 @@ from gateway.core.judge import Verdict, judge
 from gateway.domain.readings import Reading
 from gateway.domain.rules import Rule
 from gateway.drivers import panel
-from gateway.drivers.clock import Clock, wall
+from gateway.drivers.clock import wall
 
 
 def failpoints_of(faults: list[str]) -> Failpoints:
@@ -97,6 +96,4 @@ if __name__ == "__main__":
     for fault in sys.argv[1:at]:
         if fault.startswith("button="):
             press_by(Path(fault.partition("=")[2]))
-        if fault.startswith("synced="):
-            Clock.__init__.__kwdefaults__["flag"] = Path(fault.partition("=")[2])
     sys.exit(main(sys.argv[at + 2 :], failpoints_of(sys.argv[1:at])))

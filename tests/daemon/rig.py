@@ -76,6 +76,11 @@ class Daemon:
     def pins_file(self) -> Path:
         return self.folder / "pins.jsonl"
 
+    @property
+    def sync_flag(self) -> Path:
+        """What timesyncd would touch: a house has no time source unless somebody touches this."""
+        return self.folder / "synchronized"
+
     def command(self, *fault: str) -> list[str]:
         """The command line; with `fault`, of a daemon made to fail (`tests.daemon.faulty`)."""
         module = ["-m", "tests.daemon.faulty", *fault, "--"] if fault else ["-m", "gateway"]
@@ -84,6 +89,7 @@ class Daemon:
             "--socket", str(self.socket), "--console-socket", str(self.console),
             "--reader-socket", str(self.reader),
             "--panel", "mock", "--panel-log", str(self.pins_file),
+            "--sync-flag", str(self.sync_flag),
         ]  # fmt: skip
 
     async def start(self, *fault: str) -> None:

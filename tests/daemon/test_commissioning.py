@@ -136,13 +136,13 @@ async def hands(daemon: Daemon, board, pipe: int):
 @contextlib.asynccontextmanager
 async def running(folder: Path, site: Path):
     """The daemon on the technician's file, its clock synchronised; and its button's pipe."""
-    synced, pipe = folder / "synced", folder / "button"
-    synced.touch()
+    pipe = folder / "button"
     os.mkfifo(pipe)
     daemon = Daemon(folder, site)
+    daemon.sync_flag.touch()
     fd = os.open(pipe, os.O_RDWR)
     try:
-        await daemon.start(f"synced={synced}", f"button={pipe}")
+        await daemon.start(f"button={pipe}")
         yield daemon, fd
     finally:
         if daemon.process is not None:
