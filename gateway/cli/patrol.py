@@ -27,6 +27,7 @@ from gateway.domain.records import Lane
 from gateway.domain.rounds import FLAGS, STATES, RoundState
 from gateway.domain.text import Lang, Text
 from gateway.drivers.pins import hash_pin
+from gateway.drivers.sockets import NoAnswer, ask
 from gateway.store.reader import entries
 
 Row = Mapping[str, Any]
@@ -227,10 +228,13 @@ def _counted(counts: Mapping[str, int], words: Mapping[str, Text], lang: Lang) -
     return " · ".join(said) or NOTHING
 
 
-def export(store: Path, since: str | None, until: str | None, *, form: str, lang: Lang) -> int:
+def export(
+    store: Path, socket: Path, since: str | None, until: str | None, *, form: str, lang: Lang
+) -> int:
     """Write the records of the patrol with all that is in them, oldest first; staff codes only.
 
-    They are read beside the daemon or without it. `since` and `until` are dates (UTC), both in.
+    They are read beside the daemon or without it. `since` and `until` are days of the house, both
+    in; without a daemon that knows its time zone, of this machine.
     """
     try:
         first, last = (None if day is None else date.fromisoformat(day) for day in (since, until))
@@ -238,13 +242,15 @@ def export(store: Path, since: str | None, until: str | None, *, form: str, lang
         return refuse(WORDS["bad_date"], lang)
     if first is not None and last is not None and first > last:
         return refuse(WORDS["dates_turned"], lang)
+    has_days = first is not None or last is not None
+    zone = _zone_of_house(socket) if has_days else None
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if form == "csv":
         writer.writerow(("id", "kind", "at", "clk", "sound", "data"))
     try:
         for entry in entries(store / "core.db", Lane.B):
             record = entry.record
-            if record.kind not in EXPORTED or not _is_between(record.at.utc_ms, first, last):
+            if record.kind not in EXPORTED or not _is_between(record.at.utc_ms, first, last, zone):
                 continue
             row = {
                 "id": f"{record.epoch}-B-{record.seq}",
@@ -266,11 +272,13 @@ def export(store: Path, since: str | None, until: str | None, *, form: str, lang
     return 0
 
 
-def _is_between(utc_ms: int | None, first: date | None, last: date | None) -> bool:
+def _is_between(
+    utc_ms: int | None, first: date | None, last: date | None, zone: tzinfo | None
+) -> bool:
     """A record without a time belongs to every span: none is left out for its clock."""
     if utc_ms is None:
         return True
-    day = datetime.fromtimestamp(utc_ms / 1000, UTC).date()
+    day = datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone(zone).date()
     return (first is None or day >= first) and (last is None or day <= last)
 
 
@@ -315,6 +323,13 @@ def pin(lang: Lang) -> int:
     print(WORDS["pin_done"].in_(lang), file=sys.stderr)
     print(f"pin: {hash_pin(typed)}")
     return 0
+
+
+def _zone_of_house(socket: Path) -> tzinfo | None:
+    try:
+        return _zone(ask(socket, {"verb": "patrol_today"}))
+    except NoAnswer:
+        return None
 
 
 def _zone(answer: Answer) -> tzinfo | None:

@@ -33,8 +33,8 @@ _HELP = {
     "why": Text("原因。", "The reason."),
     "note": Text("备注。", "A remark."),
     "name": Text("月份，如 2026-11；不写是本月。", "The month, as 2026-11; else this one."),
-    "from": Text("从哪天起。", "From this day on."),
-    "to": Text("到哪天止。", "Up to this day."),
+    "from": Text("从哪天起（本院时间）。", "From this day on, in the house's time."),
+    "to": Text("到哪天止（含当天）。", "Up to and with this day."),
     "format": Text("jsonl 或 csv。", "jsonl or csv."),
     "store": Text("数据库目录。", "Folder of the databases."),
     "as": Text("谁：员工工号。", "Who does this: a staff code."),
@@ -157,12 +157,13 @@ def _add_figures(patrol: typer.Typer, usual: Lang, daemon: Path, usual_store: Pa
             Path, typer.Option("--store", help=_HELP["store"].in_(usual))
         ] = usual_store,
         as_json: Annotated[bool, shared["json"]] = False,
+        socket: Annotated[Path, shared["socket"]] = daemon,
         lang: Annotated[Lang, shared["lang"]] = usual,
     ) -> None:
         from gateway.cli.patrol import export as export_records
 
         wanted = "jsonl" if as_json else form
-        raise typer.Exit(export_records(store, since, until, form=wanted, lang=lang))
+        raise typer.Exit(export_records(store, socket, since, until, form=wanted, lang=lang))
 
 
 def _add_people(people: typer.Typer, usual: Lang, daemon: Path) -> None:

@@ -3,6 +3,9 @@
 import asyncio
 import io
 import json
+import time
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -224,6 +227,39 @@ def test_the_records_of_the_patrol_are_exported_beside_the_daemon(home, tmp_path
         assert "boot" not in kinds
     assert main(["patrol", "export", "--store", str(tmp_path), "--from", "1.11."]) == 2
     assert main(["patrol", "export", "--store", str(tmp_path / "none")]) == 1
+
+
+def test_the_days_of_an_export_are_the_houses_own(home, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/London")
+    time.tzset()
+    moments = {
+        "2026-10-31T15:59:00+00:00": False, "2026-10-31T16:01:00+00:00": True,
+        "2026-11-30T15:59:00+00:00": True, "2026-11-30T16:01:00+00:00": False,
+    }  # fmt: skip
+
+    async def keep():
+        async with open_store(
+            home.house.site.store.__class__(tmp_path), epoch="epoch0000001",
+            encode=lambda _: b"", on_durable=lambda _: None, on_fault=lambda _: None,
+        ) as store:  # fmt: skip
+            for seq, moment in enumerate(moments, 1):
+                utc_ms = round(datetime.fromisoformat(moment).timestamp() * 1000)
+                at_moment = replace(home.now(), utc_ms=utc_ms)
+                body = json.dumps({"kind": "visit", "data": {}}).encode()
+                record = Record(Lane.B, "epoch0000001", seq, "visit", at_moment, body)
+                store.submit(outcome_of(home, record))
+            await store.flush()
+
+    asyncio.run(keep())
+    days = "--from 2026-11-01 --to 2026-11-30"
+    try:
+        code, out, err = run(f"patrol export --store {tmp_path} {days}")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert (code, err) == (0, "")
+    found = [json.loads(line)["id"][-1] for line in out.splitlines()]
+    assert found == [str(n) for n, is_in in enumerate(moments.values(), 1) if is_in]
 
 
 def outcome_of(home, record):
