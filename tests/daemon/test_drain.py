@@ -90,8 +90,7 @@ def has_enough(daemon):
     )
 
 
-@pytest.mark.parametrize("ending", ["stop", "kill"])
-@pytest.mark.parametrize("kills", [0, 5])
+@pytest.mark.parametrize(("kills", "ending"), [(0, "stop"), (5, "kill")])
 async def test_a_backlog_arrives_whole_and_once_with_the_alarms_first(tmp_path, ending, kills):
     bank = Bank()
     device = SimDevice("bank", 1, bank.fill, {})

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.core.patrol_plan import rounds_between
@@ -54,6 +54,8 @@ def test_a_round_is_judged_after_a_pass(closes_s: float, passes: int | None, due
 
 
 @given(closes_s=st.floats(0, 400), passes=st.none() | st.integers(1, 5))
+@example(closes_s=182.125, passes=None)  # when the next pass is about to plant something
+@example(closes_s=182.0, passes=None)
 def test_a_round_is_never_judged_before_its_end_nor_beside_another_fault(
     closes_s: float, passes: int | None
 ) -> None:
