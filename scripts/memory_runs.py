@@ -74,7 +74,11 @@ POINTS = (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one process holds at one moment; memory in MiB, own: shared with nobody."""
+    """What one process holds at one moment; memory in MiB.
+
+    `own` is what it has written itself: pages of files are a process's own or not as others map
+    the same libraries.
+    """
 
     at_h: float
     resident: float
@@ -179,15 +183,14 @@ def sample_of(process: psutil.Process, at_h: float) -> Sample:
     for line in rollup.splitlines()[1:]:
         name, value, *_ = line.split()
         kib[name.rstrip(":")] = int(value)
-    own = kib["Private_Clean"] + kib["Private_Dirty"]
-    rss, pss, uss = (each / 1024 for each in (kib["Rss"], kib["Pss"], own))
-    return Sample(at_h, rss, pss, uss, process.num_fds(), process.num_threads())
+    rss, pss, own = (kib[name] / 1024 for name in ("Rss", "Pss", "Private_Dirty"))
+    return Sample(at_h, rss, pss, own, process.num_fds(), process.num_threads())
 
 
 def line_of(sample: Sample) -> str:
     return (
         f"{sample.at_h * 60:6.1f} min  RSS {sample.resident:6.2f}  PSS {sample.proportional:6.2f}"
-        f"  USS {sample.own:6.2f} MiB  files {sample.files:3}  threads {sample.threads:2}"
+        f"  own {sample.own:6.2f} MiB  files {sample.files:3}  threads {sample.threads:2}"
     )
 
 
