@@ -18,7 +18,7 @@ def system_addresses(host: str, port: int) -> list[str]:
     """What the system says, in its order, each once. Blocks; raises OSError."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # of the idna codec: no host can be called that
+    except ValueError as error:  # of the idna codec, or a NUL: no host can be called that
         raise socket.gaierror(socket.EAI_NONAME, "no name of a host") from error
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
@@ -63,16 +63,16 @@ def _begin(look_up: LookUp, host: str, port: int) -> asyncio.Future[list[str]]:
     )  # asked for by the next who opens, or never
 
     def run() -> None:
-        error: OSError | None = None
+        error: Exception | None = None
         addresses: list[str] = []
         try:
             addresses = look_up(host, port)
-        except OSError as failed:
+        except Exception as failed:  # noqa: BLE001 - whoever waits is told, whatever it is
             error = failed
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(tell, addresses, error)
 
-    def tell(addresses: list[str], error: OSError | None) -> None:
+    def tell(addresses: list[str], error: Exception | None) -> None:
         if error is None:
             found.set_result(addresses)
         else:

@@ -13,10 +13,12 @@ import queue
 import re
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from logging.handlers import QueueHandler, QueueListener
+from typing import Any
 
 try:
     # mypy takes the folder systemd/ of the checkout for the library
@@ -192,26 +194,32 @@ class _Writer(QueueListener):
         self, lines: queue.Queue[logging.LogRecord], handler: logging.Handler, outbox: _Outbox
     ) -> None:
         super().__init__(lines, handler)
+        self._lines: queue.Queue[Any] = lines  # None ends it
         self._outbox = outbox
         self._told = 0
 
     def handle(self, record: logging.LogRecord) -> None:
-        for handler in self.handlers:
-            handler.emit(record)  # not handle(): its lock, held by a thread that hangs, stops exit
+        self._write(record)
         lost = self._outbox.dropped - self._told
         if lost:
             self._told += lost
-            log.warning("log lines lost, nobody took them count=%s", lost)
+            words, level = "log lines lost, nobody took them count=%s", logging.WARNING
+            told = log.makeRecord(log.name, level, __file__, 0, words, (lost,), None)
+            self._write(self._outbox.prepare(told))  # the queue may have no room for it either
 
     def end(self) -> None:
         """Write what waits, for at most `LAST_WORDS_S`; the thread is a daemon."""
-        thread = self._thread
+        thread, until_s = self._thread, time.monotonic() + LAST_WORDS_S
         try:
-            self.queue.put_nowait(None)
+            self._lines.put(None, timeout=LAST_WORDS_S)
         except queue.Full:
             return
         if thread is not None:
-            thread.join(LAST_WORDS_S)
+            thread.join(max(0.0, until_s - time.monotonic()))
+
+    def _write(self, record: logging.LogRecord) -> None:
+        for handler in self.handlers:
+            handler.emit(record)  # not handle(): its lock, held by a thread that hangs, stops exit
 
 
 class _Stderr(logging.Handler):

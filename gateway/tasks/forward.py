@@ -57,6 +57,7 @@ from gateway.core.reconnect import (
     rival_seen,
     stay_away,
 )
+from gateway.core.settled import SettledRanges
 from gateway.domain.errors import LinkLost, LinkRefused
 from gateway.domain.events import (
     Event,
@@ -217,9 +218,10 @@ class Incoming:
         """A late record went out from memory: the disk is not waited for any more."""
         self._shipped[_key(record)] = self._submitted.pop(_key(record))
 
-    def settled(self, key: Key) -> None:
-        """The platform has it."""
-        self._shipped.pop(key, None)
+    def settled(self, settled: Range) -> None:
+        """The platform has these."""
+        for seq in range(settled.lo, settled.hi + 1) if self._shipped else ():
+            self._shipped.pop((settled.lane, settled.epoch, seq), None)
 
     def next_late_ms(self) -> int | None:
         """Return when the oldest waiting alarm record is late."""
@@ -273,7 +275,7 @@ class _Run:
     lanes: dict[Lane, _LaneView] = field(
         default_factory=lambda: {lane: _LaneView() for lane in Lane}
     )
-    settled_early: OrderedDict[Key, None] = field(default_factory=OrderedDict)
+    settled_early: SettledRanges = field(default_factory=SettledRanges)
     course: Course = field(default_factory=Course)
     replays: asyncio.Queue[Range] = field(default_factory=lambda: asyncio.Queue(REPLAYS))
     room: asyncio.Event = field(default_factory=asyncio.Event)  # perhaps, for a replay
@@ -304,11 +306,8 @@ class _Run:
         if not ranges:
             return
         for range_ in ranges:
-            for seq in range(range_.lo, range_.hi + 1):
-                self.settled_early[range_.lane, range_.epoch, seq] = None
-                self.incoming.settled((range_.lane, range_.epoch, seq))
-        while len(self.settled_early) > 5 * WAITING_RECORDS:
-            self.settled_early.popitem(last=False)
+            self.settled_early.add(range_)
+            self.incoming.settled(range_)
         self.settle(ranges)
         self.progress.settled(ranges, self.now_ms())
         self.incoming.changed.set()  # there is room again
@@ -592,10 +591,10 @@ async def _look_into_store(run: _Run, lane: Lane) -> None:
 def _offer_read(run: _Run, view: _LaneView) -> bool:
     """Hand on what was read; False when there is no room for all of it."""
     while view.read:
-        key = _key(view.read[0])
-        if key not in run.settled_early and not run.outbox.offer(
-            key, view.read[0].body, is_live=False
-        ):
+        record, key = view.read[0], _key(view.read[0])
+        if key in run.settled_early:  # it came back from a damaged file, or is not struck off yet
+            run.settle((Range(record.lane, record.epoch, record.seq, record.seq),))
+        elif not run.outbox.offer(key, record.body, is_live=False):
             return False
         view.read.popleft()
     return True

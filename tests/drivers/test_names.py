@@ -78,9 +78,10 @@ def test_a_look_up_that_outlives_its_loop_hurts_nobody():
     let_go.set()
 
 
-def test_what_no_host_can_be_called_is_an_unknown_host():
+@pytest.mark.parametrize("name", ["a" * 70 + ".lan", "a\0.lan"])
+def test_what_no_host_can_be_called_is_an_unknown_host(name):
     with pytest.raises(socket.gaierror):
-        system_addresses("a" * 70 + ".lan", 502)
+        system_addresses(name, 502)
 
 
 async def test_a_bus_is_found_by_its_name_once_the_name_server_knows_it():
@@ -98,3 +99,11 @@ async def test_a_bus_is_found_by_its_name_once_the_name_server_knows_it():
                 await door.read(3, Table.INPUT, 5, 1, ANSWER_MS)
             knows += ["::1", "127.0.0.1"]  # nobody listens at the first
             assert await eventually(lambda: door.read(3, Table.INPUT, 5, 1, ANSWER_MS)) == [5]
+
+
+async def test_a_look_up_that_breaks_is_told_to_who_waits():
+    def broken(host, _port):
+        raise KeyError(host)
+
+    with pytest.raises(KeyError):
+        await HostAddresses("meter.example", 502, broken).find(60)
