@@ -13,6 +13,7 @@ from pathlib import Path
 from gateway.cli.language import language
 from gateway.domain.system_errors import why
 from gateway.domain.text import Lang, Text
+from gateway.drivers.arguments import Arguments
 from gateway.drivers.systemd import open_log
 
 SOCKET = Path("/run/care-gateway/console.sock")
@@ -102,13 +103,17 @@ def _parser(lang: Lang) -> argparse.ArgumentParser:
     def words(key: str) -> str:
         return HELP[key].in_(lang)
 
-    parser = argparse.ArgumentParser(prog="care-gateway console", description=words("what"))
+    parser = Arguments(lang, prog="care-gateway console", description=words("what"))
     parser.add_argument(
-        "--listen", type=place, default=place(LISTEN), help=f"{words('listen')} ({LISTEN})"
+        "--listen",
+        type=place,
+        metavar="PLACE",
+        default=place(LISTEN),
+        help=f"{words('listen')} ({LISTEN})",
     )
-    parser.add_argument("--socket", type=Path, default=SOCKET, help=words("socket"))
+    parser.add_argument("--socket", type=Path, metavar="PATH", default=SOCKET, help=words("socket"))
     parser.add_argument("--photos", type=Path, metavar="DIR", help=words("photos"))
-    parser.add_argument("--host", action="append", default=[], help=words("host"))
+    parser.add_argument("--host", metavar="NAME", action="append", default=[], help=words("host"))
     parser.add_argument(
         "--lang", choices=[each.value for each in Lang], default=lang, help=words("lang")
     )

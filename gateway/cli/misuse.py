@@ -5,37 +5,38 @@ English headings. Its exceptions are known by their names: where they live moves
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
 from typer import rich_utils
 
 from gateway.domain.text import Lang, Text
+from gateway.drivers.arguments import (
+    CHOICES,
+    DASHES,
+    HELP,
+    LACKING,
+    NO_CHOICE,
+    NO_OPTION,
+    NO_VALUE,
+    NOT_READ,
+    SHOW_HELP,
+    SUCH_AS,
+    TAKES_NONE,
+    TOO_MUCH,
+    USAGE,
+    WRONG,
+    is_dashed,
+    meant,
+    mistake,
+    near,
+)
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
-ERROR = Text("错误", "error")
-ADVICE = Text("建议", "do")
-HELP = Text("查看 {command} --help", "see {command} --help")
-MEANT = Text("是不是 {meant}？{help}", "did you mean {meant}? {help}")
 STOPPED = Text("已中止", "stopped")
 NO_COMMAND = Text("没有“{word}”这个命令", "there is no command `{word}`")
-NO_OPTION = Text("没有 {word} 这个选项", "there is no option {word}")
-NO_VALUE = Text("选项 {word} 后面缺少内容", "nothing stands after the option {word}")
-TAKES_NONE = Text("选项 {word} 后面不能带内容", "the option {word} takes no value")
-TOO_MUCH = Text("多出来的内容：{word}", "there is no place for: {word}")
-DASHES = Text(
-    "选项以两个英文减号开头：--json；{help}",
-    "an option begins with two plain minus signs: --json; {help}",
-)
-LACKING = Text("缺少 {where}{meaning}", "{where} is missing{meaning}")
-NO_CHOICE = Text("{where}：没有“{value}”", "{where}: there is no `{value}`")
-CHOICES = Text("可用的有：{allowed}", "there are: {allowed}")
-NOT_READ = Text("{where}：看不懂“{value}”", "{where}: `{value}` is not understood")
-SUCH_AS = Text("写成如 {example}", "write it like {example}")
-WRONG = Text("{where}：{value}", "{where}: {value}")
 LIMITS = {
     "greater_than_equal": ("ge", Text("至少 {limit}", "at least {limit}")),
     "greater_than": ("gt", Text("大于 {limit}", "above {limit}")),
@@ -58,8 +59,6 @@ HEADINGS = {
 }
 OPTIONS = Text("[选项]", "[OPTIONS]")
 SUBCOMMAND = Text("命令 [参数]...", "COMMAND [ARGS]...")
-USAGE = Text("用法:", "Usage:")
-SHOW_HELP = Text("显示这份说明。", "Show this message and exit.")
 
 
 def speak(command: Any, lang: Lang) -> None:
@@ -96,7 +95,7 @@ def told(error: Any, command: Any, typed: Sequence[str], lang: Lang) -> str:
     context = getattr(error, "ctx", None)
     program = getattr(context, "command_path", "") or " ".join(_verbs(command, typed))
     fact, advice = _said(error, context, HELP.in_(lang).format(command=program), lang)
-    return f"{ERROR.in_(lang)}: {fact}\n  = {ADVICE.in_(lang)}: {advice}\n"
+    return mistake(fact, advice, lang)
 
 
 def _verbs(command: Any, typed: Sequence[str]) -> Iterator[str]:
@@ -113,8 +112,8 @@ def _said(error: Any, context: Any, help_: str, lang: Lang) -> tuple[str, str]:
     message = str(getattr(error, "message", error))
     match type(error).__name__:
         case "NoSuchOption":
-            near = error.possibilities or _near(error.option_name, _options(context))
-            return NO_OPTION.in_(lang).format(word=error.option_name), _meant(near, help_, lang)
+            names = error.possibilities or near(error.option_name, _options(context))
+            return NO_OPTION.in_(lang).format(word=error.option_name), meant(names, help_, lang)
         case "BadOptionUsage":
             word = NO_VALUE if "requires" in message else TAKES_NONE
             return word.in_(lang).format(word=error.option_name), help_
@@ -125,10 +124,10 @@ def _said(error: Any, context: Any, help_: str, lang: Lang) -> tuple[str, str]:
         case "BadParameter":
             return _bad_value(error, message, help_, lang)
     if found := re.match(r"No such command '(.*?)'\.", message):
-        near = _near(found[1], getattr(context.command, "commands", {}))
-        return NO_COMMAND.in_(lang).format(word=found[1]), _meant(near, help_, lang)
+        names = near(found[1], getattr(context.command, "commands", {}))
+        return NO_COMMAND.in_(lang).format(word=found[1]), meant(names, help_, lang)
     if found := re.match(r"Got unexpected extra argument\S* \((.*)\)$", message):
-        advice = DASHES.in_(lang).format(help=help_) if _is_dashed(found[1]) else help_
+        advice = DASHES.in_(lang).format(help=help_) if is_dashed(found[1].split()) else help_
         return TOO_MUCH.in_(lang).format(word=found[1]), advice
     return message, help_
 
@@ -148,7 +147,7 @@ def _bad_value(error: Any, message: str, help_: str, lang: Lang) -> tuple[str, s
         allowed = re.findall(r"'(.*?)'", found[2])
         fact = NO_CHOICE.in_(lang).format(where=where, value=found[1])
         listed = CHOICES.in_(lang).format(allowed=", ".join(allowed))
-        return fact, _meant(_near(found[1], allowed), listed, lang)
+        return fact, meant(near(found[1], allowed), listed, lang)
     if kind in LIMITS:
         name, limit = LIMITS[kind]
         fact = OUT_OF_RANGE.in_(lang).format(where=where, value=value)
@@ -173,22 +172,3 @@ def _where(error: Any) -> str:
 def _options(context: Any) -> list[str]:
     command = getattr(context, "command", None)
     return [name for each in command.get_params(context) for name in each.opts] if command else []
-
-
-def _near(word: str, known: Iterable[str]) -> list[str]:
-    """The names that were probably meant; also of a word that begins or holds one."""
-    names = list(known)
-    typed = word.casefold()
-    return get_close_matches(typed, names, n=2, cutoff=0.6) or [
-        name for name in names if len(typed) >= 3 and name.startswith(typed)
-    ]
-
-
-def _meant(near: Iterable[str], help_: str, lang: Lang) -> str:
-    names = Text(" 或 ", " or ").in_(lang).join(near)
-    return MEANT.in_(lang).format(meant=names, help=help_) if names else help_
-
-
-def _is_dashed(words: str) -> bool:
-    """A dash of another kind, as input methods and word processors make of two minus signs."""
-    return any(word[0] in "—–－‐−" for word in words.split())

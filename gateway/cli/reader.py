@@ -14,6 +14,7 @@ from typing import Any
 from gateway.cli.language import language
 from gateway.domain.text import Lang, Text
 from gateway.drivers import systemd
+from gateway.drivers.arguments import Arguments
 from gateway.drivers.clock import mono
 from gateway.drivers.sockets import ask
 
@@ -29,6 +30,7 @@ HELP = {
     "what": Text("运行读卡器进程（守护进程给出设备）。", "Run the NFC reader's process."),
     "socket": Text("守护进程的读卡器套接字", "the daemon's socket for the reader"),
     "lend": Text("借用读卡器的套接字", "where commands borrow the reader"),
+    "lang": Text("语言，默认取自 LANG", "language; LANG decides if not given"),
     "verbose": Text("更多日志", "log more"),
 }
 
@@ -64,9 +66,11 @@ def _parser(lang: Lang) -> argparse.ArgumentParser:
     def words(key: str) -> str:
         return HELP[key].in_(lang)
 
-    parser = argparse.ArgumentParser(prog="care-gateway reader", description=words("what"))
-    parser.add_argument("--socket", type=Path, default=SOCKET, help=words("socket"))
-    parser.add_argument("--lend", type=Path, help=f"{words('lend')} ({LEND})")
-    parser.add_argument("--lang", choices=[each.value for each in Lang], default=lang)
+    parser = Arguments(lang, prog="care-gateway reader", description=words("what"))
+    parser.add_argument("--socket", type=Path, metavar="PATH", default=SOCKET, help=words("socket"))
+    parser.add_argument("--lend", type=Path, metavar="PATH", help=f"{words('lend')} ({LEND})")
+    parser.add_argument(
+        "--lang", choices=[each.value for each in Lang], default=lang, help=words("lang")
+    )
     parser.add_argument("--verbose", action="store_true", help=words("verbose"))
     return parser

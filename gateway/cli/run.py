@@ -17,7 +17,8 @@ from gateway.cli.language import language
 from gateway.cli.site_file import SiteRead, begin, read_apart, read_here
 from gateway.domain.errors import SiteRefused
 from gateway.domain.site import Site
-from gateway.domain.text import Lang
+from gateway.domain.text import Lang, Text
+from gateway.drivers.arguments import Arguments
 from gateway.drivers.gpio import Gpio
 
 if TYPE_CHECKING:
@@ -33,6 +34,32 @@ READER_SOCKET = Path("/run/care-gateway/reader.sock")
 # busy thread beside: show to pin p99 10.1 ms at Python's 5 ms, 1.8 ms at 1 ms.
 SWITCH_S = 0.001
 NEVER = 1_000_000
+HELP = {
+    "what": Text("运行网关守护进程。", "Run the daemon."),
+    "site": Text("站点文件", "the site file"),
+    "store": Text(
+        "数据库所在目录，不写按站点文件", "folder of the databases, over the site file's"
+    ),
+    "socket": Text("在哪里应答命令", "where commands are answered"),
+    "console": Text(
+        f"值班台网页从哪里读；不写为 {CONSOLE_SOCKET}，改了 --socket 时不开",
+        f"where the console watches; {CONSOLE_SOCKET} unless --socket is another",
+    ),
+    "reader": Text(
+        f"读卡器进程从哪里报刷卡；不写为 {READER_SOCKET}，改了 --socket 时不开",
+        f"where the NFC reader's process tells of taps; {READER_SOCKET} unless --socket is another",
+    ),
+    "panel": Text("用哪种引脚", "which GPIO"),
+    "panel_log": Text(
+        "用 --panel mock 时，引脚变化记在哪里", "with --panel mock: log of pin changes"
+    ),
+    "sync_flag": Text(
+        "每次对时成功时改动的文件；不是 timesyncd 时才要写",
+        "what is touched at each synchronisation of the clock, where that is not timesyncd's",
+    ),
+    "lang": Text("说明和错误用的语言，默认取自 LANG", "language; LANG decides if not given"),
+    "verbose": Text("更多日志", "log more"),
+}
 
 
 def main(argv: Sequence[str], failpoints: "Failpoints | None" = None) -> int:
@@ -101,30 +128,24 @@ def _taken(read: Callable[[], SiteRead]) -> Site:
 
 
 def _parser(lang: Lang) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="care-gateway run", description="Run the daemon.")
-    parser.add_argument("site", type=Path, nargs="?", default=SITE, help=f"site file ({SITE})")
-    parser.add_argument("--store", type=Path, help="folder of the databases, over the site file's")
-    parser.add_argument("--socket", type=Path, default=SOCKET, help="where commands are answered")
+    def words(key: str) -> str:
+        return HELP[key].in_(lang)
+
+    parser = Arguments(lang, prog="care-gateway run", description=words("what"))
     parser.add_argument(
-        "--console-socket",
-        type=Path,
-        help=f"where the console watches; {CONSOLE_SOCKET} unless --socket is another",
+        "site", type=Path, nargs="?", default=SITE, help=f"{words('site')} ({SITE})"
     )
+    parser.add_argument("--store", type=Path, metavar="DIR", help=words("store"))
+    parser.add_argument("--socket", type=Path, metavar="PATH", default=SOCKET, help=words("socket"))
+    parser.add_argument("--console-socket", type=Path, metavar="PATH", help=words("console"))
+    parser.add_argument("--reader-socket", type=Path, metavar="PATH", help=words("reader"))
     parser.add_argument(
-        "--reader-socket",
-        type=Path,
-        help=f"where the NFC reader's process tells of taps; {READER_SOCKET} unless --socket is"
-        " another",
+        "--panel", choices=[gpio.value for gpio in Gpio], default="auto", help=words("panel")
     )
+    parser.add_argument("--panel-log", type=Path, metavar="FILE", help=words("panel_log"))
+    parser.add_argument("--sync-flag", type=Path, metavar="FILE", help=words("sync_flag"))
     parser.add_argument(
-        "--panel", choices=[gpio.value for gpio in Gpio], default="auto", help="which GPIO"
+        "--lang", choices=[lang.value for lang in Lang], default=lang, help=words("lang")
     )
-    parser.add_argument("--panel-log", type=Path, help="with --panel mock: log of pin changes")
-    parser.add_argument(
-        "--sync-flag",
-        type=Path,
-        help="what is touched at each synchronisation of the clock, where that is not timesyncd's",
-    )
-    parser.add_argument("--lang", choices=[lang.value for lang in Lang], default=lang)
-    parser.add_argument("--verbose", action="store_true", help="log more")
+    parser.add_argument("--verbose", action="store_true", help=words("verbose"))
     return parser

@@ -32,6 +32,7 @@ from paho.mqtt.properties import Properties
 
 from gateway.core.messages import unpack
 from gateway.domain.text import Lang, Text
+from gateway.drivers.arguments import Arguments
 from gateway.sim import history
 from gateway.sim.audiences import Audiences, Habit, read_habits
 from gateway.sim.history import Acked, Arrived
@@ -514,10 +515,9 @@ _HELP = {
 def _parser(lang: Lang) -> argparse.ArgumentParser:
     said = {name: text.in_(lang) for name, text in _HELP.items()}
     modes = "; ".join(f"{name}: {text.in_(lang)}" for name, text in MODES.items())
-    parser = argparse.ArgumentParser(prog="python -m gateway.sim.platform",
-                                     description=said["about"])  # fmt: skip
-    parser.add_argument("--broker", required=True, help=said["broker"])
-    parser.add_argument("--history", type=Path, help=said["history"])
+    parser = Arguments(lang, prog="care-gateway platform sim", description=said["about"])
+    parser.add_argument("--broker", metavar="URL", required=True, help=said["broker"])
+    parser.add_argument("--history", type=Path, metavar="FILE", help=said["history"])
     parser.add_argument("--mode", choices=list(MODES), default="ack", help=modes)
     parser.add_argument("--lang", type=Lang, choices=list(Lang), default=lang, help=said["lang"])
     parser.add_argument("--receipts", action="store_true", help=said["receipts"])

@@ -102,6 +102,8 @@ def test_verbs_that_stand_alone_read_their_own_arguments(
     verb: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*verb, "--help"]) == 0
-    assert "usage:" in capsys.readouterr().out
+    assert "Usage:" in capsys.readouterr().out
     assert main([*verb, "--unknown"]) == 2
-    assert "usage:" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "--unknown" in told
+    assert f"care-gateway {' '.join(verb)} --help" in told

@@ -1,10 +1,13 @@
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
 
-from gateway.cli.main import main
+from gateway.cli.main import build, main
+from gateway.cli.misuse import speak
 from gateway.domain.cases import ACTIONS
 from gateway.domain.text import Lang
 
@@ -154,6 +157,19 @@ def test_chinese_help_has_no_english_headings(
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     assert main([*verb, "--help"]) == 0
     assert "Usage: care-gateway" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lang", Lang)
+def test_no_verb_and_no_option_is_explained_in_the_other_language(lang: Lang) -> None:
+    command = get_command(build(lang))
+    speak(command, lang)
+    verbs = [command]
+    for verb in verbs:
+        verbs += getattr(verb, "commands", {}).values()
+        said = [verb.help, *(getattr(each, "help", None) for each in verb.params)]
+        for words in filter(None, said):
+            assert bool(re.search("[\u4e00-\u9fff]", words)) is (lang is Lang.ZH), words
+    assert len(verbs) > 50
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
