@@ -105,5 +105,4 @@ def test_verbs_that_stand_alone_read_their_own_arguments(
     assert "Usage:" in capsys.readouterr().out
     assert main([*verb, "--unknown"]) == 2
     told = capsys.readouterr().err
-    assert "--unknown" in told
     assert f"care-gateway {' '.join(verb)} --help" in told
