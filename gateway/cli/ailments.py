@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.cli.saying import say
 from gateway.core.faults import rule_of_fault_id
+from gateway.domain.details import detail_text
 from gateway.domain.findings import Finding, Grade, bad
 from gateway.domain.site import Site
 from gateway.domain.text import Lang, Text
@@ -95,8 +96,10 @@ CURES: Mapping[str, Text] = {
     ),
     "uplink_tls": _LINK,
     "record_parked": Text(
-        "care-gateway uplink status 列出它和原因；支持包发给平台",
-        "`care-gateway uplink status` lists it and why; send the platform a report",
+        "care-gateway uplink status 列出它和原因；原因是字节数或断开连接（closes the link）时，"
+        "请平台把消息服务器的最大报文调到 64 kB 以上；其他原因把支持包发给平台",
+        "`care-gateway uplink status` lists it and why: where that is its bytes or `closes the"
+        " link`, the platform's broker must take packets of 64 kB; else send them a report",
     ),
     "tag_keys_unread": Text(
         "每个文件 32 个十六进制字符，care-gateway 能读",
@@ -167,7 +170,8 @@ def fault_findings(answer: Mapping[str, Any], site: Site | None = None) -> Itera
 
 
 def _said(row: Mapping[str, Any], lang: Lang) -> str:
-    parts = (say(row.get("say"), lang), say(row.get("place"), lang), str(row.get("detail") or ""))
+    detail = detail_text(str(row.get("detail") or "")).in_(lang)
+    parts = (say(row.get("say"), lang), say(row.get("place"), lang), detail)
     return "  ".join(part for part in parts if part)
 
 

@@ -7,7 +7,8 @@ and says what to send (`next_message`) and what is settled. One record goes
     NEW <-------- link lost; PUBACK 0x10, 0x97, 0x88 .. (backoff); ack timer; nack for now
     parked <----- nack for good; PUBACK 0x90, 0x99 after 3 tries on 2 connections, and 0x87, until
                   the broker takes another one of its lane;
-                  connection closed under it 3 times, and 3 times when it went alone;
+                  connection closed under it 3 times, and 3 times when it went alone, at once or
+                  with others getting through between; tried again (`core.closing`);
                   larger than this broker takes, until one takes it (a broker that says so only
                   with PUBACK 0x95 is asked again with every connection, 3 times for B and R);
                   3 ack timers ran out though others were answered, once those find no room, and
@@ -39,6 +40,7 @@ from enum import StrEnum
 from heapq import heappop, heappush
 from typing import NamedTuple
 
+from gateway.core.closing import Closers
 from gateway.core.messages import Ack, Nack
 from gateway.domain.records import Lane, Range
 from gateway.domain.site import Delivery
@@ -74,6 +76,7 @@ _TAKEN_BACK = 3
 _DENIED_TRIES = 3
 _DENIED_CONNECTIONS = 2
 _CUTS = 3
+_CLOSED_AT_ONCE_MS = 5_000  # an end later than that has another reason
 _UNHEEDED = 3
 _ORDER = (Lane.A, Lane.B, Lane.R)
 _BELOW = {Lane.A: (Lane.B, Lane.R), Lane.B: (Lane.R,)}
@@ -158,7 +161,12 @@ class Answered:
     has_more: bool = False
 
 
-Change = PlatformCame | PlatformWent | Parked | Refused | Accepted | Unanswered | Answered
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Something that was parked is to be tried again: it is in the store."""
+
+
+Change = PlatformCame | PlatformWent | Parked | Refused | Accepted | Unanswered | Answered | Due
 
 
 @dataclass(slots=True)
@@ -204,6 +212,8 @@ class Outbox:
         self._told_too_large: set[Key] = set()  # of those, by PUBACK: no limit is known
         self._taken_back: Counter[Key] = Counter()  # and how often, of those that were denied
         self._largest = UNLIMITED
+        self._closers = Closers()
+        self._is_proven = False  # the broker answered something on this connection
         self._live: dict[Lane, list[_Place]] = {lane: [] for lane in Lane}
         self._old: dict[Lane, list[_Place]] = {lane: [] for lane in Lane}
         self._timers: list[tuple[int, Key]] = []
@@ -304,6 +314,7 @@ class Outbox:
         """Take a record; False when there is no room (it stays in the store)."""
         if is_replay:
             self._parked.pop(key, None)
+            self._closers.forget(key)
         if self.knows(key):
             return True
         if not self.has_room(key[0], len(body)):
@@ -320,7 +331,9 @@ class Outbox:
         self._entries[key] = entry
         self._held[lane] += 1
         self._held_bytes += len(body)
-        if lane is _A and not is_replay:
+        if key in self._closers:
+            self._suspect(entry, 2 * _CUTS - 1)
+        elif lane is _A and not is_replay:
             self._holding.add(key)
         self._make_ready(entry)
         return True
@@ -335,12 +348,14 @@ class Outbox:
         largest: int = UNLIMITED,
         has_session: bool,
         readings_after_ms: int = 0,
+        broker: str = "",
     ) -> bool:
         """A connection is there. Without the old session the broker forgot what it had.
 
-        `largest`: bytes of a body that this broker takes. True when that is enough for something
-        that was too large for another one: it is in the store.
+        `largest`: bytes of a body that this `broker` takes. True when something that was parked for
+        another one may go to this one: it is in the store.
         """
+        self._is_proven = False
         self._readings_at_ms = now_ms + readings_after_ms
         self._connection += 1
         self._window = max(1, min(LINK_MESSAGES, receive_maximum))
@@ -356,9 +371,16 @@ class Outbox:
             for entry in list(self._entries.values()):
                 if entry.stage is _AT_BROKER:
                     self._to_new(entry)
-        return self._take_back(largest)
+        may_go_here = self._closers.connected(broker, now_ms, self._parked)
+        for key in may_go_here:
+            del self._parked[key]
+        return self._take_back(largest) or bool(may_go_here)
 
-    def link_down(self, *, was_closed: bool = False) -> None:
+    def was_answered(self) -> None:
+        """The broker took what is no record: it does not close upon everything."""
+        self._is_proven = True
+
+    def link_down(self, now_ms: int | None = None, *, was_closed: bool = False) -> None:
         """The connection is gone: what was on it is new again, and no longer live.
 
         `was_closed`: by the far end, perhaps because of what was on it.
@@ -366,13 +388,15 @@ class Outbox:
         self._window = 0
         self._is_present = False
         self._answered.clear()
+        is_blamed = False
         for entry in list(self._entries.values()):
             entry.is_live = False
             if entry.stage is _SENT:
                 if was_closed:
-                    self._note_cut(entry)
+                    is_blamed = self._note_cut(entry, now_ms) or is_blamed
                 if entry.key in self._entries:
                     self._to_new(entry)
+        self._closers.ended(is_blamed=is_blamed)
         self._on_link, self._goes_alone = [0, 0], False
         self._alarms_on_link = self._alarm_bytes = 0
         for place in self._live[_R]:
@@ -402,9 +426,8 @@ class Outbox:
         if is_probe and (now_ms < self._next_probe_ms or self._on_link[0]):
             return None
         entry = self._next_entry(now_ms, lanes)
-        while entry is not None and len(entry.body) > self._largest:
-            size = self._too_large[entry.key] = len(entry.body)
-            self._park(entry, f"{size} bytes, the broker takes {self._largest}")
+        while entry is not None and self._is_too_large(entry):
+            self._park_too_large(entry)
             entry = self._next_entry(now_ms, lanes)
         if entry is None:
             return None
@@ -416,6 +439,9 @@ class Outbox:
     def wake_ms(self, now_ms: int) -> int | None:
         """Return when the passing of time alone may change something; None = never."""
         times = [self._timers[0][0]] if self._timers else []
+        retry_ms = self._closers.wake_ms() if self.is_open else None
+        if retry_ms is not None:
+            times.append(retry_ms)
         if self.is_link_up and now_ms < self._readings_at_ms:
             times.append(self._readings_at_ms)
         if self.is_open:
@@ -451,6 +477,7 @@ class Outbox:
         if code == 0:
             self._accepted += 1
             entry.cuts = 0
+            self._note_taken(entry, now_ms)
             if lane in self._refused:
                 self._refused.discard(lane)
                 has_more = self._take_back_parked(lane, _UNAUTHORIZED)
@@ -488,7 +515,7 @@ class Outbox:
         self.heard(now_ms)
         settled: list[Key] = []
         for range_ in ack.ranges:
-            settled.extend(self._settle_range(range_))
+            settled.extend(self._settle_range(range_, now_ms))
         for nack in ack.nacks:
             self._nack(nack, now_ms)
         if settled or ack.nacks:
@@ -501,7 +528,7 @@ class Outbox:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _settle_range(self, range_: Range) -> list[Key]:
+    def _settle_range(self, range_: Range, now_ms: int) -> list[Key]:
         if range_.hi - range_.lo < HELD_MESSAGES:
             keys = [(range_.lane, range_.epoch, seq) for seq in range(range_.lo, range_.hi + 1)]
         else:
@@ -514,11 +541,12 @@ class Outbox:
         for key in keys:
             entry = self._entries.get(key)
             if entry is not None and entry.tries:
+                if key in self._closers:
+                    self._note_taken(entry, now_ms)
                 self._drop(entry)
                 settled.append(key)
             elif self._parked.pop(key, None) is not None:
-                self._too_large.pop(key, None)
-                self._told_too_large.discard(key)
+                self._forget_parked(key)
                 settled.append(key)
         return settled
 
@@ -526,6 +554,8 @@ class Outbox:
         entry = self._entries.get((nack.lane, nack.epoch, nack.seq))
         if entry is None or not entry.tries:
             return
+        if entry.key in self._closers:
+            self._note_taken(entry, now_ms)
         if nack.is_transient:
             self._back_off(entry, now_ms)
         else:
@@ -548,17 +578,64 @@ class Outbox:
         entry = min((e for e in mine if e.unheeded >= _UNHEEDED), key=lambda e: e.rank)
         self._park(entry, _UNANSWERED)
 
-    def _note_cut(self, entry: _Entry) -> None:
-        """Once it goes alone, count cuts only when others got through between: not the link's."""
-        if entry.is_suspect and self._accepted == entry.accepted_at_cut:
-            return
-        entry.cuts += 1
+    def _note_cut(self, entry: _Entry, now_ms: int | None) -> bool:
+        """Once it goes alone, count cuts only when they were not the link's; True = not the link's.
+
+        Others got through between, or it closed at once what had answered before.
+        """
+        if not entry.is_suspect:
+            self._suspect(entry, entry.cuts + 1)
+            return False
+        is_at_once = now_ms is not None and now_ms <= entry.sent_ms + _CLOSED_AT_ONCE_MS
+        if self._accepted == entry.accepted_at_cut and not (is_at_once and self._is_proven):
+            return False
+        self._suspect(entry, entry.cuts + 1)
+        if entry.cuts >= 2 * _CUTS:
+            size = len(entry.body)
+            self._closers.closed(entry.key, size, now_ms or entry.sent_ms)
+            self._park(entry, f"closes the link, {size} bytes")
+        return True
+
+    def _suspect(self, entry: _Entry, cuts: int) -> None:
+        entry.cuts = cuts
         entry.accepted_at_cut = self._accepted
         if entry.is_suspect:  # the others of its lane go first
             self._counter += 1
             entry.rank = (3, self._counter)
-        if entry.cuts >= 2 * _CUTS:
-            self._park(entry, "closes the link")
+
+    def _is_too_large(self, entry: _Entry) -> bool:
+        size = len(entry.body)
+        return size > self._largest or (size > self._closers.limit and not entry.is_suspect)
+
+    def _park_too_large(self, entry: _Entry) -> None:
+        size = len(entry.body)
+        if size > self._largest:
+            self._too_large[entry.key] = size
+            self._park(entry, f"{size} bytes, the broker takes {self._largest}")
+        else:
+            self._closers.guessed(entry.key, size)
+            less = self._closers.limit + 1
+            self._park(entry, f"{size} bytes, {less} close the link")
+
+    def _note_taken(self, entry: _Entry, now_ms: int) -> None:
+        due = [
+            key
+            for key in self._closers.took(entry.key, len(entry.body), now_ms)
+            if self._parked.pop(key, None) is not None
+        ]
+        if due:
+            self._changes.append(Due())
+
+    def _retry_closers(self, now_ms: int) -> None:
+        """One that closed the link is tried again now and then: the broker may take more."""
+        key = self._closers.due(now_ms)
+        if key is not None and self._parked.pop(key, None) is not None:
+            self._changes.append(Due())
+
+    def _forget_parked(self, key: Key) -> None:
+        self._too_large.pop(key, None)
+        self._told_too_large.discard(key)
+        self._closers.forget(key)
 
     def _park(self, entry: _Entry, why: str) -> None:
         self._drop(entry)
@@ -566,8 +643,7 @@ class Outbox:
         if len(self._parked) > PARKED_REMEMBERED:
             oldest = next(iter(self._parked))  # the store still has it, unsettled
             del self._parked[oldest]
-            self._too_large.pop(oldest, None)
-            self._told_too_large.discard(oldest)
+            self._forget_parked(oldest)
         if len(self._taken_back) > PARKED_REMEMBERED:
             self._taken_back.clear()
         self._changes.append(Parked(entry.key, why))
@@ -629,7 +705,7 @@ class Outbox:
         if entry is not None:
             return entry
         entry = self._first_of(now_ms, lanes)
-        if entry is None or self._fits(entry) or len(entry.body) > self._largest:
+        if entry is None or self._fits(entry) or self._is_too_large(entry):
             return entry
         return None
 
@@ -824,6 +900,8 @@ class Outbox:
                 self._release_readings(entry)
                 self._miss_platform(now_ms)
             self._to_new(entry)
+        if self.is_open:
+            self._retry_closers(now_ms)
         if self.is_link_up and not self.is_open:
             self._miss_platform(now_ms)
         elif self._waits_since_ms and self.is_link_up and self._delivery is _ACK:

@@ -19,6 +19,7 @@ from typing import Any, Protocol, assert_never
 from gateway.core.delivery import (
     Accepted,
     Answered,
+    Due,
     Key,
     Outbox,
     Parked,
@@ -341,6 +342,8 @@ class _Run:
                     if has_more:
                         self.look_again()
                     self.post(FaultCleared("uplink_unheard", lane))
+                case Due():
+                    self.look_again()
                 case _:
                     assert_never(change)
 
@@ -639,7 +642,7 @@ async def _stay_connected(run: _Run) -> None:
     while not run.stopping.is_set():
         broker = brokers[run.course.at]
         lasted_ms, why, detail = await _use_broker(run, broker)
-        run.outbox.link_down(was_closed=why == "lost")
+        run.outbox.link_down(run.now_ms(), was_closed=why == "lost")
         run.note_end(why, detail)
         if run.stopping.is_set():
             return
@@ -695,12 +698,14 @@ async def _use_link(run: _Run, link: Link, broker: Broker) -> str:
         largest=_largest(link, topic) - MARK_BYTES,
         has_session=link.has_session and is_same,  # another one's session has none of our records
         readings_after_ms=round(1000 * run.jitter(0, 5)) if is_fleet else 0,
+        broker=broker_name(broker),
     )
     if has_more:
         run.look_again()
     if broker_name(broker) in run.progress.births:
         await _look_for_rival(run, link)
     await _say_birth(run, link)
+    run.outbox.was_answered()
     run.progress.came_up(broker_name(broker), link.protocol, link.tls, run.now_ms())
     run.tell_link(LinkChanged(is_up=True, broker=broker_name(broker)))
     run.tell_connected()

@@ -45,6 +45,8 @@ class Weather:
     platform: str = "ack"  # ack, silent, busy, twice, shuffled
     has_session: bool = True
     receive_maximum: int = 65_535
+    closes_from: int = 1 << 40  # bytes of a body upon which the broker closes the connection
+    lasts_ms: int = 1 << 40  # then the broker closes it, whatever is on it
 
 
 @dataclass
@@ -61,6 +63,8 @@ class World:
     took: dict[Key, int] = field(default_factory=dict)
     sent: list[Key] = field(default_factory=list)
     changes: list[tuple[int, Change]] = field(default_factory=list)
+    broker: str = "one"
+    connections: int = 0
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)
@@ -132,8 +136,7 @@ class World:
         """What the forwarder does whenever something happened."""
         gives_up_ms = self._gives_up_ms()
         if gives_up_ms is not None and self.now_ms >= gives_up_ms:
-            self._break()
-            self.at(RECONNECT_MS, self._connect)
+            self._break_off()
         self._feed()
         while message := self.box.next_message(self.now_ms):
             self._carry(message.key)
@@ -163,14 +166,22 @@ class World:
             self.now_ms,
             receive_maximum=self.weather.receive_maximum,
             has_session=self.weather.has_session,
+            broker=self.broker,
         )
+        self.connections += 1
+        self.box.was_answered()
+        self._down(self.weather.lasts_ms, self._break_off)
         if self.weather.platform != "silent" and not self.weather.swallows:
             self._down(HELLO_MS, lambda: self.box.heard(self.now_ms))
 
     def _break(self) -> None:
         self._connection += 1
         self._on_link.clear()
-        self.box.link_down(was_closed=not self.weather.swallows)
+        self.box.link_down(self.now_ms, was_closed=not self.weather.swallows)
+
+    def _break_off(self) -> None:
+        self._break()
+        self.at(RECONNECT_MS, self._connect)
 
     def _gives_up_ms(self) -> int | None:
         oldest = min(self._on_link.values(), default=None)
@@ -193,6 +204,9 @@ class World:
         self.at(after_ms, lambda: act() if connection == self._connection else None)
 
     def _arrive(self, key: Key) -> None:
+        if len(self.store.get(key, b"x")) >= self.weather.closes_from:
+            self._break_off()
+            return
         code = self.weather.code
         self._down(self.weather.delay_ms, lambda: self._puback(key, code))
         if code == 0 and key[0] not in self.weather.denied:

@@ -602,7 +602,7 @@ def test_a_record_that_ends_every_connection_it_is_on_is_found_alone_and_parked(
         box.link_down(was_closed=True)
         box.link_up(now_ms, has_session=True)
         box.heard(now_ms)
-    assert box.parked == {poison: "closes the link"}
+    assert box.parked == {poison: "closes the link, 1 bytes"}
 
 
 def test_a_link_that_closes_again_and_again_parks_nothing_by_itself():
@@ -611,7 +611,7 @@ def test_a_link_that_closes_again_and_again_parks_nothing_by_itself():
         box.offer(key("A", seq), b"x")
     for turn in range(50):
         assert send_all(box, turn)
-        box.link_down(was_closed=True)
+        box.link_down(turn, was_closed=True)  # before it answered for anything
         box.link_up(turn, has_session=True)
         box.heard(turn)
     assert box.parked == {}

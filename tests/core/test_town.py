@@ -82,14 +82,16 @@ def _drops_what_is_refused_for_now(patch) -> Ways:
 def _takes_an_ack_of_another_epoch_for_its_own(patch) -> Ways:
     real = Outbox._settle_range
     patch.setattr(
-        Outbox, "_settle_range", lambda box, one: real(box, replace(one, epoch=box._epoch))
+        Outbox, "_settle_range", lambda box, one, ms: real(box, replace(one, epoch=box._epoch), ms)
     )
     return Ways()
 
 
 def _settles_the_neighbour_too(patch) -> Ways:
     real = Outbox._settle_range
-    patch.setattr(Outbox, "_settle_range", lambda box, one: real(box, replace(one, hi=one.hi + 1)))
+    patch.setattr(
+        Outbox, "_settle_range", lambda box, one, ms: real(box, replace(one, hi=one.hi + 1), ms)
+    )
     return Ways()
 
 

@@ -88,6 +88,10 @@ class Mosquitto:
         )
         self._wait_until_it_listens()
 
+    def configure(self, config: str) -> None:
+        """Change what was added to the configuration file, from the next start on."""
+        self._config = config
+
     def stop(self) -> None:
         """SIGTERM: clients see the connection close."""
         self._end(signal.SIGTERM)

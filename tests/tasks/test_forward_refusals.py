@@ -13,9 +13,10 @@ from gateway.domain.events import FaultRaised, LinkChanged, PlatformChanged
 from gateway.domain.records import Lane, Range
 from gateway.domain.site import Broker
 from gateway.drivers import mqtt
+from gateway.sim.history import read_applied
 from tests.drivers.test_mqtt import Relay
 from tests.partners.broker import Mosquitto
-from tests.tasks.test_forward import GATEWAY, FakeStore, Rig, backlog, platform
+from tests.tasks.test_forward import GATEWAY, FakeStore, Rig, backlog, platform, record
 
 ALL_BUT_ALARMS = "".join(
     f"topic readwrite care/1/+/{topic}\n" for topic in ("dn/#", "up/state", "up/points", "up/b")
@@ -74,6 +75,29 @@ async def test_a_record_that_the_broker_is_too_small_for_is_parked_and_the_link_
                 (told,) = [event for event in rig.events if event == parked(event)]
                 assert told.detail.startswith("e1-A-2: 1000 bytes, the broker takes ")
                 assert rig.progress.link.connections == 1
+
+
+async def test_what_an_old_broker_closes_upon_is_parked_and_arrives_once_its_limit_is_raised(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("gateway.core.closing.STANDS_MS", 300)
+    monkeypatch.setattr("gateway.core.closing.LEAST_WAIT_MS", 0)
+    large = record(Lane.A, 2, "e1")
+    large = replace(large, body=large.body[:-1] + b',"pad":"%s"}' % (b"x" * 3_000))
+    told = f"e1-A-2: closes the link, {len(large.body)} bytes"
+    with Mosquitto(config="max_packet_size 1000") as broker:
+        async with platform(broker, tmp_path / "history"):
+            store = FakeStore([*backlog(1, 0, 0), large])
+            async with Rig(store, speaking(mqtt.V311, broker.broker), probe_ms=20_000) as rig:
+                await rig.until(lambda: FaultRaised("record_parked", "A", told) in rig.events)
+                for lane in Lane:
+                    rig.make(lane, 1)
+                await rig.until(lambda: list(store.records) == [(Lane.A, "e1", 2)])
+                broker.stop()
+                broker.configure("max_packet_size 65536")
+                broker.start()
+                await rig.until(lambda: not store.records)
+    assert len(read_applied(tmp_path / "history")) == 5
 
 
 def parked(event: object) -> FaultRaised:
