@@ -15,6 +15,7 @@ from gateway.core.acceptance import SIMULATED
 from gateway.core.wiring import DeviceCount, wiring_hints
 from gateway.domain.acceptance import NOT_ACCEPTED, PARTS, RESULTS, Result
 from gateway.domain.acceptance import Part as Tried
+from gateway.domain.details import detail_text
 from gateway.domain.text import Lang, Text
 
 Row = Sequence[str]
@@ -286,7 +287,8 @@ def _open_lines(data: Mapping[str, Any], lang: Lang) -> list[str]:
     return [
         " ".join((
             SEVERITIES[row["severity"]][0].in_(lang) if row["severity"] in SEVERITIES else "",
-            say(row["say"], lang), str(row["place"]), str(row["rule"]), str(row["detail"]),
+            say(row["say"], lang), str(row["place"]), str(row["rule"]),
+            detail_text(str(row["detail"])).in_(lang),
         )).strip()
         for row in data["open"]
     ]  # fmt: skip

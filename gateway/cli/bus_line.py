@@ -16,6 +16,7 @@ from gateway.config.load import load_site
 from gateway.core.line_view import line_view
 from gateway.core.scan import serial_of, set_to, setting_of
 from gateway.core.tally import BusTally
+from gateway.domain.details import detail_text
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
 from gateway.domain.families import LineSetting
 from gateway.domain.points import Table
@@ -281,7 +282,7 @@ def on_line(where: Where, lang: Lang, work: Callable[[Target], T]) -> T | int:
     except NoAnswer as error:  # a daemon is there, and says nothing to this user
         talk(no_answer(error, lang))
     except BusDown as down:
-        talk(down.why)
+        talk(detail_text(down.why).in_(lang))
     except DeviceSilent as silent:
         talk(SILENT.in_(lang).format(unit=silent.unit))
     except DeviceRefused as refused:

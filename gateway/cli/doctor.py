@@ -21,6 +21,7 @@ from gateway.config.load import load_site
 from gateway.config.people import NAME as PEOPLE
 from gateway.config.problems import render
 from gateway.core.faults import LINK_FAILURES
+from gateway.domain.details import detail_text
 from gateway.domain.errors import LinkRefused
 from gateway.domain.findings import Finding, Grade, bad, good, note
 from gateway.domain.moments import Clk
@@ -257,11 +258,10 @@ def _look_at_broker(uplink: Uplink, broker: Broker) -> Iterator[Finding]:
             raise LinkRefused("tls_expected", "the port answers a TLS hello")
     except LinkRefused as refused:
         fact, cures = LINK_FAILURES.get(refused.why, LINK_FAILURES["tcp"])
+        detail = detail_text(refused.detail)
         yield bad(
             f"broker_{refused.why}",
-            Text(
-                f"{where}：{fact.zh}（{refused.detail}）", f"{where}: {fact.en} ({refused.detail})"
-            ),
+            Text(f"{where}：{fact.zh}（{detail.zh}）", f"{where}: {fact.en} ({detail.en})"),
             cure_of(f"uplink_{refused.why}", cures),
             where,
         )

@@ -30,6 +30,7 @@ from gateway.cli.saying import (
 )
 from gateway.cli.standing import leakage_lines, standing_lines
 from gateway.core.panel import WORDS as PANEL_WORDS
+from gateway.domain.details import detail_text
 from gateway.domain.reasons import reason_text
 from gateway.domain.text import Lang, Text
 
@@ -295,7 +296,7 @@ def _alarms(page: Page, width: int, lang: Lang) -> list[Styled]:
 
 def _measured(row: Part, lang: Lang) -> str:
     if row.get("value") is None:
-        return str(row.get("detail") or NOTHING)
+        return detail_text(str(row.get("detail") or "")).in_(lang) or NOTHING
     said = number(row.get("value"), row.get("unit"))
     limit = row.get("limit")
     return said if limit is None else f"{said} ({LIMIT.in_(lang)} {number(limit)})"

@@ -16,6 +16,7 @@ from rich import box
 from rich.table import Table
 
 from gateway.cli.record_times import Afterwards, Anchors, read_anchors
+from gateway.cli.record_words import clock_words, kind_of, kind_words, summary
 from gateway.cli.saying import NOTHING, console
 from gateway.cli.unread import unread
 from gateway.domain.moments import Clk, Now
@@ -75,10 +76,10 @@ def list_records(
 ) -> int:  # fmt: skip
     """Print the newest records of each lane; 0, or 1 when a file cannot be read.
 
-    The time is the best that is known by now; where it is not the record's own, its clock is
-    followed by what put it right.
+    `kind` is a code or its word. The time is the best that is known by now; where it is not the
+    record's own, its clock is followed by what put it right.
     """
-    found = _read(directory, lanes, kind, last, lang)
+    found = _read(directory, lanes, kind and kind_of(kind), last, lang)
     if found is None:
         return 1
     anchors = read_anchors(directory)
@@ -95,11 +96,15 @@ def list_records(
         table.add_column(WORDS[name].in_(lang), no_wrap=name == "seq", overflow="fold")
     for entry in found:
         record = entry.record
-        what = _summary(entry) if entry.is_sound else WORDS["damaged"].in_(lang)
+        what = (
+            summary(_body(entry.record.body), lang)
+            if entry.is_sound
+            else WORDS["damaged"].in_(lang)
+        )
         table.add_row(
             record.lane.value, f"{record.epoch}-{record.seq}",
-            *_when(record.at, anchors.afterwards(record.at)),
-            record.kind, "✓" if entry.is_settled else NOTHING, what,
+            *_when(record.at, anchors.afterwards(record.at), lang),
+            kind_words(record.kind, lang), "✓" if entry.is_settled else NOTHING, what,
         )  # fmt: skip
     console().print(table)
     return 0
@@ -120,7 +125,7 @@ def export(
     try:
         anchors = read_anchors(directory)
         for lane in lanes:
-            for entry in _entries(directory, lane, kind):
+            for entry in _entries(directory, lane, kind and kind_of(kind)):
                 plain = _plain(entry, anchors)
                 if writer is None:
                     print(json.dumps(plain, ensure_ascii=False), file=out)
@@ -243,22 +248,11 @@ def _cell(value: object) -> object:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else value
 
 
-def _summary(entry: Entry) -> str:
-    """The part of a body that people look for."""
-    said = _body(entry.record.body)
-    if said.get("t") == "alarm":
-        value = NOTHING if said.get("val") is None else said["val"]
-        return f"{said.get('tr')} {said.get('rule')} {value}"
-    if said.get("t") == "read":
-        return f"{len(said.get('r', ()))} r"
-    return json.dumps(said.get("data", said), ensure_ascii=False)[:100]
-
-
-def _when(at: Now, better: Afterwards) -> tuple[str, str]:
+def _when(at: Now, better: Afterwards, lang: Lang) -> tuple[str, str]:
     """Time and clock for people."""
-    clk = at.clk.value
+    clk = clock_words(at.clk.value, lang)
     if better.utc_ms is not None:
-        return _time(better.utc_ms), f"{clk} → {Clk.HOLD.value}"
+        return _time(better.utc_ms), f"{clk} → {clock_words(Clk.HOLD.value, lang)}"
     if better.earliest_ms is not None or better.latest_ms is not None:
         return f"{_time(better.earliest_ms)} … {_time(better.latest_ms)}", clk
     return _time(at.utc_ms), clk

@@ -19,6 +19,7 @@ from gateway.cli.sheet_words import (
     WORDS,
     Voice,
 )
+from gateway.domain.details import detail_text
 from gateway.domain.sheet import Occurrence, RoundRow, Section, Sheet
 from gateway.domain.text import Text
 
@@ -97,8 +98,8 @@ def _of_building(section: Section, voice: Voice) -> Iterator[Cells]:
             "list": voice(WORDS["faults"]), "time": voice.clock(fault.first, _TIME),
             "until": voice.clock(fault.last, _TIME), "what": voice(fault.say),
             "place": fault.place, "count": fault.count, "lasted_s": _s(fault.lasted_ms),
-            "state": voice(SAID["open" if fault.is_open else "over"]), "text": fault.detail,
-            "id": fault.rule,
+            "state": voice(SAID["open" if fault.is_open else "over"]),
+            "text": voice(detail_text(fault.detail)), "id": fault.rule,
         }  # fmt: skip
     for blind in section.blind:
         yield {"list": voice(WORDS["blind"]), "what": blind.subject, "place": blind.place,

@@ -22,6 +22,7 @@ from gateway.cli.sheet_words import (
     WORDS,
     Voice,
 )
+from gateway.domain.details import detail_text
 from gateway.domain.rules import Severity
 from gateway.domain.sheet import (
     Aside,
@@ -233,7 +234,7 @@ def _trouble(row: Trouble, voice: Voice) -> Row:
     state = voice(SAID["open" if row.is_open else "over"])
     acked = voice(SAID["acked" if row.is_acked else "unacked"])
     return (voice(row.say), row.place, str(row.count), voice.lasted(row.lasted_ms),
-            voice.clock(row.last), f"{state}\n{acked}", row.detail)  # fmt: skip
+            voice.clock(row.last), f"{state}\n{acked}", voice(detail_text(row.detail)))  # fmt: skip
 
 
 def _aside(row: Aside, voice: Voice) -> Row:

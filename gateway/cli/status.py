@@ -36,6 +36,7 @@ from gateway.cli.standing import leakage_lines, standing_lines
 from gateway.core.faults import LINK_FAILURES
 from gateway.core.panel import WORDS as PANEL_WORDS
 from gateway.domain.acceptance import NOT_ACCEPTED
+from gateway.domain.details import detail_text
 from gateway.domain.reasons import reason_text
 from gateway.domain.text import Lang, Text
 from gateway.drivers.sockets import NoAnswer, ask
@@ -211,7 +212,7 @@ def _alarms(rows: Sequence[Part], lang: Lang) -> Table:
         word, style = SEVERITIES.get(str(row.get("severity")), (Text("?", "?"), ""))
         what = Styled(f"{word.in_(lang)} {say(row.get('say'), lang)}", style=style)
         if row.get("detail"):
-            what.append(f"\n{row['detail']}", style="default")
+            what.append(f"\n{detail_text(str(row['detail'])).in_(lang)}", style="default")
         steps = row.get("do") if isinstance(row.get("do"), list) else []
         do = "\n".join(f"{n} {say(step, lang)}" for n, step in enumerate(steps or [], start=1))
         table.add_row(

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.cli.saying import NOTHING, age, console, no_answer
+from gateway.domain.details import detail_text
 from gateway.domain.text import Lang, Text
 from gateway.drivers.sockets import NoAnswer, ask
 
@@ -89,6 +90,10 @@ def tail(socket: Path, *, as_json: bool, lang: Lang, seconds: float | None = Non
     return 0
 
 
+def _detail(row: Part, lang: Lang) -> str:
+    return detail_text(str(row.get("detail") or "")).in_(lang)
+
+
 def _ask(socket: Path, request: Mapping[str, object], lang: Lang) -> Part | None:
     """Return the daemon's answer, or None after saying why there is none."""
     try:
@@ -114,19 +119,20 @@ def show(answer: Part, lang: Lang, to: Console) -> None:
     link = answer["link"]
     to.print(_link_line(answer["gateway"], link, lang), style="" if link["is_up"] else "yellow")
     if not link["is_up"] and link["say"]["en"]:
-        to.print(f"{link['say'][lang.value]} ({link['last_failure']}) {link['detail']}")
+        to.print(f"{link['say'][lang.value]} ({link['last_failure']}) {_detail(link, lang)}")
         for number, step in enumerate(link["do"], start=1):
             to.print(f"  {number} {step[lang.value]}")
     for fault in answer.get("faults", ()):
-        to.print(f"{fault['say'][lang.value]} ({fault['code']}) {fault['detail']}", style="yellow")
+        said = f"{fault['say'][lang.value]} ({fault['code']}) {_detail(fault, lang)}"
+        to.print(said, style="yellow")
         for number, step in enumerate(fault["do"], start=1):
             to.print(f"  {number} {step[lang.value]}")
     to.print(_lanes(answer["lanes"], lang))
     for row in answer["brokers"]:
         mark = say("used") if row["is_used"] else say("spare")
-        failure = (
-            f"   {row['say'][lang.value]} ({row['why']}) {row['detail']}" if "why" in row else ""
-        )
+        failure = ""
+        if "why" in row:
+            failure = f"   {row['say'][lang.value]} ({row['why']}) {_detail(row, lang)}"
         to.print(f"{row['broker']}   {mark}{failure}")
     for row in answer["parked"]:
         to.print(f"{say('parked')}: {row['lane']} {row['ep']} {row['seq']}   {row['why']}")

@@ -24,6 +24,11 @@ _SAID = {
 }
 
 
+def said_of(number: int, otherwise: str) -> Text:
+    """The words for an errno; `otherwise` where there are none here."""
+    return _SAID.get(number, Text(otherwise, otherwise))
+
+
 def why(error: Exception) -> Text:
     """The reason in words; what the system says where there are none here."""
     number = getattr(error, "errno", None)

@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from gateway.domain.details import detail_text
 from gateway.domain.text import Lang
 from gateway.web.feed import Lost
 from gateway.web.words import (
@@ -126,7 +127,7 @@ def _alarm(
         "where": phrase(row.get("place"), lang),
         "value": _number(row.get("value"), unit),
         "limit": _number(row.get("limit"), unit),
-        "detail": str(row.get("detail") or ""),
+        "detail": detail_text(str(row.get("detail") or "")).in_(lang),
         "since_ms": since,
         "since": stopwatch(since) if since is not None else "",
         "since_at": time_of_day(row.get("raised_at"), zone),

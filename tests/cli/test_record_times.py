@@ -80,7 +80,7 @@ def test_an_export_says_what_is_known_by_now_beside_what_was_written(store, caps
 def test_a_list_shows_the_time_that_is_known_by_now_and_how(store, capsys):
     assert main(["record", "list", "--store", str(store), "--lang", "en", "--lane", "B"]) == 0
     text = capsys.readouterr().out
-    assert "none → hold" in text
+    assert "unknown → kept" in text
     assert "…" in text
     assert "1970" not in text
 
