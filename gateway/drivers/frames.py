@@ -99,6 +99,40 @@ def find_frames(received: bytes) -> Iterator[Frame | bytes]:
         yield received[began:at]
 
 
+def is_asked(received: bytes, shape: Shape, echo: bytes = b"", *, is_refused: bool = False) -> bool:
+    """True if a question other than `echo` stands in the bytes that an answer of `shape` answers.
+
+    Wherever it stands and whatever else it could be. A refusal, having no length, may answer any
+    question of this unit and function.
+    """
+    head = bytes((shape.unit, shape.function))
+    at = received.find(head)
+    while 0 <= at <= len(received) - REQUEST_BYTES:
+        request = received[at : at + REQUEST_BYTES]
+        if request != echo and is_crc_right(request) and (is_refused or _asked(request) == shape):
+            return True
+        at = received.find(head, at + 1)
+    return False
+
+
+def has_noise(received: bytes) -> bool:
+    return any(isinstance(each, bytes) for each in find_frames(received))
+
+
+def unfinished(received: bytes) -> bytes:
+    """Return the bytes behind the last whole frame: maybe the beginning of one."""
+    *_, last = find_frames(received)
+    return last if isinstance(last, bytes) else b""
+
+
+def may_be_question(reply: bytes) -> bool:
+    """True for an answer that is, to the letter, also (the beginning of) somebody's question."""
+    if len(reply) > REQUEST_BYTES or reply[1] & 0x80:
+        return False
+    count = int.from_bytes(reply[4:6], "big")
+    return 1 <= count <= (2000 if reply[1] <= 2 else 125)
+
+
 def is_answer(frame: Frame, shape: Shape) -> bool:
     """True if this whole reply is one that a request of this shape may get."""
     if frame.kind is Kind.REPLY:
@@ -144,14 +178,16 @@ def _frame_at(received: bytes, at: int) -> Frame | None:
     if len(received) - at < REFUSAL_BYTES or received[at] > LARGEST_UNIT:
         return None
     unit, function, third = received[at : at + 3]
-    if 1 <= function <= 4:
-        reply = received[at : at + 5 + third]
-        if third and len(reply) == 5 + third and is_crc_right(reply):
-            return Frame(Kind.REPLY, Shape(unit, function, third), reply)
-    if 1 <= function <= 6:
-        request = received[at : at + REQUEST_BYTES]
-        if len(request) == REQUEST_BYTES and is_crc_right(request):
-            return Frame(Kind.REQUEST, _asked(request), request)
+    reply = received[at : at + 5 + third]
+    request = received[at : at + REQUEST_BYTES]
+    # registers are two bytes each: with three it is the question for one from 0x0300 to 0x03FF
+    is_reply = 1 <= function <= 4 and third > 0 and not (function > 2 and third % 2)
+    is_reply = is_reply and len(reply) == 5 + third and is_crc_right(reply)
+    is_longer = not is_reply or len(reply) < REQUEST_BYTES  # some questions begin as an answer
+    if 1 <= function <= 6 and is_longer and len(request) == REQUEST_BYTES and is_crc_right(request):
+        return Frame(Kind.REQUEST, _asked(request), request)
+    if is_reply:
+        return Frame(Kind.REPLY, Shape(unit, function, third), reply)
     if 0x81 <= function <= 0x90:
         refusal = received[at : at + REFUSAL_BYTES]
         if is_crc_right(refusal):

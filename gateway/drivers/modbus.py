@@ -19,6 +19,8 @@ pymodbus frames, checks and times; what a safety device needs on top is here:
 - A read that is cancelled leaves its answer under way: the next read lets it pass first.
 - Our own request heard back (local echo) is taken out; what else is heard is told apart and
   counted (`BusDoor.counts`): late answers, other masters, damage, noise.
+- Beside another master a block is asked for in a length that it does not ask for (`_apart`), and
+  what comes with bytes around it that nobody understands is checked by another question.
 """
 
 import asyncio
@@ -51,9 +53,13 @@ from gateway.drivers.frames import (
     cut_tcp,
     find_frames,
     find_rtu_reply,
+    has_noise,
     is_answer,
+    is_asked,
+    may_be_question,
     shape_of,
     tcp_fits,
+    unfinished,
     what_came,
     what_came_by_tcp,
 )
@@ -70,6 +76,12 @@ STALL_S = 0.03  # a timer that fires so much too late: this process, or the mach
 BEGUN_S = 0.05  # an answer of which something came so short ago has begun, and is let finish
 HOLD_STEP_S = 0.1  # how often a held read looks whether the late answer has come
 MASTER_REQUESTS, MASTER_WITHIN_S = 3, 60.0  # so many foreign questions so close: another master
+COMPANY_S = 600.0  # after its last question that was heard whole, another master may ask again
+APARTS_FAILED = 4  # in a row: then registers before are asked for as well, instead of behind
+APARTS_AGAIN = 40  # then, and so long, none
+MOST_REGISTERS = 125  # a request: MODBUS Application Protocol V1.1b3, 6.3/6.4
+STRANGE_AGAIN = 3  # times `late_max`: what comes unasked all the time holds a shape for a third
+ECHOES_MISSED = 3  # answers without our own question heard before: this adapter does not echo
 BRIDGE_GAVE_UP = (0x0A, 0x0B)  # the bridge says that its device did not answer
 CHECKS_UNANSWERED = 2  # in a row, and a unit is believed without: it knows only its own registers
 
@@ -162,10 +174,17 @@ class BusDoor:
         self._unchecked: dict[int, int] = {}  # unit: checks it has not answered, in a row
         self._missed: Shape | None = None  # timed out last: its answer may have come damaged
         self._late: dict[Shape, float] = {}  # an answer of this shape may come until
-        self._asked_by_others: set[Shape] = set()
+        self._asked_by_others: dict[Shape, int] = {}  # how many of their answers may come
         self._unit: int | None = None  # that was asked last
         self._has_line = self._is_serial  # answers come over a line, where they carry no number
         self._masters: deque[tuple[float, int]] = deque(maxlen=MASTER_REQUESTS)  # when, unit
+        self._strange: dict[Shape, float] = {}  # came unasked: not held for it again until
+        self._theirs: dict[Shape, float] = {}  # what another master asks for, until
+        self._aparts: dict[tuple[int, Table, int, int], int] = {}  # failed
+        self._before = 0  # of the bytes heard: so many before our question went out
+        self._echoes_missed = 0  # in a row
+        self._is_echo_due = False
+        self._is_doubtful = False  # the answer just taken, and may be the answer to somebody else
 
     async def read(
         self, unit: int, table: Table, start: int, count: int, timeout_ms: int
@@ -179,11 +198,66 @@ class BusDoor:
             self._has_line |= self._unit is not None  # several units at one address: a bridge
             self._unit = unit
         async with self._lock:
-            words = await self._asked(shape, table, start, count, timeout_ms)
-            if shape in self._unsure:
-                await self._make_sure(shape, table, start, count, timeout_ms)
-            self._is_in_step(shape.unit)
-            return words
+            if self._heard and self._is_serial and self._shape is None:
+                await self._until_quiet()
+            if self._has_company():
+                return await self._apart(shape, table, start, count, timeout_ms)
+            return await self._sure(shape, table, start, count, timeout_ms)
+
+    async def _apart(
+        self, shape: Shape, table: Table, start: int, count: int, timeout_ms: int
+    ) -> list[int]:
+        """Beside another master: ask so that the answer has a length that it never asks for.
+
+        Its question may be heard by the device in place of ours, and not by us at all.
+        """
+        block = shape.unit, table, start, count
+        failed = self._aparts.get(block, 0) % APARTS_AGAIN
+        more = self._wider(shape, table, count) - count
+        at = (start, start - more)[failed // APARTS_FAILED] if failed < 2 * APARTS_FAILED else -1
+        if more > 0 and at >= 0:
+            other = shape_of(shape.unit, table, count + more)
+            try:
+                words = await self._sure(other, table, at, count + more, timeout_ms)
+            except DeviceRefused as refused:
+                if refused.code in BRIDGE_GAVE_UP:
+                    raise
+                failed += 1  # no register there, or somebody else's refusal
+            except DeviceSilent:
+                self._aparts[block] = failed + 1
+                raise
+            else:
+                self._aparts[block] = failed - failed % APARTS_FAILED
+                return words[start - at : start - at + count]
+        if more > 0:
+            self._aparts[block] = failed + 1
+        try:
+            return await self._sure(shape, table, start, count, timeout_ms)
+        except DeviceRefused:  # one is like the other: it may be the answer to somebody else
+            return await self._sure(shape, table, start, count, timeout_ms)
+
+    def _wider(self, shape: Shape, table: Table, count: int) -> int:
+        """How many to ask for instead, that nobody else does; `count` if nobody asks for that."""
+        if not self._is_theirs(shape):
+            return count
+        step = 8 if table.is_bits else 1
+        for more in range(count + step, min(count + 8 * step, MOST_REGISTERS * step) + 1, step):
+            other = shape_of(shape.unit, table, more)
+            if not self._is_theirs(other) and not self.hold_ms(shape.unit, table, more):
+                return more
+        return count
+
+    def _is_theirs(self, shape: Shape) -> bool:
+        return self._loop.time() < self._theirs.get(shape, 0.0)
+
+    async def _sure(
+        self, shape: Shape, table: Table, start: int, count: int, timeout_ms: int
+    ) -> list[int]:
+        words = await self._asked(shape, table, start, count, timeout_ms)
+        if shape in self._unsure or self._is_doubtful:
+            await self._make_sure(shape, table, start, count, timeout_ms)
+        self._is_in_step(shape.unit)
+        return words
 
     async def _asked(
         self, shape: Shape, table: Table, start: int, count: int, timeout_ms: int
@@ -295,6 +369,7 @@ class BusDoor:
             raise self._gone(_why(error, self._bus)) from error
         self.counts.opened += 1
         self._heard = b""
+        self._echoes_missed = 0
         self._is_garbled = False
         self._has_served = False
         self._timeouts = 0
@@ -331,10 +406,12 @@ class BusDoor:
                 self._is_late(self._shape)
         self._shape = None
         await self._until_quiet()
-        while (wait_s := self._late.get(shape, 0.0) - self._loop.time()) > 0:
-            await asyncio.sleep(min(wait_s, HOLD_STEP_S))
+        longest = self._loop.time() + self._late_s  # somebody else may ask for it again and again
+        while (until := min(longest, self._late.get(shape, 0.0))) > self._loop.time():
+            await asyncio.sleep(min(until - self._loop.time(), HOLD_STEP_S))
             await self._until_quiet()
-        self._late.pop(shape, None)
+        if self._late.pop(shape, 0.0) > self._loop.time():
+            self._unsure.add(shape)
 
     async def _until_quiet(self) -> None:
         """Keep the gap, counted from the last byte heard; then say what was heard."""
@@ -361,6 +438,9 @@ class BusDoor:
         if self._doubted is None:
             self._strays = 0
         self._came = ""
+        self._before = len(self._heard)
+        self._is_echo_due = self._echoes_missed < ECHOES_MISSED
+        self._is_doubtful = False
         self._shape = shape
         self._takes_refusal = not self._late or self._is_refusal_ours(shape)
         self._is_waited_for = True
@@ -456,7 +536,8 @@ class BusDoor:
 
     def _on_timeout(self, shape: Shape) -> None:
         self.counts.timeouts += 1
-        if self._is_serial and self._heard and self._is_asked_by_another(self._heard, shape):
+        echo = self._sent if self._is_echo_due else b""
+        if self._is_serial and is_asked(self._heard, shape, echo):
             self._settle()  # before `shape` is late: what came already is not waited for
         self._missed = shape
         self._unsure.add(shape)
@@ -503,30 +584,43 @@ class BusDoor:
         heard = self._heard + packet if self._heard else packet
         if len(heard) > BUFFER_BYTES:
             self.counts.noise_bytes += len(heard) - BUFFER_BYTES
+            self._before = max(0, self._before + BUFFER_BYTES - len(heard))
             heard = heard[-BUFFER_BYTES:]
         self._heard = heard
         if self._shape is None or self._answered.is_set() or self._sent.startswith(heard):
             return b""
-        echo = heard.find(self._sent)
-        began = 0 if echo < 0 else echo + len(self._sent)
+        echo = heard.find(self._sent, self._before)
+        if not self._is_echo_due and echo != self._before:
+            echo = -1  # not the first thing heard, of an adapter that did not echo
+        began = self._before if echo < 0 else echo + len(self._sent)
         frame = find_rtu_reply(heard[began:], self._shape, takes_refusal=self._takes_refusal)
         if not frame:
             return b""
         at = heard.find(frame, began)
-        if at and self._is_asked_by_another(heard[:at], self._shape):
+        others = heard[: max(echo, 0)], heard[began if echo >= 0 else 0 : at]
+        is_refused = bool(frame[1] & 0x80)
+        if any(is_asked(each, self._shape, is_refused=is_refused) for each in others):
             return b""  # whose answer it is cannot be known: nothing counts until the time-out
+        self._learn_echo(echo >= 0)
         self._heard = heard[at + len(frame) :]
         if at:
+            self._is_doubtful = self._has_company() and any(map(has_noise, others))
             self._tell(heard[:at])
+        self._is_doubtful |= may_be_question(frame) and self._has_company()
         return frame
 
-    def _is_asked_by_another(self, heard: bytes, shape: Shape) -> bool:
-        """True if another master's request for an answer just like ours stands in the bytes."""
-        return any(
-            found.kind is Kind.REQUEST and found.shape == shape and found.raw != self._sent
-            for found in find_frames(heard)
-            if isinstance(found, Frame)
-        )
+    def _learn_echo(self, is_heard: bool) -> None:
+        """An adapter echoes always or never: what it does not may be somebody's like question."""
+        missed = self._echoes_missed
+        if not is_heard:
+            self._echoes_missed = min(missed + 1, ECHOES_MISSED)
+        else:
+            self._echoes_missed = 0 if self._is_echo_due else missed - 1
+            self._is_echo_due = True
+
+    def _has_company(self) -> bool:
+        """True while another master may be asking: what is not understood may be a question."""
+        return bool(self._masters) and self._loop.time() - self._masters[-1][0] < COMPANY_S
 
     def _hear_tcp(self, packet: bytes) -> bytes:
         try:
@@ -558,8 +652,11 @@ class BusDoor:
         """Say what the bytes were that answered nothing; nothing is under way now."""
         if self._heard and self._is_serial:
             heard, self._heard = self._heard, b""
-            self._tell(heard)
-        self._missed = None
+            if self._loop.time() - self._heard_at < BEGUN_S:
+                self._heard = unfinished(heard)  # the rest may be on its way through the adapter
+            self._tell(heard[: len(heard) - len(self._heard)])
+        if not self._heard:
+            self._missed = None
 
     def _tell(self, heard: bytes) -> None:
         for found in find_frames(heard):
@@ -580,32 +677,45 @@ class BusDoor:
 
     def _heard_asking(self, request: Frame) -> None:
         """Our echo; or another master, and then its answer is no answer to us."""
-        if request.raw == self._sent:
+        if request.raw == self._sent and self._is_echo_due:
+            self._is_echo_due = False
             self.counts.echoes += 1
             return
         self.counts.foreign += 1
         self.counts.foreign_requests += 1
         self._masters.append((self._loop.time(), request.shape.unit))
-        self._asked_by_others.add(request.shape)
-        self._is_late(request.shape)
+        self._theirs[request.shape] = self._loop.time() + COMPANY_S
+        owed = self._asked_by_others.get(request.shape, 0)
+        self._asked_by_others[request.shape] = owed + 1
+        if not owed:  # or one that nobody answers would hold it for ever
+            self._is_late(request.shape)
 
     def _heard_answering(self, reply: Frame) -> None:
         """What was owed has come, and need not be waited for any more."""
         self._unchecked.pop(reply.shape.unit, None)  # it answers checks as well, but late
         answered = [late for late in self._late if is_answer(reply, late)]
-        is_ours = bool(answered) and not self._asked_by_others.intersection(answered)
+        is_ours = bool(answered) and not any(map(self._asked_by_others.__contains__, answered))
         self.counts.late += is_ours
         if is_ours:
             self._tardy.add(reply.shape.unit)
         self.counts.foreign += not is_ours
-        if reply.shape == self._doubted and reply.shape not in self._asked_by_others:
-            self._strays += 1
+        self._strays += reply.shape == self._doubted
         if len(answered) == 1:  # a refusal may answer any of several
-            del self._late[answered[0]]
-            self._asked_by_others.discard(answered[0])
-        elif reply.kind is Kind.REPLY:
+            self._has_come(answered[0])
+        elif reply.kind is Kind.REPLY and not self._asked_by_others.pop(reply.shape, 0):
             # nobody asked: two devices at one address, or one slower than `late_max`; it may again
-            self._is_late(reply.shape)
+            now = self._loop.time()
+            if now >= self._strange.get(reply.shape, 0.0):
+                self._strange[reply.shape] = now + STRANGE_AGAIN * self._late_s
+                self._is_late(reply.shape)
+
+    def _has_come(self, shape: Shape) -> None:
+        """One answer of this shape has: nothing is waited for if no other one is owed."""
+        others = self._asked_by_others.pop(shape, 0)
+        if others > 1:
+            self._asked_by_others[shape] = others - 1
+        elif not others or shape not in self._unsure:
+            del self._late[shape]
 
     def _on_connection(self, is_up: bool) -> None:
         """A port that is pulled while an answer is awaited ends the wait at once."""

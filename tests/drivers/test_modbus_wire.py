@@ -5,7 +5,7 @@ Most of it in simulated time, on the wire of gateway/sim/line.py; nothing here w
 
 import asyncio
 import struct
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 
@@ -14,7 +14,16 @@ import pytest
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
 from gateway.domain.points import Table
 from gateway.domain.site import Bus, Direction, SerialLine, TcpLink
-from gateway.drivers.frames import Frame, Kind, Shape, find_frames, find_rtu_reply, shape_of
+from gateway.drivers.frames import (
+    Frame,
+    Kind,
+    Shape,
+    find_frames,
+    find_rtu_reply,
+    is_asked,
+    may_be_question,
+    shape_of,
+)
 from gateway.drivers.modbus import TIMEOUTS_TO_REOPEN, open_bus, set_direction
 from gateway.sim.bus import open_tcp
 from gateway.sim.devices import jxbs_co
@@ -27,6 +36,7 @@ from scripts.benchmarks.sweep import stretch, sweep
 from scripts.benchmarks.transactions import attach, transact
 from tests.drivers.test_modbus import SILENCE_MS, eventually, mbap, open_descriptors, tcp_peer
 from tests.partners.modbus.line import Device, Port, frame, refusal
+from tests.partners.modbus.masters import beside_another
 
 INPUT, HOLDING = Table.INPUT, Table.HOLDING
 QUICK = 20_000
@@ -342,6 +352,144 @@ async def test_another_masters_question_behind_ours_is_not_answered_by_our_answe
     async with wired(manner) as (_, door):
         assert await door.read(1, INPUT, 20, 4, TIMEOUT_MS) == [20, 21, 22, 23]
         assert door.hold_ms(1, INPUT, 2) > 0, "the answer to them is still to come"
+
+
+@pytest.mark.parametrize("tick_ms", [1, 4, 16])
+def test_beside_a_master_that_asks_the_same_no_value_is_wrong(tick_ms):
+    tally = beside_another(500, 5, every_s=0.1, tick_s=tick_ms / 1000)
+    assert tally.door["foreign_requests"] > 400, "it did ask"
+    assert tally.answered > 150
+    assert tally.wrong == 0
+
+
+@pytest.mark.parametrize("start", [0x0300, 0x03FF])
+@pytest.mark.parametrize("function", [3, 4])
+def test_a_question_for_a_register_from_0x0300_is_no_answer_of_three_bytes(function, start):
+    asked = framed(struct.pack(">BBHH", 2, function, start, 4))
+    assert list(find_frames(asked)) == [Frame(Kind.REQUEST, Shape(2, function, 8), asked)]
+
+
+def test_a_question_that_begins_as_an_answer_is_a_question():
+    asked, _ = masquerade()
+    assert [frame.kind for frame in find_frames(asked)] == [Kind.REQUEST]
+
+
+def test_bits_from_0x0300_are_asked_for_by_what_could_be_an_answer():
+    asked = framed(struct.pack(">BBHH", 2, 1, 0x0310, 20))
+    assert is_asked(asked, Shape(2, 1, 3))
+    assert may_be_question(asked)
+    assert not may_be_question(framed(b"\x02\x01\x03\xff\xff\xff"))
+
+
+@simulated
+async def test_the_refusal_of_another_masters_question_is_not_ours():
+    theirs = framed(struct.pack(">BBHH", 1, 4, 600, 7))
+
+    def manner(request, _reply):
+        return [(0.01, theirs), (0.05, refusal(1, 4, 2))] if request[5] == 4 else []
+
+    async with wired(manner) as (_, door):
+        with pytest.raises(DeviceSilent):
+            await door.read(1, INPUT, 20, 4, TIMEOUT_MS)
+
+
+@simulated
+async def test_another_masters_question_that_comes_in_two_pieces_is_one():
+    """The adapter hands over its first half before we ask, and the rest behind our question."""
+    theirs = framed(struct.pack(">BBHH", 1, 4, 100, 4))
+    async with wired(lambda _request, reply: [(0.12, reply)]) as (wire, door):
+        await door.read(1, INPUT, 0, 2, TIMEOUT_MS)
+        loop = asyncio.get_running_loop()
+        wire.emit(theirs[:5])
+        await asyncio.sleep(0.02)
+        loop.call_later(0.03, wire.emit, theirs[5:])
+        loop.call_later(0.08, wire.emit, frame(1, 4, 100, 101, 102, 103))
+        with pytest.raises(DeviceSilent):
+            await door.read(1, INPUT, 20, 4, TIMEOUT_MS)
+        assert door.counts.foreign_requests == 1
+
+
+@simulated
+async def test_an_answer_that_began_before_we_asked_is_not_ours():
+    whole = frame(1, 4, 100, 101)
+    async with wired(lambda _request, reply: [(0.12, reply)]) as (wire, door):
+        await door.read(1, INPUT, 0, 2, TIMEOUT_MS)
+        wire.emit(whole[:5])
+        await asyncio.sleep(0.02)
+        asyncio.get_running_loop().call_later(0.03, wire.emit, whole[5:])
+        assert await door.read(1, INPUT, 20, 2, TIMEOUT_MS) == [20, 21]
+
+
+@simulated
+async def test_the_same_question_of_another_master_is_no_echo():
+    """A second gateway with our own site file, on an adapter that does not hear itself."""
+    async with wired(lambda _request, reply: [(0.05, reply)]) as (wire, door):
+        for start in range(4):
+            await door.read(1, INPUT, start, 2, TIMEOUT_MS)
+        wire.ask(framed(struct.pack(">BBHH", 1, 4, 3, 2)))
+        await asyncio.sleep(0.03)
+        assert await door.read(1, INPUT, 50, 2, TIMEOUT_MS) == [50, 51]
+        assert (door.counts.echoes, door.counts.foreign_requests) == (0, 1)
+
+
+@simulated
+async def test_an_adapter_that_echoes_is_known_again_after_damaged_echoes():
+    async with wired() as (wire, door):
+        for start in range(10):
+            wire.echoes = not 2 <= start < 6
+            assert await door.read(1, INPUT, start, 2, TIMEOUT_MS) == [start, start + 1]
+        assert (door.counts.echoes, door.counts.foreign_requests) == (6, 0)
+
+
+@simulated
+async def test_beside_another_master_a_length_is_asked_for_that_it_does_not_ask_for():
+    asked = []
+
+    def counting(unit, pdu):
+        start, count = struct.unpack(">BHH", pdu)[1:]
+        asked.append((start, count))
+        return echoing(unit, pdu) if start + count <= 500 else b"\x84\x02"
+
+    async with wired(answers=(counting,)) as (wire, door):
+        await door.read(1, INPUT, 0, 9, TIMEOUT_MS)
+        for count in (2, 3):
+            wire.ask(framed(struct.pack(">BBHH", 1, 4, 100, count)))
+            await asyncio.sleep(0.2)
+        asked.clear()
+        assert await door.read(1, INPUT, 20, 2, TIMEOUT_MS) == [20, 21]
+        assert await door.read(1, INPUT, 30, 5, TIMEOUT_MS) == [30, 31, 32, 33, 34]
+        assert asked == [(20, 4), (30, 5)]
+        asked.clear()
+        for _ in range(5):  # there is no register 500: those before are asked for in the end
+            assert await door.read(1, INPUT, 498, 2, TIMEOUT_MS) == [498, 499]
+        assert asked[-1] == (496, 4)
+        await asyncio.sleep(700)
+        asked.clear()
+        assert await door.read(1, INPUT, 20, 2, TIMEOUT_MS) == [20, 21]
+        assert asked == [(20, 2)], "it is gone"
+
+
+@simulated
+async def test_a_question_of_another_master_that_nobody_answers_holds_nothing_for_ever():
+    async with wired() as (wire, door):
+        theirs = framed(struct.pack(">BBHH", 1, 4, 100, 2))
+
+        async def ask_for_ever():
+            while True:
+                wire.emit(theirs)  # and no device hears it
+                await asyncio.sleep(0.7)
+
+        asking = asyncio.create_task(ask_for_ever())
+        began = asyncio.get_running_loop().time()
+        answered = []
+        while asyncio.get_running_loop().time() < began + 30:
+            await asyncio.sleep(0.1)
+            if not door.hold_ms(1, INPUT, 2):
+                with suppress(DeviceSilent):
+                    answered += await door.read(1, INPUT, 20, 2, TIMEOUT_MS)
+        asking.cancel()
+        assert len(answered) > 100
+        assert set(answered) == {20, 21}
 
 
 @simulated
