@@ -1,6 +1,7 @@
 """A site file, its profiles and the default rules -> a Site, or everything that is wrong."""
 
 import hashlib
+import re
 import zoneinfo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -148,7 +149,8 @@ def _check_house(tree: Tree, file: SiteFile, found: list[Problem]) -> None:
     zone = file.site.timezone
     if zone and not _is_zone(zone):
         fact = Text(f"没有时区 `{zone}`", f"there is no time zone `{zone}`")
-        guess = meant_by(zone, zoneinfo.available_timezones()) or "Asia/Shanghai"
+        names = () if re.search(r"[+-]?\d|[^!-~]", zone) else zoneinfo.available_timezones()
+        guess = meant_by(zone, names) or "Asia/Shanghai"  # `UTC+8` is not UTC
         advice = Text(f"是不是 `{guess}`？", f"did you mean `{guess}`?")
         found.append(error(tree.place(("site", "timezone")), "unknown_timezone", fact, advice))
 

@@ -261,6 +261,11 @@ def baud(value: Any) -> int:
     )
     if near:
         advice = Text(f"是不是 {near[0]}？", f"did you mean {near[0]}?")
+    if isinstance(value, str) and value.strip() in near:
+        fact = Text(
+            f"波特率 `{shown(value)}` 写成了文字", f"the baud rate `{shown(value)}` is text"
+        )
+        advice = Text(f"写成 {near[0]}，不加引号", f"write {near[0]}, without quotes")
     raise Unreadable("bad_baud", fact, advice)
 
 
@@ -424,4 +429,5 @@ def shown(value: Any) -> str:
     """A value as people would have typed it, cut to a readable length."""
     names = {"None": "null", "True": "true", "False": "false"}
     text = value if isinstance(value, str) else names.get(str(value), str(value))
+    text = text.replace("\n", " ")
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -40,7 +40,21 @@ LONGEST_WINDOW_MS = 7 * 86_400_000
 MAX_TEXT = 200
 
 
+def _one_line(value: Any) -> Any:
+    """A text as it was typed; Unreadable where it runs over several lines: screens have one."""
+    if not isinstance(value, str) or "\n" not in value:
+        return value
+    if "\n" not in (line := value.strip()):
+        return line  # a block's own end
+    fact = Text(
+        f"`{quantities.shown(line)}` 分成了几行",
+        f"`{quantities.shown(line)}` runs over several lines",
+    )
+    raise Unreadable("several_lines", fact, Text("写成一行", "write it in one line"))
+
+
 def _text(value: Any) -> Text:
+    _one_line(value)
     if isinstance(value, str) and 0 < len(value.strip()) <= MAX_TEXT:
         return Text(value.strip(), value.strip())
     if isinstance(value, dict) and set(value) == {"zh", "en"}:
@@ -153,11 +167,13 @@ _ADDRESS = _typed(quantities.ADDRESS, "192.168.1.20", "192.168.1.20:502")
 _BROKER = _typed(quantities.BROKER, "mqtts://platform.example:8883", "mqtt://192.168.1.5")
 
 _CLOCK: JsonSchemaValue = {"anyOf": [_typed(quantities.CLOCK, "03:30"), {"enum": ["off"]}]}
-Name = Annotated[StrictStr, Field(min_length=1, max_length=MAX_TEXT, pattern=r"\S")]
+Name = Annotated[
+    StrictStr, Field(min_length=1, max_length=MAX_TEXT, pattern=r"\S"), BeforeValidator(_one_line)
+]
 Word = Annotated[
     StrictStr,
-    BeforeValidator(_word),
     Field(min_length=1, max_length=MAX_TEXT),
+    BeforeValidator(_word),
     WithJsonSchema(_WORD),
 ]
 Ident = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]

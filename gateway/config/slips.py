@@ -10,11 +10,19 @@ from ruamel.yaml.reader import ReaderError
 from gateway.config.problems import Level, Place, Problem
 from gateway.domain.text import Text
 
-FULL_WIDTH = str.maketrans("：，｛｝［］“”‘’　（）％．－＃", ":,{}[]\"\"'' ()%.-#") | {
-    ord("０") + digit: ord("0") + digit for digit in range(10)
-}
+FULL_WIDTH = (
+    str.maketrans("：，｛｝［］“”‘’　（）％．－＃＿", ":,{}[]\"\"'' ()%.-#_")
+    | {ord("０") + digit: ord("0") + digit for digit in range(10)}
+    | {ord("Ａ") + letter: ord("A") + letter for letter in range(26)}
+    | {ord("ａ") + letter: ord("a") + letter for letter in range(26)}
+)
 INVISIBLE = re.compile("[\u00a0\u00ad\u200b-\u200f\u2028\u2029\u2060\u3000\ufeff]")
+# No screen, table or log line takes these in a text: control characters but the line's end, half
+# characters, marks that turn the direction of reading.
+UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 _KEY = r"[A-Za-z_][\w./-]*"
+_ODD = "\u00a0\u2000-\u200b\u202f\u205f\u3000\ufeff"  # spaces of typography
+_MERGE = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?: |$)")  # what git leaves where two edits meet
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,12 @@ def problem_of(error: YAMLError, lines: Sequence[str], file: str) -> Problem:
         return _unprintable(error, lines, file)
     if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
         return _fallback(Place(file), str(error).split("\n", 1)[0])
+    for number, text in enumerate(lines):
+        if _MERGE.match(text):
+            return _placed(_merge_left_over(text), number, lines, file)
+    looks = (_odd_indent, _full_width_key, _full_width_in_brackets, _odd_after_colon, _no_space)
     for line in _suspects(error, lines):
-        for look in (_odd_indent, _full_width_key, _full_width_in_brackets, _no_space):
+        for look in looks:
             slip = look(lines[line])
             if slip is not None:
                 return _placed(slip, line, lines, file)
@@ -68,7 +80,7 @@ def full_width(typed: str) -> str | None:
 
 def no_colon(typed: str) -> tuple[Text, Text] | None:
     """Why a text is no `key: value`, if it was meant as one: `unit：3`, `unit:3`."""
-    slip = _full_width_key(typed) or _no_space(typed)
+    slip = _full_width_key(typed) or _odd_after_colon(typed) or _no_space(typed)
     return None if slip is None else (slip.fact, slip.advice)
 
 
@@ -106,6 +118,13 @@ def _odd_indent(line: str) -> _Slip | None:
     return _Slip(at, length, "odd_space", *odd_space())
 
 
+def unfit(char: str) -> tuple[str, Text, Text]:
+    """Code and words for a character that no text may have."""
+    shown = f"U+{ord(char):04X}"
+    fact = Text(f"文字里有控制字符 {shown}", f"this text has the control character {shown}")
+    return "control_character", fact, Text("删掉它重新输入", "delete it and type the text again")
+
+
 def odd_space() -> tuple[Text, Text]:
     """The words for an indentation that only looks like spaces."""
     fact = Text(
@@ -116,6 +135,37 @@ def odd_space() -> tuple[Text, Text]:
         "delete the space in front and type it again (it often comes from Word or a chat)",
     )
     return fact, advice
+
+
+def _merge_left_over(line: str) -> _Slip:
+    fact = Text("这一行是 git 合并时留下的", "git left this line where two edits meet")
+    advice = Text(
+        "两份里留一份，删掉 <<<<<<<、=======、>>>>>>> 三行",
+        "keep one of the two, remove the lines <<<<<<<, ======= and >>>>>>>",
+    )
+    return _Slip(0, len(line), "merge_left_over", fact, advice)
+
+
+def directive(line: str) -> tuple[Text, Text]:
+    """The words for a `%YAML 1.1` on top: it would make `no` false and `010` eight."""
+    fact = Text(f"不支持 `{line[:20]}`", f"`{line[:20]}` is not supported here")
+    return fact, Text("删掉这一行", "remove this line")
+
+
+def _odd_after_colon(line: str) -> _Slip | None:
+    match = re.match(rf"\s*(?:-\s+)?(?P<key>{_KEY}):(?P<odd>[{_ODD}]+)", line)
+    if match is None:
+        return None
+    key = match["key"]
+    fact = Text(
+        f"`{key}:` 后面的空格是全角或看不见的",
+        f"the space after `{key}:` is a full-width or invisible one",
+    )
+    advice = Text(
+        f"删掉它，用半角空格重新输入：`{key}: `", f"delete it and type a plain space: `{key}: `"
+    )
+    length = match.end("odd") - match.start("odd")
+    return _Slip(match.start("odd"), length, "odd_space", fact, advice)
 
 
 def _full_width_key(line: str) -> _Slip | None:
@@ -186,12 +236,19 @@ def _second_document(at: _At) -> tuple[_Slip, int]:
 def _needs_quotes(at: _At) -> tuple[_Slip, int]:
     char = at.text[at.column : at.column + 1]
     if char == "\t":
-        slip = _odd_indent(at.text)
-        if slip is not None:
-            return slip, at.line
+        return _odd_indent(at.text) or _tab_inside(at), at.line
     fact = Text(f"`{char}` 不能放在开头", f"a value cannot begin with `{char}`")
     advice = Text("给整个值加引号", "put the whole value in quotes")
     return _Slip(at.column, 1, "needs_quotes", fact, advice), at.line
+
+
+def _tab_inside(at: _At) -> _Slip:
+    length = len(at.text[at.column :]) - len(at.text[at.column :].lstrip("\t"))
+    fact = Text("这里有 Tab", "there is a tab")
+    if not at.text[at.column :].strip():
+        return _Slip(at.column, length, "tab", fact, Text("删掉它", "delete it"))
+    advice = Text("换成一个空格", "type a space in its place")
+    return _Slip(at.column, length, "tab", fact, advice)
 
 
 def _backslash(at: _At) -> tuple[_Slip, int]:
@@ -259,6 +316,37 @@ def _too_many(at: _At) -> tuple[_Slip, int]:
     return _Slip(at.column, 1, "not_closed", fact, advice), at.line
 
 
+def _ends_inside(at: _At) -> tuple[_Slip, int]:
+    """The file is over, a bracket above is not: its sign, and the `#` that may have hidden it."""
+    for line in range(min(at.line, len(at.lines) - 1), -1, -1):
+        text = at.lines[line]
+        shown = text if (hides := re.search(r"(?:^|\s)#", text)) is None else text[: hides.start()]
+        column = max(shown.rfind("{"), shown.rfind("["))
+        if column < 0 or not _is_open(shown[column:]):
+            continue
+        if hides is None:
+            return _not_closed(text, column), line
+        fact = Text(
+            "`#` 后面的都当作说明，括号没有结束", "after `#` all is comment: this never ends"
+        )
+        advice = Text("`#` 开头的值加引号", "put a value that begins with `#` in quotes")
+        return _Slip(hides.end() - 1, len(text) - hides.end() + 1, "not_closed", fact, advice), line
+    return _not_closed(at.text, at.column), at.line
+
+
+def _is_open(text: str) -> bool:
+    return sum(text.count(sign) for sign in "{[") > sum(text.count(sign) for sign in "}]")
+
+
+def _something_else(at: _At) -> tuple[_Slip, int]:
+    fact = Text("上面已经是一个完整的值", "what stands above is a whole value already")
+    advice = Text(
+        "从 site.example.yaml 开始改：整个文件都是 名字: 值",
+        "start from site.example.yaml: all of the file is lines of `name: value`",
+    )
+    return _Slip(at.column, len(at.text.strip()) or 1, "not_a_mapping", fact, advice), at.line
+
+
 def _after_quotes(at: _At) -> tuple[_Slip, int]:
     fact = Text("引号后面还有字", "there is more text after the closing quote")
     advice = Text(
@@ -288,6 +376,8 @@ def _comma_missing(column: int) -> _Slip:
 _Explain = Callable[[_At], tuple[_Slip, int]]
 _GRAMMAR: tuple[tuple[str, _Explain], ...] = (
     ("found another document", _second_document),
+    ("expected '<document start>'", _something_else),
+    ("but found '<stream end>'", _ends_inside),
     ("that cannot start any token", _needs_quotes),
     ("found undefined alias", _needs_quotes),
     ("unknown escape character", _backslash),

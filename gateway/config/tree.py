@@ -17,6 +17,8 @@ from gateway.domain.text import Text
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 24
+MOST_OPEN = 4 * MAX_DEPTH  # brackets; some may stand in a text
+MOST_DIGITS = 64
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = ("null", "bool", "int", "float", "str", "timestamp")
 _BASES = {"0x": 16, "0o": 8, "0b": 2}
@@ -65,6 +67,9 @@ def read_tree(path: Path, file: str, found: list[Problem]) -> Tree | None:
     if raw is None or text is None:
         return None
     lines = tuple(text.split("\n"))
+    if (refused := _unread(lines, file)) is not None:
+        found.append(refused)
+        return None
     root = _compose(text, lines, file, found)
     if root is None:
         return None
@@ -121,6 +126,27 @@ def _not_utf8(raw: bytes, error: UnicodeDecodeError, file: str) -> Problem:
         byte = f"0x{raw[error.start]:02X}"
         fact = Text(f"文件不是 UTF-8：字节 {byte}", f"the file is not UTF-8: byte {byte}")
     return Problem(Place(file, line, column, text), Level.ERROR, "not_utf8", fact, advice)
+
+
+def _unread(lines: tuple[str, ...], file: str) -> Problem | None:
+    """What is not worth parsing: another dialect, or brackets that take minutes to follow."""
+    open_now = 0
+    for number, line in enumerate(lines, 1):
+        if line.startswith("%") and not any(_says(above) for above in lines[: number - 1]):
+            fact, advice = slips.directive(line)
+            return Problem(Place(file, number, 1, line), Level.ERROR, "directive", fact, advice)
+        if "{" not in line and "[" not in line:
+            open_now -= line.count("}") + line.count("]")
+            continue
+        for column, char in enumerate(line, 1):
+            open_now += (char in "{[") - (char in "}]")
+            if open_now > MOST_OPEN:
+                return _too_deep(Place(file, number, column, line))
+    return None
+
+
+def _says(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith(("#", "%"))
 
 
 def _compose(text: str, lines: tuple[str, ...], file: str, found: list[Problem]) -> Node | None:
@@ -249,7 +275,12 @@ def _scalar(node: ScalarNode, tree: Tree, found: list[Problem]) -> Any:
         fact = Text(f"不认识的 YAML 标签 `{tag}`", f"unknown YAML tag `{tag}`")
         advice = Text("去掉它", "remove it")
         found.append(Problem(tree.mark(node), Level.ERROR, "yaml_tag", fact, advice))
-        return None
+        return text or None
+    if (odd := slips.UNFIT.search(text)) is not None:
+        found.append(Problem(tree.mark(node), Level.ERROR, *slips.unfit(odd[0])))
+        return slips.UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)
+    if kind in ("int", "float") and len(text) > MOST_DIGITS:
+        return text  # what is expected there says what is wrong with it
     try:
         match kind:
             case "null":
@@ -264,7 +295,7 @@ def _scalar(node: ScalarNode, tree: Tree, found: list[Problem]) -> Any:
                     text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")
                 )
     except (ValueError, InvalidOperation):
-        return text  # what is expected there then says what is wrong with it
+        return text
     return text
 
 

@@ -58,12 +58,34 @@ def validate(model: type[M], tree: Tree, where: Where, found: list[Problem]) -> 
         part = model.model_validate(data)
     except ValidationError as error:
         all_ = error.errors()
-        items = [item for item in all_ if not _is_misspelt(item, model, all_)]
+        split = _split_by_commas(data, all_)
+        items = [
+            item
+            for item in all_
+            if item["loc"][:1] not in split and not _is_misspelt(item, model, all_)
+        ]
         found.extend(_problem(model, tree, where, item) for item in items)
         _report_empty(model, tree, where, {item["loc"][:1] for item in all_}, found)
         return _salvage(model, data)
     _report_empty(model, tree, where, set(), found)
     return part
+
+
+def _split_by_commas(data: Any, all_: list[ErrorDetails]) -> set[tuple[int | str, ...]]:
+    """The keys before such a rest as the `600` of `9,600`: that is told, and once."""
+    keys = list(data) if isinstance(data, dict) else []
+    rests = {item["loc"][0] for item in all_ if item["loc"] and _is_rest(item)}
+    return {
+        (keys[n - 1],) for n, key in enumerate(keys) if n and (key in rests or str(key) in rests)
+    }
+
+
+def _is_rest(item: ErrorDetails) -> bool:
+    """A number that a comma made an entry of its own: `{valid: 0,07}`, `{baud: 9,600}`."""
+    name = str(item["loc"][0])
+    is_key = item["type"] in ("extra_forbidden", "invalid_key")
+    is_alone = item["type"] == "invalid_key" or item["input"] is None
+    return is_key and is_alone and re.fullmatch(r"\d+(\s*\D\S*)?", name) is not None
 
 
 def _report_empty(
@@ -196,9 +218,15 @@ def _problem(model: type[BaseModel], tree: Tree, where: Where, item: ErrorDetail
         is_needed = name in _needed(model, loc[:-1])
         fact, advice = _empty(_model_at(model, loc[:-1]), name, is_needed=is_needed)
         return error(tree.place(spot, key=True), "empty_value", fact, advice)
+    if item["type"] in ("dict_type", "model_type") and spot and _is_empty(tree, spot):
+        fact, _ = _empty("", str(spot[-1]), is_needed=True)
+        advice = Text("下面要写“键: 值”", "`key: value` lines are expected below it")
+        return error(tree.place(spot, key=True), "empty_value", fact, advice)
     cause = item.get("ctx", {}).get("error")
     if isinstance(cause, Unreadable):
         return error(tree.place(spot), cause.code, cause.fact, cause.advice)
+    if item["type"] == "invalid_key" and tree.at(spot) is None and name.isdecimal():
+        return error(tree.place(spot, key=True), "unknown_key", *_unknown_key(name, (), None))
     if item["type"] == "extra_forbidden":
         fact, advice = _unknown_key(name, _keys(_annotation_at(model, loc[:-1])), item["input"])
         return error(tree.place(spot, key=True), "unknown_key", fact, advice)
@@ -228,7 +256,10 @@ def _unknown_key(name: str, known: Sequence[str], value: Any) -> tuple[Text, Tex
         fact = Text(
             f"逗号把 `{name}` 分成了另一项", f"the comma makes `{name}` an entry of its own"
         )
-        advice = Text("小数点用英文句点，如 0.07", "a decimal point is a full stop: 0.07")
+        advice = Text(
+            "小数点用英文句点，如 0.07；千位不分隔，如 9600",
+            "a decimal point is a full stop: 0.07; thousands stand together: 9600",
+        )
         return fact, advice
     fact = Text(f"这里没有 `{name}` 这个键", f"`{name}` is not a key here")
     elsewhere = [part for part, keys in _PARTS.items() if name in keys]
@@ -272,6 +303,7 @@ _EXPECTED = {
     "too_long": Text("列表太长", "the list is too long"),
     "string_too_short": Text("不能为空", "it must not be empty"),
     "string_too_long": Text("文字太长", "the text is too long"),
+    "invalid_key": Text("键要加引号", "put the key in quotes"),
 }
 _ID = Text("只能用字母、数字、- 和 _，最多 64 个", "only letters, digits, - and _, at most 64")
 _MQTT_SIGNS = Text("（/ + # 在 MQTT 主题里有特殊含义）", " (/ + # have a meaning in MQTT topics)")
@@ -289,6 +321,11 @@ def _wrong_type(
     if kind == "string_pattern_mismatch" and not text.strip():
         return fact, _EXPECTED["string_too_short"]
     if kind == "string_pattern_mismatch":
+        plain = (slips.full_width(text) or text).strip("\"' ")
+        if plain != text and re.fullmatch("[A-Za-z0-9_-]+", plain):
+            return fact, Text(
+                f"用英文半角输入：{plain}", f"it holds Chinese or full-width signs: type {plain}"
+            )
         signs = _MQTT_SIGNS if set(text) & set("/+#") else Text("", "")
         return fact, Text(_ID.zh + signs.zh, _ID.en + signs.en)
     if kind in ("dict_type", "model_type"):
@@ -326,9 +363,8 @@ def _no_mapping(fact: Text, value: Any) -> tuple[Text, Text]:
 def _as_meant(kind: str, value: Any) -> Text | None:
     """The right spelling, where it can be guessed."""
     if kind == "string_type" and isinstance(value, int | float | Decimal):
-        return Text(
-            f'这里要文字：加引号 "{value}"', f'text is expected: put it in quotes "{value}"'
-        )
+        said = shown(value)
+        return Text(f'这里要文字：加引号 "{said}"', f'text is expected: put it in quotes "{said}"')
     if kind == "list_type":
         one = shown(value)
         return Text(f"这里要列表：写成 [{one}]", f"a list is expected: write [{one}]")
@@ -336,7 +372,11 @@ def _as_meant(kind: str, value: Any) -> Text | None:
         return None
     if kind == "int_type":
         plain = (slips.full_width(value) or value).strip()
-        digits = re.fullmatch(r"(?i:gpio|bcm|pin)?\s*(\d+)", plain)
+        if (number := re.match(r"(\d{1,9})#", plain)) is not None:
+            return Text(
+                f"# 前面留一个空格：{number[1]} #…", f"leave a space before the #: {number[1]} #..."
+            )
+        digits = re.fullmatch(r"(?i:gpio|bcm|pin)?\s*(\d{1,9})", plain)
         if digits is not None and digits[1].isascii():
             return Text(
                 f"这里要整数：写成 {int(digits[1])}，不加引号和别的字",
