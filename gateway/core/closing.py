@@ -1,4 +1,4 @@
-"""Records upon which a broker closes the connection, and when each is tried there again.
+"""Records that end the connection to a broker, and when each is tried there again.
 
 MQTT 3.1.1 has no other way to say that a packet is too large, and some brokers have no other way
 to refuse one. Sans I/O: the outbox tells what closed and what was taken, and asks what is due.
@@ -8,6 +8,9 @@ broker took tell its limit, as a guess: what is larger is parked untried. One of
 again after 5 minutes, then later each time, at least once an hour, and as soon as a connection
 stands after one that ended for another reason: the broker may have been started anew. Once one is
 taken, all the others are due as well. A record that is tried again has one try, and goes alone.
+
+What a broker never answers, though it answers what was sent after it, ends the connection too, and
+is tried again in the same way; but it tells no limit, and need not go alone.
 """
 
 from collections.abc import Iterable
@@ -31,6 +34,7 @@ class _AtBroker:
 
     closed: dict[Key, int] = field(default_factory=dict)  # it upon these; longest ago first
     guessed: dict[Key, int] = field(default_factory=dict)  # larger ones, not tried
+    muted: set[Key] = field(default_factory=set)  # of the closed: it did not answer these
     found: dict[Key, int] = field(default_factory=dict)  # closed it, since any of those was taken
     taken: int = 0  # the largest that it took lately
     taken_ms: int = 0
@@ -74,11 +78,22 @@ class Closers:
         here = self._now
         here.closed.pop(key, None)
         here.guessed.pop(key, None)
+        here.muted.discard(key)
         here.closed[key] = here.found[key] = size
         self._note_limit()
-        here.tried_ms, here.is_in_doubt = now_ms, False
-        if here.retry_ms is None:
-            here.retry_ms = now_ms + here.wait_ms
+        self._note_try(now_ms)
+
+    def unanswered(self, key: Key, size: int, now_ms: int) -> None:
+        """The broker did not answer this one."""
+        here = self._now
+        here.closed.pop(key, None)
+        here.closed[key] = size
+        here.muted.add(key)
+        self._note_try(now_ms)
+
+    def is_muted(self, key: Key) -> bool:
+        """True when the broker did not answer it; not when it closed the connection upon it."""
+        return key in self._now.muted
 
     def guessed(self, key: Key, size: int) -> None:
         """It is larger than `limit`, and was not tried."""
@@ -96,6 +111,7 @@ class Closers:
             return []
         here.closed.pop(key, None)
         here.guessed.pop(key, None)
+        here.muted.discard(key)
         here.found.clear()
         here.limit, here.wait_ms, here.retry_ms = UNLIMITED, FIRST_WAIT_MS, None
         return list(_of(here))
@@ -134,7 +150,14 @@ class Closers:
         for known in self._brokers.values():
             known.closed.pop(key, None)
             known.guessed.pop(key, None)
+            known.muted.discard(key)
             known.found.pop(key, None)
+
+    def _note_try(self, now_ms: int) -> None:
+        here = self._now
+        here.tried_ms, here.is_in_doubt = now_ms, False
+        if here.retry_ms is None:
+            here.retry_ms = now_ms + here.wait_ms
 
     def _note_limit(self) -> None:
         here = self._now

@@ -8,7 +8,8 @@ and says what to send (`next_message`) and what is settled. One record goes
     parked <----- nack for good; PUBACK 0x90, 0x99 after 3 tries on 2 connections, and 0x87, until
                   the broker takes another one of its lane;
                   connection closed under it 3 times, and 3 times when it went alone, at once or
-                  with others getting through between; tried again (`core.closing`);
+                  with others getting through between, or not answered by the broker, unlike what
+                  was sent after it, on 3 connections; tried again (`core.closing`);
                   larger than this broker takes, until one takes it (a broker that says so only
                   with PUBACK 0x95 is asked again with every connection, 3 times for B and R);
                   3 ack timers ran out though others were answered, once those find no room, and
@@ -16,7 +17,8 @@ and says what to send (`next_message`) and what is settled. One record goes
 
 Lanes: A before everything, then B, then R (live before backlog). No R goes out while an A that
 is not parked is unsettled, so after an outage no reading is settled before the last alarm; an A
-whose ack timer has run out once, or that was denied 3 times, no longer holds R back.
+whose ack timer has run out once, that was denied 3 times, or that the broker left without a PUBACK
+on 2 connections, no longer holds R back.
 
 Nobody starves: of ten messages one is of the next lane when that one waits too (B behind A, R
 behind B, backlog behind live), and R that was held back by alarms for a minute sends one batch.
@@ -76,6 +78,7 @@ _TAKEN_BACK = 3
 _DENIED_TRIES = 3
 _DENIED_CONNECTIONS = 2
 _CUTS = 3
+_SILENCES = 2
 _CLOSED_AT_ONCE_MS = 5_000  # an end later than that has another reason
 _UNHEEDED = 3
 _ORDER = (Lane.A, Lane.B, Lane.R)
@@ -188,6 +191,9 @@ class _Entry:
     cuts: int = 0  # connections that the far end closed while this was on them
     accepted_at_cut: int = 0
     unheeded: int = 0  # ack timers that ran out though others were answered meanwhile
+    turn: int = 0  # it was the n-th that was sent
+    silences: int = 0  # connections that were given up while the broker had not answered it
+    mutes: int = 0  # connections on which the broker answered others sent later, but not it
 
     @property
     def is_suspect(self) -> bool:
@@ -239,6 +245,8 @@ class Outbox:
         self._next_probe_ms = 0
         self._readings_at_ms = 0
         self._accepted = 0  # records that the broker took, ever
+        self._turn = 0  # records that were sent, ever
+        self._answered_turn = 0  # the last of them that the broker answered
         self._passed = dict.fromkeys(_ORDER, 0)  # messages that went before a waiting one of it
         self._passed_backlog = 0
         self._held_back_since_ms: int | None = None
@@ -331,7 +339,9 @@ class Outbox:
         self._entries[key] = entry
         self._held[lane] += 1
         self._held_bytes += len(body)
-        if key in self._closers:
+        if self._closers.is_muted(key):
+            entry.mutes = _CUTS - 1
+        elif key in self._closers:
             self._suspect(entry, 2 * _CUTS - 1)
         elif lane is _A and not is_replay:
             self._holding.add(key)
@@ -380,10 +390,13 @@ class Outbox:
         """The broker took what is no record: it does not close upon everything."""
         self._is_proven = True
 
-    def link_down(self, now_ms: int | None = None, *, was_closed: bool = False) -> None:
+    def link_down(
+        self, now_ms: int | None = None, *, was_closed: bool = False, was_unanswered: bool = False
+    ) -> None:
         """The connection is gone: what was on it is new again, and no longer live.
 
-        `was_closed`: by the far end, perhaps because of what was on it.
+        `was_closed`: by the far end, perhaps because of what was on it; `was_unanswered`: given up,
+        since something that was on it got no PUBACK.
         """
         self._window = 0
         self._is_present = False
@@ -394,6 +407,8 @@ class Outbox:
             if entry.stage is _SENT:
                 if was_closed:
                     is_blamed = self._note_cut(entry, now_ms) or is_blamed
+                elif was_unanswered:
+                    is_blamed = self._note_silence(entry, now_ms) or is_blamed
                 if entry.key in self._entries:
                     self._to_new(entry)
         self._closers.ended(is_blamed=is_blamed)
@@ -472,11 +487,12 @@ class Outbox:
             return None
         self._leave_link(entry)
         self._goes_alone = False
+        self._answered_turn = max(self._answered_turn, entry.turn)
         self._measure(entry, now_ms)
         lane = key[0]
         if code == 0:
             self._accepted += 1
-            entry.cuts = 0
+            entry.cuts = entry.mutes = 0
             self._note_taken(entry, now_ms)
             if lane in self._refused:
                 self._refused.discard(lane)
@@ -594,6 +610,19 @@ class Outbox:
             size = len(entry.body)
             self._closers.closed(entry.key, size, now_ms or entry.sent_ms)
             self._park(entry, f"closes the link, {size} bytes")
+        return True
+
+    def _note_silence(self, entry: _Entry, now_ms: int | None) -> bool:
+        """Count the times that others were answered, which were sent later; True = they were."""
+        entry.silences += 1
+        if entry.silences >= _SILENCES:
+            self._release_readings(entry)  # or nothing might be sent later
+        if entry.turn > self._answered_turn:
+            return False
+        entry.mutes += 1
+        if entry.mutes >= _CUTS:
+            self._closers.unanswered(entry.key, len(entry.body), now_ms or entry.sent_ms)
+            self._park(entry, "the broker does not answer it")
         return True
 
     def _suspect(self, entry: _Entry, cuts: int) -> None:
@@ -817,6 +846,8 @@ class Outbox:
     def _send(self, entry: _Entry, now_ms: int) -> Message:
         entry.stage = _SENT
         entry.tries += 1
+        self._turn += 1
+        entry.turn = self._turn
         self._goes_alone = entry.is_suspect
         self._take(entry.key[0], 1, len(entry.body))
         entry.sent_ms, entry.ahead_bytes = now_ms, self._on_link[1]

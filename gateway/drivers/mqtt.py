@@ -38,10 +38,14 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from gateway.domain.errors import LinkLost, LinkRefused
 from gateway.domain.site import Broker, Uplink
 from gateway.drivers import packets, tls
+from gateway.drivers.dialling import dial
 from gateway.drivers.packets import PacketBroken
 
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 CONNECT_S = 5.0  # each: TCP and TLS, CONNACK, SUBACK
+PATIENCE_S = 30.0  # for CONNACK and SUBACK, after some tries without: doubled with each
+MOST_SILENCES = 9  # that are counted
+PATIENCE_OF_SEVERAL_S = 10.0  # where there are other brokers to go to
 PUBACK_S = 20.0
 SESSION_EXPIRY_S = 24 * 3600
 WILL_DELAY_S = 30
@@ -94,6 +98,7 @@ class _Known:
 
     speaks_5: bool = False
     unanswered: int = 0  # CONNECTs in MQTT 5, in a row, though it speaks that
+    silences: int = 0  # tries in a row that it took and left without an answer
     guesses: int = 0  # times in a row that only 3.1.1 was answered
     use_311_until: float = 0.0  # event loop time
     no_retain_until: float = 0.0  # event loop time
@@ -139,6 +144,9 @@ class _Client(paho.Client):
             if has_received:
                 self._last_bytes_received = paho.time_func()
 
+    def _create_socket_connection(self) -> socket.socket:
+        return dial(self.host, self.port, self.connect_timeout)
+
     def _sock_recv(self, bufsize: int) -> bytes:
         if not self.is_fed:
             return super()._sock_recv(bufsize)
@@ -163,6 +171,8 @@ class Link:
         self.receive_maximum = 65535
         self.maximum_packet = UNLIMITED
         self.has_session = False
+        self.was_silent = False  # the broker took the connection and did not answer in time
+        self.greeted_after_s: float | None = None
         self.takes_retained = True
         self.farewell = ""  # the reason that the broker gave when it ended the connection
         self._client = client
@@ -225,11 +235,13 @@ class Link:
         """
         self._await_puback(self._publish(topic, payload, 1, retain=False), answered)
 
-    async def subscribe(self, topic: str, *, no_local: bool = False) -> int:
+    async def subscribe(
+        self, topic: str, *, no_local: bool = False, patience_s: float = CONNECT_S
+    ) -> int:
         """Hear a topic too, QoS 1; return the SUBACK's code, below 0x80 when it is granted.
 
         With `no_local` MQTT 5 leaves out what this link publishes itself. One at a time. Raises
-        LinkLost, and TimeoutError after 5 s.
+        LinkLost, and TimeoutError after `patience_s`.
         """
         if self._ended.done():
             raise LinkLost(self._ended.result())
@@ -238,7 +250,7 @@ class Link:
             self._client.subscribe(topic, options=SubscribeOptions(qos=1, noLocal=no_local))
         else:
             self._client.subscribe(topic, qos=1)
-        return await asyncio.wait_for(self._subscribed, CONNECT_S)
+        return await asyncio.wait_for(self._subscribed, patience_s)
 
     async def lost(self) -> str:
         """Wait until the connection is over; return why."""
@@ -382,7 +394,8 @@ class Link:
         self._misc = self._loop.call_later(1.0, self._look_after)
         self._client.note_traffic(has_sent=self._has_sent, has_received=self._has_received)
         self._has_sent = self._has_received = False
-        self._let(self._client.loop_misc)
+        if self._greeting.done():  # before that, silence is no reason for paho to close
+            self._let(self._client.loop_misc)
 
     def _let(self, part: Callable[[], MQTTErrorCode]) -> None:
         """Let paho do its part, then do what that led to; an error there ends this link only."""
@@ -448,8 +461,11 @@ class Link:
             self._subscribed.set_exception(LinkLost(why))
             self._subscribed.exception()
 
-    async def open(self, uplink: Uplink, broker: Broker) -> None:
-        """Connect and subscribe, or raise LinkRefused or _VersionRefused."""
+    async def open(self, uplink: Uplink, broker: Broker, patience_s: float) -> None:
+        """Connect and subscribe, or raise LinkRefused or _VersionRefused.
+
+        CONNACK and SUBACK may each take `patience_s`.
+        """
         try:
             await asyncio.wait_for(
                 _in_thread(
@@ -461,20 +477,23 @@ class Link:
         except TimeoutError as error:
             raise LinkRefused("timeout", "no connection") from error
         self._attach()
+        began_s = self._loop.time()
         try:
-            greeting = await asyncio.wait_for(self._greeting, CONNECT_S)
+            greeting = await asyncio.wait_for(self._greeting, patience_s)
         except TimeoutError as error:
+            self.was_silent = True
             cause = LinkRefused("timeout", "no answer to CONNECT")
             raise _VersionRefused(cause) from error
         except LinkLost as error:
             raise await self._closed(uplink, broker) from error
+        self.greeted_after_s = self._loop.time() - began_s
         if greeting.code:
             raise _refusal_of_code(greeting)
         self.has_session = greeting.has_session
         self.receive_maximum = greeting.receive_maximum
         self.maximum_packet = greeting.maximum_packet
         self.takes_retained = self.takes_retained and greeting.takes_retained
-        code = await self._subscribe(f"care/1/{uplink.gateway}/dn/#")
+        code = await self._subscribe(f"care/1/{uplink.gateway}/dn/#", patience_s)
         if code >= 0x80:
             raise LinkRefused("auth", f"may not subscribe to dn/#: 0x{code:02x}")
 
@@ -494,11 +513,12 @@ class Link:
             LinkRefused("refused", "closed in answer to CONNECT", is_guess=True), was_closed=True
         )
 
-    async def _subscribe(self, topic: str) -> int:
+    async def _subscribe(self, topic: str, patience_s: float) -> int:
         """Return the SUBACK's code; LinkRefused when none comes."""
         try:
-            return await self.subscribe(topic)
+            return await self.subscribe(topic, patience_s=patience_s)
         except TimeoutError as error:
+            self.was_silent = True
             raise LinkRefused("timeout", "no answer to SUBSCRIBE") from error
         except LinkLost as error:
             why = "identity_in_use" if error.why == "identity_in_use" else "refused"
@@ -549,12 +569,14 @@ async def connect(
     if version is None:
         version = V311 if known.use_311_until > loop.time() else V5
     asked: list[_VersionRefused] = []
+    patience_s = patience_of(broker, len(uplink.brokers))
+    was_silent = False
     while version is not None:
         may_retain = known.no_retain_until <= loop.time()
         link = _new_link(broker, client_id, will, on_message, version, may_retain=may_retain)
         try:
             try:
-                await link.open(uplink, broker)
+                await link.open(uplink, broker, patience_s)
             except _RetainRefused as refused:
                 if not may_retain:
                     raise refused.cause from refused
@@ -573,10 +595,30 @@ async def connect(
             yield link
             return
         finally:
+            was_silent = _note_silence(known, link, was_silent=was_silent)
             if may_retain and not link.takes_retained:
                 known.no_retain_until = loop.time() + REMEMBER_NO_RETAIN_S
                 _log.warning("event=mqtt_no_retain broker=%s", broker.host)
             await link.close()
+
+
+def patience_of(broker: Broker, brokers: int) -> float:
+    """Seconds for a CONNACK of this one of so many brokers; as many for a SUBACK."""
+    silences = _KNOWN[broker].silences if broker in _KNOWN else 0
+    most_s = PATIENCE_S if brokers < 2 else PATIENCE_OF_SEVERAL_S
+    return max(CONNECT_S, min(CONNECT_S * (1 << silences), most_s))
+
+
+def _note_silence(known: _Known, link: Link, *, was_silent: bool) -> bool:
+    """Count tries without an answer; True when this one, in whatever version, is counted.
+
+    A broker to which a whole city comes back answers late, and each try that gives up adds to it.
+    """
+    if link.was_silent and not was_silent:
+        known.silences = min(known.silences + 1, MOST_SILENCES)
+    elif link.greeted_after_s is not None and link.greeted_after_s < CONNECT_S / 2:
+        known.silences = 0
+    return was_silent or link.was_silent
 
 
 async def reach(uplink: Uplink, broker: Broker) -> None:
@@ -608,7 +650,8 @@ def _next_version(
     """Return in which version to ask again now; None = not now.
 
     A CONNACK that says so is believed. Silence or a close is not, from a broker that spoke MQTT 5
-    before; from another one a close is believed when it comes twice.
+    before; from another one a close is believed when it comes twice. Of one that is silent time and
+    again only every other try asks for 3.1.1 too: it may be slow.
     """
     if version == V311:
         known.use_311_until = 0.0
@@ -617,6 +660,8 @@ def _next_version(
         return V311
     if known.speaks_5 and known.unanswered < UNANSWERED:
         known.unanswered += 1
+        return None
+    if not refused.was_closed and known.silences % 2:
         return None
     return V5 if refused.was_closed and asked == 0 else V311
 

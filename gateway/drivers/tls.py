@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from gateway.domain.errors import LinkRefused
 from gateway.domain.site import Broker, Uplink
+from gateway.drivers.dialling import dial
 
 FIRST_WORD_S = 0.3  # at least, and twice what the handshake took; a server without tickets costs it
 PROBE_S = 2.0
@@ -160,7 +161,7 @@ def open_socket(uplink: Uplink, broker: Broker, timeout_s: float) -> socket.sock
         plain.settimeout(timeout_s)
         plain.connect(broker.unix_path)
         return plain
-    plain = socket.create_connection((broker.host, broker.port), timeout_s)
+    plain = dial(broker.host, broker.port, timeout_s)
     if not broker.tls:
         return plain
     return context_of(uplink).wrap_socket(plain, server_hostname=broker.host)
@@ -178,8 +179,7 @@ def expects_tls(broker: Broker) -> bool:
 def _first_byte(broker: Broker, said: bytes) -> bytes:
     """Return the first byte that the broker's port answers; empty when it does not."""
     try:
-        with socket.create_connection((broker.host, broker.port), PROBE_S) as probe:
-            probe.settimeout(PROBE_S)
+        with dial(broker.host, broker.port, PROBE_S) as probe:
             probe.sendall(said)
             return probe.recv(1)
     except OSError:

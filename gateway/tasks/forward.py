@@ -642,7 +642,9 @@ async def _stay_connected(run: _Run) -> None:
     while not run.stopping.is_set():
         broker = brokers[run.course.at]
         lasted_ms, why, detail = await _use_broker(run, broker)
-        run.outbox.link_down(run.now_ms(), was_closed=why == "lost")
+        run.outbox.link_down(
+            run.now_ms(), was_closed=why == "lost", was_unanswered=why == "no_puback"
+        )
         run.note_end(why, detail)
         if run.stopping.is_set():
             return

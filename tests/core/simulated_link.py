@@ -46,6 +46,7 @@ class Weather:
     has_session: bool = True
     receive_maximum: int = 65_535
     closes_from: int = 1 << 40  # bytes of a body upon which the broker closes the connection
+    mutes_from: int = 1 << 40  # bytes of a body that the broker neither answers nor hands on
     lasts_ms: int = 1 << 40  # then the broker closes it, whatever is on it
 
 
@@ -136,7 +137,7 @@ class World:
         """What the forwarder does whenever something happened."""
         gives_up_ms = self._gives_up_ms()
         if gives_up_ms is not None and self.now_ms >= gives_up_ms:
-            self._break_off()
+            self._break_off(was_unanswered=True)
         self._feed()
         while message := self.box.next_message(self.now_ms):
             self._carry(message.key)
@@ -174,13 +175,17 @@ class World:
         if self.weather.platform != "silent" and not self.weather.swallows:
             self._down(HELLO_MS, lambda: self.box.heard(self.now_ms))
 
-    def _break(self) -> None:
+    def _break(self, *, was_unanswered: bool = False) -> None:
         self._connection += 1
         self._on_link.clear()
-        self.box.link_down(self.now_ms, was_closed=not self.weather.swallows)
+        self.box.link_down(
+            self.now_ms,
+            was_closed=not self.weather.swallows and not was_unanswered,
+            was_unanswered=was_unanswered,
+        )
 
-    def _break_off(self) -> None:
-        self._break()
+    def _break_off(self, *, was_unanswered: bool = False) -> None:
+        self._break(was_unanswered=was_unanswered)
         self.at(RECONNECT_MS, self._connect)
 
     def _gives_up_ms(self) -> int | None:
@@ -206,6 +211,8 @@ class World:
     def _arrive(self, key: Key) -> None:
         if len(self.store.get(key, b"x")) >= self.weather.closes_from:
             self._break_off()
+            return
+        if len(self.store.get(key, b"x")) >= self.weather.mutes_from:
             return
         code = self.weather.code
         self._down(self.weather.delay_ms, lambda: self._puback(key, code))

@@ -148,6 +148,39 @@ def test_a_broker_that_dies_again_and_again_costs_no_alarm_once_it_stands():
     assert set(alarms) <= set(world.settled)
 
 
+def test_one_alarm_that_the_broker_never_answers_is_parked_while_it_answers_all_others():
+    world = house(1 << 40)
+    world.weather = Weather(mutes_from=LIMIT)
+    world.run(30_000)
+    large = world.make(Lane.A, LARGE)
+    alarms = []
+    world.every(30_000, 600_000, lambda: alarms.append(world.make(Lane.A, SMALL)))
+    world.run(150_000)
+    assert parked_in(world) == [Parked(large, "the broker does not answer it")]
+    assert world.connections <= 6
+    assert waiting(world) == [large]
+    before = world.connections
+    world.run(370_000)
+    assert world.connections == before + 1, "tried again after five minutes"
+    assert max(world.settled[key] - world.made[key] for key in alarms) < 3_000
+    world.weather = Weather()
+    world.run(LONGEST_WAIT_MS, until=lambda: large in world.settled)
+    assert large in world.settled
+
+
+def test_a_link_that_answers_nothing_any_more_parks_nothing():
+    world = house(1 << 40)
+    world.run(30_000)
+    world.change(replace(world.weather, is_link_up=False))
+    world.change(Weather(swallows=True))
+    alarms = [world.make(Lane.A, SMALL) for _ in range(3)]
+    world.run(1_200_000)
+    assert parked_in(world) == []
+    world.weather = Weather()
+    world.run(30_000)
+    assert set(alarms) <= set(world.settled)
+
+
 def outbox() -> Outbox:
     box = Outbox(epoch="e", delivery=Delivery.ACK, probe_ms=30_000)
     connect(box, 0, "one")

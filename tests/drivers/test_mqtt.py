@@ -253,6 +253,43 @@ async def test_a_black_holed_broker_is_a_timeout_and_the_event_loop_goes_on(monk
     assert mqtt_threads() == []
 
 
+async def test_a_broker_that_takes_long_to_answer_is_waited_for_longer_each_time(monkeypatch):
+    monkeypatch.setattr(mqtt, "CONNECT_S", 0.1)
+    waits: list[float] = []
+    with Mosquitto() as mosquitto:
+        relay = await Relay.start(mosquitto.broker)
+        relay.answers_after_s = 1.0
+        for _ in range(mqtt.MOST_SILENCES):
+            waits.append(mqtt.patience_of(relay.broker, 1))
+            with contextlib.suppress(LinkRefused):
+                async with connect(relay.broker, protocol=None) as link:
+                    await link.publish(f"care/1/{GATEWAY}/up/b", b"{}", 1)
+                    break
+        else:
+            pytest.fail(f"no link with {waits}")
+        await relay.stop()
+    assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
+    assert mqtt_threads() == []
+
+
+async def test_who_waits_for_the_first_answer_is_not_ended_by_the_own_keepalive(monkeypatch):
+    monkeypatch.setattr(mqtt, "CONNECT_S", 30.0)
+    with Mosquitto() as mosquitto:
+        relay = await Relay.start(mosquitto.broker)
+        relay.answers_after_s = 2.5
+        async with connect(relay.broker, keepalive_s=1) as link:
+            relay.answers_after_s = 0.0
+            assert await link.publish(f"care/1/{GATEWAY}/dn/x", b"", 1) == 0
+        await relay.stop()
+
+
+def test_nobody_waits_long_for_one_of_several_brokers():
+    broker = Broker("slow", 1883)
+    mqtt._KNOWN[broker] = mqtt._Known(silences=mqtt.MOST_SILENCES)
+    assert mqtt.patience_of(broker, 1) == mqtt.PATIENCE_S
+    assert mqtt.patience_of(broker, 2) == mqtt.PATIENCE_OF_SEVERAL_S
+
+
 async def test_without_puback_for_a_while_the_link_is_given_up(monkeypatch):
     monkeypatch.setattr(mqtt, "PUBACK_S", 0.3)
     with Mosquitto() as mosquitto:
@@ -272,6 +309,7 @@ class Relay:
 
     def __init__(self, target: Broker) -> None:
         self.swallows = False
+        self.answers_after_s = 0.0
         self._target = target
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -293,6 +331,8 @@ class Relay:
     async def _pump(self, source, sink) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await source.read(65536):
+                if data[0] == 0x20:  # CONNACK
+                    await asyncio.sleep(self.answers_after_s)
                 if not self.swallows:
                     sink.write(data)
         sink.close()
