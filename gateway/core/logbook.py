@@ -128,4 +128,11 @@ def _with_unit(value: object, unit: str) -> str:
 
 
 def _known(fields: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in fields.items() if value not in ("", None)}
+    return {key: _plain(value) for key, value in fields.items() if value not in ("", None)}
+
+
+def _plain(value: object) -> object:
+    """A phrase in the log's language, a list as names in a row: no brackets of a program."""
+    if isinstance(value, Mapping) and "en" in value:
+        return value["en"]
+    return ", ".join(map(str, value)) if isinstance(value, list) else value

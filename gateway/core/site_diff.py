@@ -1,18 +1,27 @@
 """What a new site file would change, thing by thing, and what of it protects people less. Pure."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from gateway.core.reload import difference
-from gateway.domain.rules import Above, Below, Rule, Severity
+from gateway.domain.points import Point
+from gateway.domain.rules import Above, Below, Rises, Rule, Severity
 from gateway.domain.site import Site
 from gateway.domain.text import Text
 
 RANK = {Severity.FAULT: 0, Severity.WARNING: 1, Severity.ALARM: 2}
 NOTHING = "–"
 _TOLD_APART = frozenset({"points", "sha", "buses", "devices", "rules"})
+
+
+_KEYS = {
+    (Above, "condition.limit"): "above",
+    (Below, "condition.limit"): "below",
+    (Rises, "condition.by"): "rises_by / falls_by",
+}
 
 
 class How(StrEnum):
@@ -49,6 +58,8 @@ def diff_sites(old: Site, new: Site) -> SiteDiff:
         *_changed("point", old.points, new.points),
         *_changed("rule", {r.id: r for r in old.rules}, {r.id: r for r in new.rules}),
     ]
+    points = {**old.points, **new.points}
+    changes = [_as_written(change, old.rules, points) for change in changes]
     return SiteDiff(tuple(changes), tuple(sorted(found.resting)), found.restart_for)
 
 
@@ -64,6 +75,32 @@ def _changed(what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Itera
             is_weaker = _is_weaker(before, after)
             if differing:
                 yield Changed(what, key, How.CHANGED, differing, is_weaker)
+
+
+def _as_written(change: Changed, rules: Sequence[Rule], points: Mapping[str, Point]) -> Changed:
+    """What a rule's condition compares with, by the key and in the unit of the file."""
+    if change.what != "rule" or change.how is not How.CHANGED:
+        return change
+    rule = next(rule for rule in rules if rule.id == change.id)
+    point = points.get(rule.point)
+    unit = "" if point is None else point.unit
+    told = {}
+    for name, (before, after) in change.fields.items():
+        key = _KEYS.get((type(rule.condition), name), name.removeprefix("condition."))
+        is_value = name in ("condition.limit", "condition.clears", "condition.by")
+        written = partial(_with_unit, unit=unit if is_value else None)
+        told[key] = (written(before), written(after))
+    return replace(change, fields=told)
+
+
+def _with_unit(text: str, unit: str | None) -> str:
+    """A number as people write it: `300.0` -> `300 mA`; any other text as it is."""
+    if unit is None:
+        return text
+    try:
+        return f"{float(text):g} {unit}".strip()
+    except ValueError:
+        return text
 
 
 def _fields(before: Any, after: Any) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -105,7 +142,7 @@ def _in_units(name: str, one: Any, other: Any) -> tuple[str, tuple[str, str]]:
 def _time(value: Any) -> str:
     if not isinstance(value, int) or isinstance(value, bool):
         return _text(value)
-    return f"{value / 1000:g}s" if value % 60_000 or not value else f"{value // 60_000}m"
+    return f"{value / 1000:g}s" if value % 60_000 or not value else f"{value // 60_000}min"
 
 
 def _is_weaker(before: Any, after: Any) -> bool:

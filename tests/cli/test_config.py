@@ -93,7 +93,7 @@ def test_what_differs_is_told_in_the_words_of_the_file_not_of_the_program(compar
     )
     _, out = compare(new)
     assert "    panel.red: – -> 17\n" in out
-    assert "    condition.limit: 300" in out
+    assert "    above: 300 mA -> 400 mA\n" in out
     assert re.search(r"    for: \S+s -> 10s\n", out)
     assert re.search(r"    uplink: – -> gateway wh-1, brokers host p\.example, port 8883", out)
     assert not re.search(r"[A-Z]\w+\(|<\w+\.|None|True|False|_ms", out)

@@ -100,3 +100,12 @@ def test_the_clock_is_said_once_it_can_be_trusted(tmp_path):
 
 def test_every_transition_has_its_words():
     assert TRANSITIONS.keys() == {transition.value for transition in Transition}
+
+
+def test_phrases_and_lists_stand_in_a_line_without_the_signs_of_a_program(said):
+    said(1_000, block(1_000, 20.0))
+    said(2_000, block(2_000, 400.0))
+    lines = [line for ms in (70_000, 200_000) for line in said(ms, events.Ticked())]
+    (called,) = [line for line in lines if line.words == "nobody acts: escalated"][:1]
+    assert called.fields["say"] == HIGH.say.en
+    assert not any(isinstance(value, dict | list) for value in called.fields.values())
