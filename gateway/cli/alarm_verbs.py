@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.cli.durations import time_option
 from gateway.domain.cases import ACTIONS, CAUSES, Verdict
 from gateway.domain.text import Lang, Text
 
@@ -307,10 +308,7 @@ def _add_setting_aside(alarm: typer.Typer, usual: Lang, daemon: Path) -> None:
     @alarm.command("shelve", help=_HELP["shelve"].in_(usual))
     def shelve(
         name: Annotated[str, shared["name"]],
-        seconds: Annotated[
-            float,
-            typer.Option("--for", help=_HELP["for"].in_(usual), parser=_duration, metavar="TIME"),
-        ],
+        seconds: Annotated[float, time_option("--for", _HELP["for"].in_(usual))],
         why: Annotated[str, why_option],
         by: Annotated[str | None, shared["by"]] = None,
         socket: Annotated[Path, shared["socket"]] = daemon,
@@ -479,9 +477,3 @@ def _add_practice(app: typer.Typer, usual: Lang, daemon: Path) -> None:
     for name, group in groups.items():
         group.command("status", help=_HELP["practice"].in_(usual))(status)
         app.add_typer(group, name=name)
-
-
-def _duration(text: str) -> float:
-    from gateway.cli.main import duration
-
-    return duration(text)

@@ -132,7 +132,7 @@ def _bus_of(row: Mapping[str, Any]) -> Bus:
 def _meant(name: str | None, house: Site | None, held: Sequence[Mapping[str, Any]]) -> Bus:
     buses = {bus.id: bus for bus in house.buses} if house else {}
     if name is None:
-        names = ", ".join([*(str(row["bus"]) for row in held), *buses])
+        names = ", ".join(dict.fromkeys([*(str(row["bus"]) for row in held), *buses]))
         if len(buses) == 1 and not held:
             return next(iter(buses.values()))
         words = SEVERAL if names else NONE_AT_ALL

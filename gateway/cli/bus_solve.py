@@ -18,6 +18,9 @@ WORDS = {
         "仪表现在显示多少（回车结束）：", "What does the display show now (Enter ends)? "
     ),
     "no_number": Text("`{text}` 不是数", "`{text}` is no number"),
+    "unasked": Text(
+        "没有写仪表显示的数：没有它解不出来", "nothing was typed: it takes what the display shows"
+    ),
     "nothing": Text(
         "没有一种读法对得上：地址是否差一，功能码对不对，显示是否同一个量？",
         "nothing fits: the address one off, the other table, another quantity on the display?",
@@ -69,6 +72,9 @@ def solve_line(
         while True:
             words = asyncio.run(read_once(target, where, what))
             text = answers.pop(0) if answers else ("" if shown else _asked(prompt, lang))
+            if not text and not given:
+                talk(WORDS["unasked"].in_(lang))
+                return TYPED
             if not text:
                 return _tell_solved(solve(given), lang, as_json=as_json)
             try:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from gateway.cli.durations import time_option
 from gateway.domain.families import LineSetting
 from gateway.domain.points import WordType
 from gateway.domain.site import Parity
@@ -52,9 +53,11 @@ _HELP = {
     "set": Text(
         "设备已全部改成同一线路参数。", "All devices have been set to the line's own setting."
     ),
-    "every": Text("每隔几秒。", "Every so many seconds."),
-    "for": Text("多少秒后结束。", "End after so many seconds."),
-    "seconds": Text("没有守护进程时问多少秒。", "How long to ask where no daemon runs, in s."),
+    "every": Text("每隔多久，如 5s。", "How often, such as 5s."),
+    "for": Text("多久后结束，如 60s、5m。", "End after this time, such as 60s or 5m."),
+    "seconds": Text(
+        "没有守护进程时问多久，如 60s。", "How long to ask where no daemon runs, such as 60s."
+    ),
     "shows": Text("仪表显示的数；可多次，每次读一遍。", "What the display shows; may be repeated."),
     "written": Text(
         "记下的字和显示，如 '4366 3333=230.2'；可多次，不用总线。",
@@ -220,11 +223,9 @@ def _add_watch(bus: typer.Typer, usual: Lang, daemon: Path, house: Path) -> None
         table: Annotated[Tables, shared["table"]] = "holding",
         types: Annotated[list[WordType] | None, shared["types"]] = None,
         every: Annotated[
-            float, typer.Option("--every", help=_HELP["every"].in_(usual), min=0.1, max=3600)
+            float, time_option("--every", _HELP["every"].in_(usual), least=0.1, most=3600)
         ] = 1.0,
-        seconds: Annotated[
-            float | None, typer.Option("--for", help=_HELP["for"].in_(usual), min=0)
-        ] = None,
+        seconds: Annotated[float | None, time_option("--for", _HELP["for"].in_(usual))] = None,
         baud: Annotated[int | None, shared["baud"]] = None,
         parity: Annotated[Parity, shared["parity"]] = Parity.NONE,
         stop_bits: Annotated[int, shared["stop"]] = 1,
@@ -294,7 +295,7 @@ def _add_stats(bus: typer.Typer, usual: Lang, daemon: Path, house: Path) -> None
     def stats(
         target: Annotated[str | None, shared["target"]] = None,
         seconds: Annotated[
-            float, typer.Option("--for", help=_HELP["seconds"].in_(usual), min=1, max=3600)
+            float, time_option("--for", _HELP["seconds"].in_(usual), least=1, most=3600)
         ] = 20.0,
         timeout: Annotated[int, shared["timeout"]] = 500,
         as_json: Annotated[bool, shared["json"]] = False,

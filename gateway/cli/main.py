@@ -5,7 +5,6 @@ stdout is data, stderr is talk; NO_COLOR is honoured.
 """
 
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -18,6 +17,7 @@ from gateway.cli import misuse
 from gateway.cli.accept_verbs import add_accept_verb
 from gateway.cli.alarm_verbs import add_alarm_verbs
 from gateway.cli.bus_verbs import add_bus_verbs
+from gateway.cli.durations import time_option
 from gateway.cli.language import language
 from gateway.cli.nfc_verbs import add_nfc_verbs
 from gateway.cli.patrol_verbs import add_patrol_verbs
@@ -187,16 +187,6 @@ _HELP = {
     ),
 }
 
-_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def duration(text: str) -> float:
-    """Return seconds from `60`, `60s`, `500ms`, `5m` or `1h`; BadParameter for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", text.strip())
-    if match is None:
-        raise typer.BadParameter(f"{text!r}: 60s, 5m, 1h")
-    return float(match[1]) * _SECONDS[match[2]]
-
 
 def build(lang: Lang) -> typer.Typer:
     """Return the command line with its help in `lang`."""
@@ -360,10 +350,7 @@ def build(lang: Lang) -> typer.Typer:
 
     @app.command(help=words("demo"))
     def demo(
-        seconds: Annotated[
-            float | None,
-            typer.Option("--for", help=words("for"), parser=duration, metavar="TIME"),
-        ] = None,
+        seconds: Annotated[float | None, time_option("--for", words("for"))] = None,
         keep: Annotated[Path | None, typer.Option("--keep", help=words("keep"))] = None,
         is_plain: Annotated[bool, typer.Option("--plain", help=words("plain"))] = False,
         lang: Annotated[Lang, lang_option] = lang,
@@ -407,10 +394,7 @@ def build(lang: Lang) -> typer.Typer:
     @uplink.command("tail", help=words("uplink_tail"))
     def uplink_tail(
         socket: Annotated[Path, socket_option] = SOCKET,
-        seconds: Annotated[
-            float | None,
-            typer.Option("--for", help=words("for"), parser=duration, metavar="TIME"),
-        ] = None,
+        seconds: Annotated[float | None, time_option("--for", words("for"))] = None,
         as_json: Annotated[bool, json_option] = False,
         lang: Annotated[Lang, lang_option] = lang,
     ) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.cli.durations import time_option
 from gateway.domain.text import Lang, Text
 
 LEND = Path("/run/care-gateway-reader/lend.sock")
@@ -59,7 +60,7 @@ _HELP = {
     "lend": Text("向读卡器进程借读卡器的套接字。", "Where the reader's process lends it."),
     "json": Text("输出 JSON。", "Print JSON."),
     "lang": Text("语言，默认取自 LANG。", "Language; LANG decides if not given."),
-    "for": Text("运行多少秒后自行结束。", "End after so many seconds."),
+    "for": Text("多久后自行结束，如 60s、5m。", "End after this time, such as 60s or 5m."),
 }
 
 
@@ -192,7 +193,7 @@ def add_nfc_verbs(app: typer.Typer, lang: Lang, socket_path: Path) -> None:
     @nfc.command("watch", help=_HELP["watch"].in_(lang))
     def watch(
         device: Annotated[str | None, device_option] = None,
-        seconds: Annotated[float | None, option("--for")] = None,
+        seconds: Annotated[float | None, time_option("--for", _HELP["for"].in_(lang))] = None,
         socket: Annotated[Path, socket_option] = socket_path,
         lend: Annotated[Path, lend_option] = LEND,
         as_json: Annotated[bool, json_option] = False,

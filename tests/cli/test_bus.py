@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli import bus_line
 from gateway.cli.bus_line import NoLine, Registers, Where, find_target
 from gateway.cli.bus_scan import parse_units
 from gateway.cli.bus_solve import solve_line
@@ -154,6 +155,41 @@ def test_what_cannot_be_is_said_in_one_line(arguments, code, words, capsys):
     said = capsys.readouterr()
     assert said.out == ""
     assert words in said.err
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("/dev/nothing-here", "没有这个串口：/dev/nothing-here"),
+        ("127.0.0.1:1", "127.0.0.1:1 拒绝连接"),
+    ],
+)
+def test_why_a_line_cannot_be_opened_is_told_in_the_language_spoken(target, words, capsys):
+    assert main(["bus", "read", target, "--unit", "1", *NOWHERE, "--lang", "zh"]) == 1
+    assert capsys.readouterr().err.splitlines() == [words]
+
+
+def test_who_types_nothing_when_asked_for_the_display_learns_that(capsys):
+    with tcp_line(sdm630("meter", 1)) as at:
+        where = Where(at, Path("/nowhere/s"), Path("/nowhere/site.yaml"))
+        what = Registers(1, Table.INPUT, 0, 4)
+        assert solve_line(where, what, lang=Lang.EN, prompt=lambda _: "") == 2
+    assert "nothing was typed" in capsys.readouterr().err
+
+
+def test_buses_that_daemon_and_file_both_know_are_named_once(tmp_path, monkeypatch):
+    site = tmp_path / "site.yaml"
+    site.write_text(
+        "site: {id: s, name: S, institution: elder-care}\n"
+        "buses: {cellar: {tcp: 192.0.2.1}, roof: {tcp: 192.0.2.2}}\n"
+        "devices:\n"
+        "  d: {profile: eastron-sdm120, bus: cellar, unit: 3, place: P, owner: O}\n"
+        "  e: {profile: eastron-sdm120, bus: roof, unit: 3, place: P, owner: O}\n"
+    )
+    lines = [{"bus": "cellar", "tcp": "192.0.2.1:502"}, {"bus": "roof", "tcp": "192.0.2.2:502"}]
+    monkeypatch.setattr(bus_line, "ask", lambda *_: {"lines": lines})
+    with pytest.raises(NoLine, match=r"name one: cellar, roof$"):
+        find_target(None, socket=tmp_path / "none", site=site)
 
 
 def test_a_unit_that_is_not_there_is_named(capsys):

@@ -4,7 +4,8 @@ import sys
 import pytest
 import typer
 
-from gateway.cli.main import duration, language, main
+from gateway.cli.durations import duration
+from gateway.cli.main import language, main
 from gateway.domain.text import Lang
 
 LOADED = """
@@ -45,6 +46,13 @@ def test_language_is_the_one_asked_for_else_the_locales(
 )
 def test_duration_reads_the_units_people_write(text: str, seconds: float) -> None:
     assert duration(text) == seconds
+
+
+def test_a_duration_out_of_its_bounds_is_told_with_them() -> None:
+    assert duration("10min", least=1, most=600) == 600
+    assert duration(20.0) == 20.0
+    with pytest.raises(typer.BadParameter, match=r"'2h': 1s \.\.\. 3600s"):
+        duration("2h", least=1, most=3600)
 
 
 @pytest.mark.parametrize("text", ["", "s", "-5s", "5x", "1e3", "5 s 3", "nan"])
