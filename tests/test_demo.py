@@ -87,7 +87,7 @@ def number_of(page: str, words: str) -> int:
 def test_one_pass_of_the_story_comes_out_right_without_a_terminal(short_path: Path) -> None:
     planted = sum(len(scene.plants) for scene in SCENES) + 1  # the round that nobody walks
     left = sum(len(scene.traces) for scene in (SETS_OUT, *WALK)) + 1
-    with a_demo(short_path, "--for", "45s") as process:
+    with a_demo(short_path, "--for", "48s") as process:
         page, story = process.communicate(timeout=240)
         assert process.returncode == 0, page + story
         assert number_of(page, "alarms planted in the simulated devices") == planted
@@ -154,7 +154,7 @@ def test_a_daemon_that_never_starts_is_shown_with_its_words(
 ) -> None:
     argv = ("/bin/sh", "-c", "echo no such site; exit 2")
     monkeypatch.setattr(stage, "_daemon", lambda site, folder: running(argv, folder / "daemon.log"))
-    assert demo(45.0, lang=Lang.EN, keep=short_path / "kept") == 1
+    assert demo(48.0, lang=Lang.EN, keep=short_path / "kept") == 1
     said = capsys.readouterr()
     assert said.out == ""
     assert "the daemon ended with code 2:\nno such site" in said.err
@@ -166,14 +166,14 @@ def test_too_short_a_time_is_refused_before_anything_starts(
 ) -> None:
     began = time.monotonic()
     assert demo(10.0, lang=Lang.ZH) == 2
-    assert "--for 45s" in capsys.readouterr().err
+    assert "--for 48s" in capsys.readouterr().err
     assert time.monotonic() - began < 10
 
 
 def test_a_folder_that_is_there_already_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert demo(45.0, lang=Lang.EN, keep=tmp_path) == 2
+    assert demo(48.0, lang=Lang.EN, keep=tmp_path) == 2
     assert str(tmp_path) in capsys.readouterr().err
 
 
@@ -181,7 +181,7 @@ def test_a_folder_whose_path_is_too_long_for_sockets_is_refused_and_not_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / ("x" * 90)
-    assert demo(45.0, lang=Lang.EN, keep=folder) == 2
+    assert demo(48.0, lang=Lang.EN, keep=folder) == 2
     assert "too long" in capsys.readouterr().err
     assert not folder.exists()
 

@@ -28,7 +28,7 @@ SCHEDULE = "late"  # as config/site.demo.yaml has it
 MISSED = Plant(f"gateway/round_missed/{SCHEDULE}", Severity.FAULT, Sound.F)
 TRACE = Trace("round", (("schedule", SCHEDULE), ("state", "missed"), ("reason", "no_visit")))
 # After a pass began: its last fault has been seen to, and the next pass has planted nothing yet.
-CALM_S = (46.2, 47.0)
+CALM_S = (49.2, 50.0)
 LEAD_S = 6.0  # to read the site file again
 TRIES = 3
 TOLERANCE_MS = 500  # of two clocks, read one after the other

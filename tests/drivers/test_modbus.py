@@ -212,7 +212,7 @@ async def test_an_answer_that_never_comes_is_waited_for_as_long_as_it_may(port):
 
 async def test_requests_of_another_shape_need_not_wait_and_end_the_waiting(port):
     def answer(unit, function, start, count):
-        return [(0.10 if start == 0 else 0.0, frame(unit, function, *[start + 1000] * count))]
+        return [(30.0 if start == 0 else 0.0, frame(unit, function, *[start + 1000] * count))]
 
     Device(port, answer)
     async with on(port, late_ms=60_000) as door:

@@ -84,7 +84,7 @@ def test_two_plants_on_one_lamp_leave_people_time_to_hear_and_to_acknowledge() -
             last[lamp] = scene.at_s
 
 
-@pytest.mark.parametrize(("seconds", "passes"), [(None, None), (45, 1), (60, 1), (90, 2), (44, 0)])
+@pytest.mark.parametrize(("seconds", "passes"), [(None, None), (48, 1), (60, 1), (96, 2), (47, 0)])
 def test_whole_passes_are_played(seconds: float | None, passes: int | None) -> None:
     assert passes_in(seconds) == passes
 

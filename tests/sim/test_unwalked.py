@@ -42,10 +42,10 @@ NOON_S = datetime(2026, 11, 23, 12, 0, tzinfo=ZONE).timestamp()
     ("closes_s", "passes", "due_s"),
     [
         (10.0, 1, CALM_S[0]),
-        (46.5, 1, 46.5),
-        (50.0, 1, 50.0),  # the story is over
-        (50.0, 2, PASS_S + CALM_S[0]),
-        (50.0, None, PASS_S + CALM_S[0]),
+        (49.5, 1, 49.5),
+        (50.5, 1, 50.5),  # the story is over
+        (50.5, 2, PASS_S + CALM_S[0]),
+        (50.5, None, PASS_S + CALM_S[0]),
         (66.0, 1, 66.0),
     ],
 )
