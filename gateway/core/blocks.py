@@ -144,6 +144,13 @@ def smallest_block(blocks: Iterable[ReadBlock]) -> ReadBlock:
     return min(blocks, key=lambda block: (_data_bytes(block), block.start))
 
 
+def smallest_part(block: ReadBlock) -> ReadBlock | None:
+    """Return a block of the value of fewest registers; None if the block is no longer."""
+    span = min(map(_span_of, block.points), key=lambda span: (span.end - span.start, span.start))
+    part = _narrowed(block, (span,))
+    return part if part.count < block.count else None
+
+
 def _data_bytes(block: ReadBlock) -> int:
     return (block.count + 7) // 8 if block.table.is_bits else 2 * block.count
 

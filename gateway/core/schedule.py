@@ -18,6 +18,9 @@
   probed within 15 s; one in eight waits in full, for a device that has become slow.
 - A block that is refused with exception 2 or 3 is halved, said once, and tried whole again after
   1, 2, 4 ... min: a device may refuse only while it starts.
+- A block that was never answered takes turns with one value of it. If that is answered, and the
+  block again is not, it is halved as well: many devices say nothing to a long question. Once all of
+  it is read in pieces, but eight times not as a whole, the tally says how much the device takes.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -29,6 +32,7 @@ from gateway.core.blocks import (
     ReadBlock,
     request_ms,
     smallest_block,
+    smallest_part,
     split_block,
     wire_ms,
 )
@@ -51,6 +55,9 @@ NUDGED_MS = 1_000  # period of a block while an alarm on one of its points is pe
 RETRY_MS = 500  # while the bus is down; the door itself knows when opening makes sense
 IDLE_MS = 250  # longest sleep: beats go on, nudges are heard
 WHOLE_AGAIN_MS = (60_000, 86_400_000)  # first and longest wait until halves are tried whole
+SILENCES_TO_HALVE = 2  # of a block never answered, each after an answer of its device
+SILENCES_TO_TELL = 8  # of a whole whose halves are answered; with three lost in ten: 0.007 %
+LONG_AGAIN_MS = 10_000  # until then it is tried whole so often
 REPLAN_SAMPLES = 200  # answers of a device after which its blocks are planned by its turnaround
 SPREAD = (5**0.5 - 1) / 2  # the golden ratio: phases of different periods stay apart
 
@@ -77,6 +84,8 @@ class Health:
     probe_delay_ms: int = 0
     short_probes: int = 0  # since one that waited in full
     turnaround: Turnaround = field(default_factory=Turnaround)
+    answers: int = 0
+    longest: int = 0  # registers that it gave in one answer
     is_planned: bool = False  # by its own turnaround
 
     @property
@@ -86,12 +95,14 @@ class Health:
 
 @dataclass(slots=True, eq=False)
 class Whole:
-    """A block that was refused and halved: when to try it whole again."""
+    """A block that was refused, or not answered, and halved: when to try it whole again."""
 
     block: ReadBlock
     phase_ms: int
     delay_ms: int
     again_at_ms: int
+    silences: int = 0  # 0 = it was refused
+    halves: "list[Job]" = field(default_factory=list)  # while it is tried whole
 
 
 @dataclass(slots=True, eq=False)
@@ -107,6 +118,12 @@ class Job:
     started_ms: int = 0
     misses: int = 0  # in a row
     is_pending: bool = False  # an alarm on one of its points is
+    was_answered: bool = False
+    silences: int = 0  # never answered: how often not, though its device answered in between
+    answers_seen: int = 0  # of its device, at the last of them
+    is_part_next: bool = False  # a part of it is asked for in its place
+    is_part_answered: bool = False
+    part_of: "Job | None" = None
 
     def __post_init__(self) -> None:
         self.point_ids = frozenset(point.id for point in self.block.points)
@@ -213,7 +230,10 @@ class Schedule:
             return min(self._jobs, key=_by_class, default=None) if is_time else None
         self._try_whole(now_ms)
         probe = self._due_probe(now_ms)
-        return probe if probe is not None else self._due_job(now_ms)
+        if probe is not None:
+            return probe
+        job = self._due_job(now_ms)
+        return self._or_part(job) if job is not None and job.misses else job
 
     def wake_ms(self, now_ms: int, idle_ms: int = IDLE_MS) -> int:
         """When to look again: the next due block or probe, at the latest after `idle_ms`."""
@@ -247,6 +267,8 @@ class Schedule:
             job.health.short_probes = 0 if is_full else job.health.short_probes + 1
             self._since_full = 0 if is_full else self._since_full + 1
         job.ran(started_ms)
+        if job.part_of is not None:
+            job.part_of.ran(started_ms)
         if self._down is not None:
             self._came_back(job, now_ms)
         match outcome:
@@ -254,6 +276,8 @@ class Schedule:
                 self.tally.of(job.block.device).timed_out()
                 return self._stayed_silent(job, outcome, now_ms)
             case DeviceRefused():
+                if job.part_of is not None:
+                    job.part_of.is_part_next = False
                 self.tally.of(job.block.device).refused(took)
                 self._answered(job, now_ms)
                 return self._refused(job, outcome, now_ms)
@@ -261,6 +285,7 @@ class Schedule:
                 self.tally.of(job.block.device).answered(took, now_ms)
                 self._learn(job, took)
                 self._answered(job, now_ms)
+                self._note_length(job, now_ms)
                 self._keep_whole(job)
                 readings = decode_block(job.block, outcome, now_ms)
                 self._replan(job, now_ms)
@@ -303,9 +328,16 @@ class Schedule:
             return None
         first = min(waiting, key=_probe_at)
         if not first.health.is_silent:
-            return first
+            return self._or_part(first)
         of_device = {job.block: job for job in waiting if job.health is first.health}
-        return of_device[smallest_block(of_device)]
+        return self._or_part(of_device[smallest_block(of_device)])
+
+    def _or_part(self, job: Job) -> Job:
+        """Every second time one value of a block that was never answered, in place of it."""
+        part = None if job.was_answered or not job.is_part_next else smallest_part(job.block)
+        if part is None or self._hold_ms(part) > 0:
+            return job
+        return Job(part, job.health, job.due_ms, job.phase_ms, misses=job.misses, part_of=job)
 
     def _due_job(self, now_ms: int) -> Job | None:
         """The first of the due blocks; late plain ones have a tenth of the reads."""
@@ -376,8 +408,11 @@ class Schedule:
             for of_device in self._jobs:
                 if of_device.health is health and of_device is not job:
                     of_device.due_ms = now_ms
+            if job.part_of is not None:
+                job.part_of.misses = 0  # they were the device's
         health.timeouts = 0
         health.has_answered = True
+        health.answers += 1
         job.misses = 0
 
     def _stayed_silent(
@@ -385,9 +420,12 @@ class Schedule:
     ) -> list[BlockRead]:
         health = job.health
         was_silent = health.is_silent
-        is_gone = not (
-            health.has_answered and isinstance(failure, DeviceSilent) and failure.is_heard
-        )
+        is_part, job = job.part_of is not None, job.part_of or job
+        job.is_part_next = not is_part
+        is_heard = isinstance(failure, DeviceSilent) and failure.is_heard
+        if not is_part and not is_heard and self._is_too_long(job, now_ms):
+            return []
+        is_gone = not (health.has_answered and is_heard)
         health.timeouts += is_gone
         job.misses += 1
         if not health.is_silent:
@@ -404,14 +442,58 @@ class Schedule:
 
     # --- halving and planning anew --------------------------------------------------------------
 
+    def _note_length(self, job: Job, now_ms: int) -> None:
+        """An answer came: its device takes as much; of which it is a part, that may be halved."""
+        job.was_answered = True
+        if not job.block.table.is_bits:
+            job.health.longest = max(job.health.longest, job.block.count)
+        if job.part_of is not None:
+            job.part_of.is_part_answered = True
+            job.part_of.is_part_next = False
+            self._halve_if_too_long(job.part_of, now_ms)
+
+    def _is_too_long(self, job: Job, now_ms: int) -> bool:
+        """Count a silence of a block that was never answered; True if halves are asked for now."""
+        health, whole = job.health, job.whole
+        if job.was_answered or not health.has_answered or health.answers == job.answers_seen:
+            return False
+        job.answers_seen = health.answers
+        job.silences += 1
+        if whole is None or not whole.halves or job.block != whole.block:
+            return self._halve_if_too_long(job, now_ms)
+        whole.silences += 1
+        if whole.silences >= SILENCES_TO_TELL:
+            longer = min(WHOLE_AGAIN_MS[1], 2 * whole.delay_ms)
+            whole.delay_ms = max(WHOLE_AGAIN_MS[0], longer)
+            if whole.block.count > health.longest:
+                self.tally.of(job.block.device).takes = health.longest
+        whole.again_at_ms = now_ms + whole.delay_ms
+        for half in whole.halves:
+            half.due_ms = now_ms
+        self._jobs = [other for other in self._jobs if other is not job] + whole.halves
+        whole.halves = []
+        return True
+
+    def _halve_if_too_long(self, job: Job, now_ms: int) -> bool:
+        if job.silences < SILENCES_TO_HALVE or not job.is_part_answered:
+            return False
+        return self._halve(job, now_ms, job.whole)
+
     def _refused(self, job: Job, failure: DeviceRefused, now_ms: int) -> list[BlockRead]:
         """A block with a hole in it that the device does not have is halved, and said so once."""
-        halves = split_block(job.block) if failure.code in (2, 3) else None
-        if halves is None:
+        is_news = job.whole is None
+        if failure.code not in (2, 3) or not self._halve(job, now_ms, job.whole):
             return [_failed(job.block, failure, now_ms)]
-        whole, is_news = job.whole, job.whole is None
+        return [BlockRead(job.block.bus, job.block.device, (), failure)] if is_news else []
+
+    def _halve(self, job: Job, now_ms: int, whole: Whole | None) -> bool:
+        """Ask for two halves in place of a block; False if it is one value."""
+        halves = split_block(job.block)
+        if halves is None or job.part_of is not None:
+            return False
         if whole is None:
-            whole = Whole(job.block, job.phase_ms, WHOLE_AGAIN_MS[0], now_ms + WHOLE_AGAIN_MS[0])
+            delay = LONG_AGAIN_MS if job.silences else WHOLE_AGAIN_MS[0]
+            whole = Whole(job.block, job.phase_ms, delay, now_ms + delay, job.silences)
             self._wholes.append(whole)
         elif job.block == whole.block:
             whole.delay_ms = min(WHOLE_AGAIN_MS[1], 2 * whole.delay_ms)
@@ -420,7 +502,7 @@ class Schedule:
         self._jobs[at : at + 1] = [
             Job(half, job.health, now_ms, job.phase_ms, whole) for half in halves
         ]
-        return [BlockRead(job.block.bus, job.block.device, (), failure)] if is_news else []
+        return True
 
     def _try_whole(self, now_ms: int) -> None:
         """Put blocks together again whose halves have been read for long enough."""
@@ -428,12 +510,15 @@ class Schedule:
             if now_ms < whole.again_at_ms:
                 continue
             halves = [job for job in self._jobs if job.whole is whole]
+            if whole.silences and not all(half.was_answered for half in halves):
+                continue
             if not halves or halves[0].health.timeouts or any(job.is_pending for job in halves):
                 continue
             whole.again_at_ms = now_ms + WHOLE_AGAIN_MS[1]  # until its turn has come
             due = min(job.due_ms for job in halves)
             joined = Job(whole.block, halves[0].health, due, whole.phase_ms, whole)
             joined.started_ms = min(job.started_ms for job in halves)
+            whole.halves = halves if whole.silences else []
             self._jobs = [job for job in self._jobs if job.whole is not whole] + [joined]
 
     def _keep_whole(self, job: Job) -> None:
@@ -441,6 +526,8 @@ class Schedule:
         if whole is not None and job.block == whole.block:
             self._wholes.remove(whole)
             job.whole = None
+            if whole.silences:
+                self.tally.of(job.block.device).takes = None
 
     def _replan(self, job: Job, now_ms: int) -> None:
         """Plan a device by its measured turnaround, once; not while it is in any trouble."""

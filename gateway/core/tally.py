@@ -29,6 +29,7 @@ class Tally:
     latencies: deque[int] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
     turnaround_ms: float | None = None  # smoothed; None = not known yet
     is_slow: bool = False  # it needs all the time that is configured
+    takes: int | None = None  # registers in one answer; to more it says nothing. None = all asked
 
     def answered(self, took_ms: int, now_ms: int) -> None:
         self.requests += 1

@@ -459,6 +459,119 @@ def test_halves_are_not_joined_while_an_alarm_is_pending_on_them():
     assert len(ran.starts(whole)) == 1
 
 
+# --- blocks that are too long to be answered --------------------------------------------------
+
+
+def mute(most, name="a", hole=()):
+    """A device that says nothing to a question for more than `most`, or for one of `hole`."""
+
+    def fails(each, _now):
+        is_hit = any(each.start <= at < each.start + each.count for at in hole)
+        is_mute = each.device == name and (each.count > most or is_hit)
+        return DeviceSilent(each.unit) if is_mute else None
+
+    return fails
+
+
+def first_read_ms(ran, wanted):
+    """When every point of a block had been read once."""
+    at_ms = {}
+    for at, each, outcome, _ in ran.reads:
+        if not isinstance(outcome, Exception):
+            at_ms |= {point.id: at for point in each.points if point.id not in at_ms}
+    return max(at_ms[point.id] for point in wanted.points)
+
+
+@pytest.mark.parametrize("most", [10, 20, 59])
+@pytest.mark.parametrize("has_short_block", [True, False])
+def test_a_device_that_says_nothing_to_a_long_question_is_asked_shorter_ones(most, has_short_block):
+    long = block("a", 100, points=60)
+    blocks = [long, block("c", 0), *[block("a", 0, points=4)] * has_short_block]
+    ran = play(blocks, 300_000, fails=mute(most))
+    assert first_read_ms(ran, long) < 60_000
+    pieces = [b for b in ran.schedule.blocks if b.device == "a" and b.start >= 100]
+    assert sum(len(each.points) for each in pieces) == 60
+    assert most / 2 < max(each.count for each in pieces) <= most
+    assert all(len(ran.starts(piece, 200_000)) >= 98 for piece in pieces)
+    assert ran.schedule.tally.of("a").takes == max(each.count for each in pieces)
+    assert ran.schedule.tally.of("c").takes is None
+    late = [event for at, event in ran.events if at > 120_000 and event.failure]
+    assert not late, "to try it whole is no failure of its points"
+
+
+def test_what_is_too_long_is_tried_whole_ever_less_often():
+    long = block("a", 100, points=60)
+    ran = play([long, block("c", 0)], 2_000_000, fails=mute(20))
+    pauses = [b - a for a, b in itertools.pairwise(ran.starts(long, 120_000))]
+    assert pauses == sorted(pauses)
+    assert 3 <= len(pauses) <= 5
+
+
+def test_what_was_too_long_is_read_whole_once_it_is_answered():
+    long = block("a", 100, points=60)
+
+    def fails(each, now):
+        return mute(20)(each, now) if now < 200_000 else None
+
+    ran = play([long, block("c", 0)], 600_000, fails=fails)
+    assert long in ran.schedule.blocks
+    assert ran.schedule.tally.of("a").takes is None
+
+
+def test_a_value_that_is_never_answered_is_found_and_called_no_length():
+    long = block("a", 100, points=32)
+    ran = play([long, block("a", 0, points=40), block("c", 0)], 300_000, fails=mute(99, hole=[117]))
+    read = {point.id for at, each, outcome, _ in ran.reads if at > 200_000
+            and not isinstance(outcome, DeviceSilent) for point in each.points}  # fmt: skip
+    assert {point.id for point in long.points} - read == {"a.p117"}
+    assert ran.schedule.tally.of("a").takes is None
+
+
+def test_a_module_that_is_missing_is_not_cut_into_pieces():
+    """None of its values is answered, not one alone either: that is no length."""
+    missing = block("a", 100, points=60)
+    ran = play([missing, block("a", 0, points=4), block("c", 0)], 200_000,
+               fails=mute(99, hole=range(100, 160)))  # fmt: skip
+    assert missing in ran.schedule.blocks
+    assert len(ran.schedule.blocks) == 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_line_that_loses_three_answers_in_ten_is_not_taken_for_it(seed):
+    random = Random(seed)
+    shapes = ((0, 4), (100, 60))
+    blocks = [block(f"d{n}", at, points=count) for n in range(4) for at, count in shapes]
+
+    def fails(each, _now):
+        return DeviceSilent(each.unit) if random.random() < 0.3 else None
+
+    ran = play(blocks, 300_000, fails=fails)
+    assert {ran.schedule.tally.of(f"d{n}").takes for n in range(4)} == {None}
+    assert set(ran.schedule.blocks) == set(blocks)
+
+
+def test_a_device_that_dies_is_not_taken_for_it():
+    blocks = [block("a", 0, points=4), block("a", 100, points=60, period_ms=60_000), block("c", 0)]
+    ran = play(blocks, 400_000, fails=dead("a", from_ms=30_000, to_ms=200_000))
+    assert set(ran.schedule.blocks) == set(blocks)
+
+
+def test_a_device_that_is_switched_on_later_is_read_whole_at_once():
+    long = block("a", 100, points=60)
+    ran = play([long, block("c", 0)], 300_000, fails=dead("a", to_ms=100_000))
+    assert ran.starts(long, 100_000)[0] < 106_000
+    assert long in ran.schedule.blocks
+
+
+def test_beside_one_that_takes_no_long_question_the_others_are_read_in_their_period():
+    others = [block(f"d{n}", 0, points=8) for n in range(5)]
+    ran = play([block("a", 100, points=60), *others], 120_000, fails=mute(10))
+    for each in others:
+        gaps = ran.gaps(each, 2_000)
+        assert sum(gaps) / len(gaps) <= 1_150
+        assert max(gaps) <= 2_000 + TIMEOUT_MS
+
+
 # --- learning ---------------------------------------------------------------------------------
 
 
