@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.store.versions import is_latest, newer_than_us
+from gateway.store.versions import foreign_tables, is_latest, newer_than_us
 
 CHECK_BUDGET_S = 0.1
 CHECK_BYTES = 16 * 2**20  # a larger file may take seconds from a card: its records are read later
@@ -21,6 +21,7 @@ LOG_KEPT_BYTES = 4 * WAL_BYTES  # of a log that grew while somebody read: the re
 CACHE_KB = 512  # of a connection: SQLite's own 2 MB fill within hours, and are hardly read again
 BUSY_TIMEOUT_S = 5.0
 FULL_BYTES = 2**20  # SQLite calls a disk without room for its index an I/O error
+_COMPANIONS = ("-wal", "-shm", "-journal")
 _UNREADABLE = frozenset({
     sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS,
     sqlite3.SQLITE_IOERR_DATA,
@@ -103,10 +104,12 @@ def open_file(spec: FileSpec, *, is_start: bool = False) -> tuple[sqlite3.Connec
     not cost the whole disk.
     """
     is_new = not spec.path.exists()
-    if not is_new and spec.path.stat().st_size == 0:
+    if not is_new and spec.path.stat().st_size == 0 and not _give_log_a_file(spec):
         raise FileDamaged("file is empty")
     if is_new and spec.path.with_name(f"{spec.name}-wal").exists():
-        raise FileDamaged("file is gone, its log is there")
+        if not _give_log_a_file(spec):
+            raise FileDamaged("file is gone, its log is there")
+        is_new = False
     with _damage_told_apart():
         if is_new:
             return _made(spec)
@@ -121,6 +124,18 @@ def open_file(spec: FileSpec, *, is_start: bool = False) -> tuple[sqlite3.Connec
             if is_unreadable(error):
                 raise FileDamaged(f"cannot be read: {error}") from error
             raise
+
+
+def _give_log_a_file(spec: FileSpec) -> bool:
+    """Of an empty file SQLite deletes the log; behind one page, whatever that holds, it is read.
+
+    All is in the log until it is written back for the first time. False = there is none.
+    """
+    log = spec.path.with_name(f"{spec.name}-wal")
+    if not log.is_file() or log.stat().st_size == 0:
+        return False
+    spec.path.write_bytes(bytes(spec.page_bytes))
+    return True
 
 
 def _made(spec: FileSpec) -> tuple[sqlite3.Connection, bool]:
@@ -142,6 +157,9 @@ def _opened(spec: FileSpec, *, is_new: bool) -> tuple[sqlite3.Connection, bool]:
     try:
         is_checked = is_new or quick_check(connection, spec.path)
         if not is_latest(connection, spec.schema):
+            foreign = foreign_tables(connection, spec.schema)
+            if foreign:
+                raise FileDamaged(f"not of this program: it has {', '.join(foreign[:3])}")
             # loads sqlite-utils, which the years of ordinary starts do without
             from gateway.store.tables import migrate  # noqa: PLC0415
 
@@ -245,13 +263,14 @@ def why_unusable(spec: FileSpec, error: BaseException) -> str:
     if not isinstance(error, sqlite3.Error):
         return str(error)
     try:
-        is_file = spec.path.is_file() or not spec.path.exists()
+        parts = [spec.path.with_name(f"{spec.name}{end}") for end in ("", *_COMPANIONS)]
+        in_the_way = [part for part in parts if part.exists() and not part.is_file()]
         may_write = os.access(spec.path if spec.path.exists() else spec.path.parent, os.W_OK)
         disk = os.statvfs(spec.path.parent)
     except OSError as refusal:
         return f"{error}; {refusal}"
-    if not is_file:
-        return f"{error}; {spec.path} is no file"
+    if in_the_way:
+        return f"{error}; {in_the_way[0]} is no file"
     if disk.f_bavail * disk.f_frsize < FULL_BYTES:
         return f"{error}; the disk of {spec.path.parent} is full"
     return str(error) if may_write else f"{error}; {spec.path} may not be written"

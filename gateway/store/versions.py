@@ -14,6 +14,26 @@ LATEST = {
 }
 
 
+_MIGRATIONS = "_sqlite_migrations"  # sqlite-utils keeps its own books there
+
+
+def foreign_tables(connection: sqlite3.Connection, schema: str) -> list[str]:
+    """The tables of a file that no version of this program has made as this schema."""
+    tables = [
+        name
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%'"
+            " ESCAPE '\\' ORDER BY name"
+        )
+    ]
+    if _MIGRATIONS in tables:
+        tables.remove(_MIGRATIONS)
+        mine = "SELECT 1 FROM _sqlite_migrations WHERE migration_set = ?"
+        if connection.execute(mine, (schema,)).fetchone() is not None:
+            return []
+    return tables
+
+
 def is_latest(connection: sqlite3.Connection, schema: str) -> bool:
     """True when every migration of the schema is recorded in the file."""
     try:

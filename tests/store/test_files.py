@@ -1,6 +1,8 @@
+import contextlib
 import errno
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,6 +76,62 @@ def test_a_log_without_its_file_is_damaged(spec: FileSpec):
     spec.path.with_name("core.db-wal").write_bytes(b"left over")
     with pytest.raises(FileDamaged):
         open_file(spec)
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_file_that_is_gone_or_empty_comes_back_out_of_its_log(spec: FileSpec, tmp_path, is_gone):
+    connection, _ = open_file(spec)
+    connection.execute("INSERT INTO epoch VALUES (1, 'e1', 'b', 0)")
+    log = (tmp_path / "core.db-wal").read_bytes()  # as a kill leaves it
+    connection.close()
+    spec.path.unlink() if is_gone else spec.path.write_bytes(b"")
+    (tmp_path / "core.db-wal").write_bytes(log)
+    connection, is_checked = open_file(spec)
+    assert is_checked
+    assert connection.execute("SELECT epoch FROM epoch").fetchall() == [("e1",)]
+    connection.close()
+
+
+def test_a_file_whose_log_does_not_begin_at_its_beginning_is_damaged(spec: FileSpec, tmp_path):
+    connection, _ = open_file(spec)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("INSERT INTO epoch VALUES (1, 'an epoch', 'b', 0)")
+    log = (tmp_path / "core.db-wal").read_bytes()
+    connection.close()
+    spec.path.unlink()
+    (tmp_path / "core.db-wal").write_bytes(log)
+    with pytest.raises(FileDamaged):
+        open_file(spec)
+    left = [part.read_bytes() for part in tmp_path.glob("core.db*")]
+    assert any(b"an epoch" in each for each in left), "for the salvage"
+
+
+@pytest.mark.parametrize("table", ["record (a TEXT, b TEXT)", "contacts (name TEXT)"])
+def test_a_database_of_another_program_is_damaged_and_left_as_it_is(spec: FileSpec, table):
+    with contextlib.closing(sqlite3.connect(spec.path)) as other:
+        other.execute(f"CREATE TABLE {table}")
+    with pytest.raises(FileDamaged, match=f"not of this program: it has {table.split()[0]}"):
+        open_file(spec)
+    with contextlib.closing(sqlite3.connect(spec.path)) as other:
+        assert other.execute("SELECT count(*) FROM sqlite_master").fetchone() == (1,)
+
+
+def test_the_other_file_of_the_store_is_not_this_one(spec: FileSpec, tmp_path):
+    readings = replace(spec, path=tmp_path / "readings.db", schema="readings")
+    open_file(readings)[0].close()
+    readings.path.rename(spec.path)
+    with pytest.raises(FileDamaged, match="not of this program"):
+        open_file(spec)
+
+
+@pytest.mark.parametrize("part", ["-wal", "-shm"])
+def test_what_stands_in_the_way_of_a_log_is_told_with_its_path(spec: FileSpec, tmp_path, part):
+    open_file(spec)[0].close()
+    (tmp_path / f"core.db{part}").mkdir()
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        open_file(spec)
+    told = why_unusable(spec, caught.value)
+    assert told.endswith(f"; {tmp_path / f'core.db{part}'} is no file")
 
 
 def test_a_damaged_file_takes_its_log_along_and_two_are_kept(spec: FileSpec):
