@@ -63,7 +63,7 @@ def stats(where: Where, *, lang: Lang, seconds: float = 20.0, as_json: bool = Fa
             view = asyncio.run(_counted(target, where, seconds))
         devices = [
             DeviceCount(str(row["id"]), int(row["requests"]), int(row["timeouts"]),
-                        int(row["exceptions"]))
+                        int(row["exceptions"]), row.get("takes"))
             for row in view["devices"]
         ]  # fmt: skip
         hints = wiring_hints(devices, view["counts"])

@@ -60,9 +60,16 @@ SUM = Text("{bad} 处异常，{note} 条提示", "{bad} wrong, {note} notes")
 PAGE = Text("每一条的说明：docs/troubleshooting.md", "each is explained in docs/troubleshooting.md")
 
 
-def doctor(path: Path, socket: Path, *, as_json: bool, lang: Lang) -> int:
-    """Look at everything, print what was found; return the exit code."""
-    loaded = load_site(path, is_timed=False)  # the daemon starts with a house that is too slow
+def doctor(
+    path: Path, socket: Path, *, as_json: bool, lang: Lang, store: Path | None = None
+) -> int:
+    """Look at everything, print what was found; return the exit code.
+
+    `store` is the folder of the databases where the daemon was given another than the site's.
+    """
+    loaded = load_site(
+        path, store_dir=store, is_timed=False
+    )  # the daemon starts with a house that is too slow
     if loaded.site is None:
         print(render(loaded.problems, lang), file=sys.stderr)
         return 2
@@ -278,6 +285,7 @@ def look_at_daemon(site: Site, socket: Path, daemon: Daemon) -> Iterator[Finding
     yield good("daemon_answers", Text("守护进程在运行", "the daemon answers"))
     yield from _look_at_site(site, daemon.status, daemon.units.get(DAEMON))
     yield from _look_at_version(daemon.status)
+    yield from _look_for_short_answers(daemon.status)
     faults = [*fault_findings(daemon.status, site)]
     yield from faults
     yield from _look_for_swapped(site, faults)
@@ -343,6 +351,28 @@ def _look_at_version(status: Answer) -> Iterator[Finding]:
             Text(f"运行的是 {running}，安装的是 {here}", f"{running} runs, {here} is installed"),
             Text("systemctl restart care-gateway", "systemctl restart care-gateway"),
         )
+
+
+def _look_for_short_answers(status: Answer) -> Iterator[Finding]:
+    """Devices that say nothing to the long questions that their profile allows."""
+    for row in status.get("devices") or ():
+        takes = row.get("takes")
+        if takes is not None:
+            name = str(row.get("id"))
+            yield note(
+                "device_takes_less",
+                Text(
+                    f"{name} 一次最多答 {takes} 个寄存器，更长的请求不应答；已自动分段读取",
+                    f"{name} answers {takes} registers at most and says nothing to longer"
+                    " questions; it is read in pieces",
+                ),
+                Text(
+                    f"在它的档案里写 max_registers: {takes}，然后 systemctl reload care-gateway",
+                    f"write max_registers: {takes} into its profile, then systemctl reload"
+                    " care-gateway",
+                ),
+                name,
+            )
 
 
 def _look_for_swapped(site: Site, faults: Collection[Finding]) -> Iterator[Finding]:

@@ -118,6 +118,7 @@ WORDS = {
     "waiting": Text("等待", "Waiting"),
     "dropped": Text("丢弃", "Dropped"),
     "is_slow": Text("应答慢", "Slow"),
+    "takes": Text("一次最多答", "Takes at most"),
     "oldest_ms": Text("最早排队", "Oldest"),
     "bytes_written": Text("已写字节", "Bytes written"),
     "fsync_p99_ms": Text("落盘 p99 ms", "Sync p99 ms"),

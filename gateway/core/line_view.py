@@ -28,6 +28,7 @@ def line_view(
                 "requests": tally.of(device.id).requests,
                 "timeouts": tally.of(device.id).timeouts,
                 "exceptions": tally.of(device.id).exceptions,
+                "takes": tally.of(device.id).takes,
             }
             for device in present
         ],

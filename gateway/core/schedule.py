@@ -166,6 +166,7 @@ class Schedule:
         number: int = 0,
     ) -> None:
         self.tally = tally or BusTally(now_ms)
+        self.news: list[tuple[str, int, int]] = []  # device, registers it answers, and never
         self._bus = bus
         self._hold_ms = hold_ms
         self._plan = plan
@@ -466,13 +467,19 @@ class Schedule:
             longer = min(WHOLE_AGAIN_MS[1], 2 * whole.delay_ms)
             whole.delay_ms = max(WHOLE_AGAIN_MS[0], longer)
             if whole.block.count > health.longest:
-                self.tally.of(job.block.device).takes = health.longest
+                self._tell_length(whole.block, health.longest)
         whole.again_at_ms = now_ms + whole.delay_ms
         for half in whole.halves:
             half.due_ms = now_ms
         self._jobs = [other for other in self._jobs if other is not job] + whole.halves
         whole.halves = []
         return True
+
+    def _tell_length(self, block: ReadBlock, longest: int) -> None:
+        tally = self.tally.of(block.device)
+        if tally.takes != longest:
+            tally.takes = longest
+            self.news.append((block.device, longest, block.count))
 
     def _halve_if_too_long(self, job: Job, now_ms: int) -> bool:
         if job.silences < SILENCES_TO_HALVE or not job.is_part_answered:

@@ -140,6 +140,7 @@ def devices_view(state: State, tallies: Mapping[str, BusTally], mono_ms: int) ->
                 "misses": known.misses if known else 0,
                 **device_figures(tally, mono_ms),
                 "is_slow": tally.is_slow,
+                **({} if tally.takes is None else {"takes": tally.takes}),
             }
         )
     return rows

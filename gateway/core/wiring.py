@@ -17,6 +17,7 @@ class DeviceCount:
     requests: int
     timeouts: int
     exceptions: int = 0
+    takes: int | None = None  # registers in one answer, where it says nothing to more
 
     @property
     def is_silent(self) -> bool:
@@ -64,6 +65,10 @@ LOST = Text(
 REFUSING = Text(
     "拒绝所问的寄存器：{names}。档案不对，或型号不同",
     "refuses what is asked: {names}. Another model or profile",
+)
+TOO_LONG = Text(
+    "不应答长的请求：{names}。在档案里写 max_registers",
+    "says nothing to long questions: {names}. Write max_registers into its profile",
 )
 ECHO = Text(
     "适配器听得到自己说话（半双工回声）：可以不管，关掉更省时间",
@@ -121,6 +126,9 @@ def _of_some(devices: Sequence[DeviceCount], counts: Mapping[str, int]) -> list[
         hints.append(_named(SILENT, silent))
     if refusing:
         hints.append(_named(REFUSING, refusing))
+    if short := [device for device in devices if device.takes is not None]:
+        names = ", ".join(f"{device.name} (max_registers: {device.takes})" for device in short)
+        hints.append(Text(TOO_LONG.zh.format(names=names), TOO_LONG.en.format(names=names)))
     return hints
 
 

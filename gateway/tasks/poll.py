@@ -4,12 +4,15 @@ Who is next and what a silence means is `core.schedule`'s; here is only the wait
 happens is a `BlockRead` in the inbox.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from gateway.core.blocks import ReadBlock
 from gateway.core.schedule import Schedule, Words
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent, ReadFailure
 from gateway.domain.events import BlockRead, FaultCleared, FaultRaised
+
+log = logging.getLogger(__name__)
 
 ReadWords = Callable[[ReadBlock, int], Awaitable[Words]]
 
@@ -90,6 +93,12 @@ async def poll_bus(
         outcome = await _outcome(read, turn.block, schedule.timeout_ms(turn.block))
         for event in schedule.note(turn, outcome, started_ms=now, now_ms=clock()):
             await put(event)
+        while schedule.news:
+            device, takes, asked = schedule.news.pop()
+            log.warning(
+                "device says nothing to long questions device=%s answers=%d silent_at=%d"
+                " cure='max_registers: %d in its profile'", device, takes, asked, takes
+            )  # fmt: skip
 
 
 async def _outcome(read: ReadWords, block: ReadBlock, timeout_ms: int) -> Words | ReadFailure:

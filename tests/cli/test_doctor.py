@@ -72,6 +72,18 @@ def test_doctor_tells_what_is_wrong_with_the_cure_and_what_the_daemon_knows(
     assert out.index("[fault_open]") < out.index("[daemon_answers]")
 
 
+def test_doctor_looks_where_the_daemon_was_told_to_keep_its_databases(
+    site, answering, tmp_path, capsys
+):
+    site.write_text(site.read_text("utf-8").replace(f"directory: {tmp_path}", "directory: /no/dir"))
+    (tmp_path / "data").mkdir()
+    with answering(answer) as socket:
+        _, out, _ = typed(capsys, "doctor", site, "--socket", socket)
+        assert "[store_missing]" in out
+        _, out, _ = typed(capsys, "doctor", site, "--socket", socket, "--store", tmp_path / "data")
+    assert "[store_missing]" not in out
+
+
 def test_doctor_as_json_has_each_finding_in_both_languages(site, tmp_path, capsys):
     code, out, _ = typed(capsys, "doctor", site, "--socket", tmp_path / "none", "--json")
     assert code == 1
@@ -149,6 +161,14 @@ def test_another_file_another_version_and_swapped_lines_are_told(site, answering
     assert found["site_not_running"]["cure"]["en"].startswith("systemctl reload care-gateway")
     assert found["daemon_other_version"]["fact"]["en"].startswith("0.0.1 runs")
     assert "line, roof" in found["lines_swapped"]["fact"]["en"]
+
+
+def test_a_device_that_takes_no_long_question_is_told_with_its_cure(site, answering, capsys):
+    running = {"ok": True, "alarms": [], "devices": [{"id": "pump"}, {"id": "meter", "takes": 15}]}
+    with answering(lambda _message: running) as at:
+        found = found_in(capsys, site, at)["device_takes_less"]
+    assert found["about"] == "meter"
+    assert "max_registers: 15" in found["cure"]["en"]
 
 
 def test_the_file_that_runs_is_known_by_its_sum(site, answering, capsys):

@@ -50,6 +50,12 @@ def test_single_devices_are_named(devices, counts, words):
         assert device.split()[0] in hint.en
 
 
+def test_a_device_that_takes_no_long_question_is_named_with_its_cure():
+    (hint,) = wiring_hints([WELL, DeviceCount("meter", 100, 1, 0, 16)], {})
+    assert "meter (max_registers: 16)" in hint.en
+    assert "meter (max_registers: 16)" in hint.zh
+
+
 def test_the_gravest_comes_first_and_several_stand_together():
     hints = said([WELL, FAR, GONE], crc_errors=0, foreign_requests=3)
     assert hints == ["sometimes silent", "never answers", "somebody else asks on this line too"]

@@ -257,6 +257,23 @@ def test_a_refusal_is_a_sign_of_life_and_no_retry():
     assert {e.readings[0].reason for _, e in world.events} == {"exception_4"}
 
 
+def test_a_device_that_says_nothing_to_a_long_block_is_told_once_and_read(caplog):
+    long = block("a", 0, points=60)
+
+    def answer(each, _now):
+        return DeviceSilent(each.unit) if each.count > 16 else None
+
+    world = World(400_000, answer).run(long, block("b", 0))
+    read = {point.id for at, each, took in world.reads if at > 300_000 and took == READ_MS
+            for point in each.points}  # fmt: skip
+    assert {point.id for point in long.points} <= read
+    (line,) = [each.getMessage() for each in caplog.records]
+    assert "device=a answers=15 silent_at=60" in line
+    assert "max_registers: 15" in line
+    told = [at for at, event in world.events if event.failure is not None]
+    assert max(told) < 60_000
+
+
 @pytest.mark.parametrize("code", [2, 3])
 def test_a_refused_block_is_halved_until_the_bad_register_stands_alone(code):
     whole = block("a", 0, points=8)
