@@ -158,6 +158,7 @@ _HELP = {
         "Put a copy back in place of core.db; stop the daemon first.",
     ),
     "store": Text("数据库所在目录。", "The folder of the databases."),
+    "elsewhere": Text("数据库目录；不写按站点文件。", "The data folder, if not the site file's."),
     "lane": Text("只看这个通道：A、B 或 R。", "Only this lane: A, B or R."),
     "kind": Text("只看这一种记录，如 alarm、boot。", "Only records of this kind, e.g. alarm."),
     "last": Text("每个通道最多几条。", "At most so many of a lane."),
@@ -236,6 +237,7 @@ def build(lang: Lang) -> typer.Typer:
     json_option = typer.Option("--json", help=words("json"))
     socket_option = typer.Option("--socket", help=words("socket"))
     pins_option = typer.Option("--panel", help=words("pins"))
+    elsewhere_option = typer.Option("--store", help=words("elsewhere"))
 
     @app.command(help=words("run"), **passed_on)
     def run(context: typer.Context) -> None:
@@ -330,23 +332,25 @@ def build(lang: Lang) -> typer.Typer:
     def doctor(
         path: Annotated[Path, site_argument] = SITE,
         socket: Annotated[Path, socket_option] = SOCKET,
+        store: Annotated[Path | None, elsewhere_option] = None,
         as_json: Annotated[bool, json_option] = False,
         lang: Annotated[Lang, lang_option] = lang,
     ) -> None:
         from gateway.cli.doctor import doctor as look
 
-        raise typer.Exit(look(path, socket, as_json=as_json, lang=lang))
+        raise typer.Exit(look(path, socket, as_json=as_json, lang=lang, store=store))
 
     @app.command(help=words("report"))
     def report(
         path: Annotated[Path, site_argument] = SITE,
         socket: Annotated[Path, socket_option] = SOCKET,
         into: Annotated[Path, typer.Option("--into", help=words("folder"))] = Path(),
+        store: Annotated[Path | None, elsewhere_option] = None,
         lang: Annotated[Lang, lang_option] = lang,
     ) -> None:
         from gateway.cli.report import report as write_report
 
-        raise typer.Exit(write_report(path, socket, into, lang=lang))
+        raise typer.Exit(write_report(path, socket, into, lang=lang, store=store))
 
     @app.command(help=words("demo"))
     def demo(

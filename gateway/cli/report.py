@@ -47,15 +47,18 @@ MEMORY = (Path("/run"), Path("/tmp"))  # noqa: S108 - where there is room on a f
 Part = tuple[str, Callable[[], str]]
 
 
-def report(path: Path, socket: Path, into: Path, *, lang: Lang) -> int:
-    """Write the bundle into the folder `into`; print its path. 0 written, 1 it cannot be."""
+def report(path: Path, socket: Path, into: Path, *, lang: Lang, store: Path | None = None) -> int:
+    """Write the bundle into the folder `into`; print its path. 0 written, 1 it cannot be.
+
+    `store` is the folder of the databases where the daemon was given another than the site's.
+    """
     if not into.is_dir():
         print(
             CANNOT.in_(lang).format(into, why(NotADirectoryError(errno.ENOTDIR, "")).in_(lang)),
             file=sys.stderr,
         )
         return 1
-    loaded = load_site(path, is_timed=False)
+    loaded = load_site(path, store_dir=store, is_timed=False)
     try:
         words = house_words(path, loaded.site)
     except PeopleUnknown as unknown:

@@ -75,6 +75,11 @@ _SHAPED = (  # a pattern, and its words with what stands in the brackets
     (r"no adapter (\S+) is plugged in", "没有插上 {}"),
     (r"no adapter behind (.+)", "{} 后面没有适配器"),
     (r"no permission to open (.+)", "没有权限打开 {}"),
+    (r"(\S+) is not there", "{} 不存在"),
+    (
+        r"(\d+) adapters are (\S+): (.+); write one of the names in brackets",
+        "{} 个转换器是 {}：{}；写括号里的一个名字",
+    ),
     (r"(\S+) is in use by another program", "{} 被别的程序占用"),
     (r"(\S+) does not take (.+)", "{} 不支持 {}"),
     (r"the driver of (\S+) cannot switch RS-485 direction with RTS", "{} 不能用 RTS 切换收发"),

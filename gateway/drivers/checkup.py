@@ -14,6 +14,7 @@ from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
+from gateway.domain.details import detail_text
 from gateway.domain.errors import BusDown
 from gateway.domain.findings import Finding, bad, good, note
 from gateway.domain.site import Bus, PanelPins, SerialLine, TcpLink
@@ -29,6 +30,7 @@ TCP_S = 3.0
 CREDENTIALS_OPEN = stat.S_IRWXG & ~stat.S_IRGRP | stat.S_IRWXO  # the group may read, no more
 CREDENTIALS = Path("/run/credentials")  # what systemd decrypts for a unit while it runs
 NFC_DRIVERS = frozenset({"pn533_usb", "port100"})
+READER = Text("读卡器", "reader")
 OWN_CONSUMER = "lg"  # lgpio's name for itself, ours or another program's
 
 # -- buses
@@ -49,7 +51,9 @@ def look_at_bus(
     if isinstance(bus.link, TcpLink):
         yield _reach(bus.id, bus.link)
     else:
-        yield from _look_at_port(f"bus {bus.id}", bus.id, bus.link, who, root, ours, allows)
+        yield from _look_at_port(
+            Text(f"总线 {bus.id}", f"bus {bus.id}"), bus.id, bus.link, who, root, ours, allows
+        )
 
 
 def _reach(bus: str, link: TcpLink) -> Finding:
@@ -73,7 +77,7 @@ def _reach(bus: str, link: TcpLink) -> Finding:
 
 
 def _look_at_port(
-    name: str,
+    name: Text,
     about: str,
     line: SerialLine,
     who: Who,
@@ -119,13 +123,14 @@ def _is(adapter: Adapter, port: str) -> bool:
     )
 
 
-def _missing(name: str, about: str, why: str, adapters: Sequence[Adapter]) -> Finding:
+def _missing(name: Text, about: str, said: str, adapters: Sequence[Adapter]) -> Finding:
+    why = detail_text(said)
     there = ", ".join(each.by_path or each.node for each in adapters)
     return bad(
         "port_missing",
         Text(
-            f"{name}：没有这个串口（{why}）；现在插着：{there or '没有 USB 转换器'}",
-            f"{name}: no such port: {why}; plugged in now: {there or 'no USB adapter'}",
+            f"{name.zh}：没有这个串口（{why.zh}）；现在插着：{there or '没有 USB 转换器'}",
+            f"{name.en}: no such port: {why.en}; plugged in now: {there or 'no USB adapter'}",
         ),
         Text(
             "插好转换器（ls -l /dev/serial/by-path 列出现有的）；若插在别的插口，"
@@ -138,10 +143,14 @@ def _missing(name: str, about: str, why: str, adapters: Sequence[Adapter]) -> Fi
     )
 
 
-def _ambiguous(name: str, about: str, why: str, _adapters: Sequence[Adapter]) -> Finding:
+def _ambiguous(name: Text, about: str, said: str, _adapters: Sequence[Adapter]) -> Finding:
+    why = detail_text(said)
     return bad(
         "port_ambiguous",
-        Text(f"{name}：不止一个转换器符合（{why}）", f"{name}: more than one adapter fits: {why}"),
+        Text(
+            f"{name.zh}：不止一个转换器符合（{why.zh}）",
+            f"{name.en}: more than one adapter fits: {why.en}",
+        ),
         Text(
             "在站点文件里写括号中的一个名字，再 systemctl reload care-gateway",
             "write one of the names in brackets into the site file, then systemctl reload"
@@ -151,11 +160,13 @@ def _ambiguous(name: str, about: str, why: str, _adapters: Sequence[Adapter]) ->
     )
 
 
-def _bare(name: str, about: str, port: str, lasting: Sequence[str]) -> Finding:
+def _bare(name: Text, about: str, port: str, lasting: Sequence[str]) -> Finding:
     better = next(filter(None, lasting), "/dev/serial/by-path/...")
     return note(
         "port_bare_name",
-        Text(f"{name}：{port} 的编号重启后会变", f"{name}: {port} may be another one tomorrow"),
+        Text(
+            f"{name.zh}：{port} 的编号重启后会变", f"{name.en}: {port} may be another one tomorrow"
+        ),
         Text(
             f"在站点文件里写 {better}，并给插口贴标签",
             f"name it {better} in the site file, and label the socket",
@@ -164,12 +175,12 @@ def _bare(name: str, about: str, port: str, lasting: Sequence[str]) -> Finding:
     )
 
 
-def _taken(name: str, about: str, port: str, strangers: Sequence[Holder]) -> Finding:
+def _taken(name: Text, about: str, port: str, strangers: Sequence[Holder]) -> Finding:
     named = ", ".join(f"{each.name} ({each.pid})" for each in strangers)
     cures = [_how_to_end(each, port) for each in strangers]
     return bad(
         "port_taken",
-        Text(f"{name}：{port} 被别的程序打开：{named}", f"{name}: {port} is open in {named}"),
+        Text(f"{name.zh}：{port} 被别的程序打开：{named}", f"{name.en}: {port} is open in {named}"),
         Text("；".join(each.zh for each in cures), "; ".join(each.en for each in cures)),
         about,
     )
@@ -207,13 +218,13 @@ def _driver_of(node: Path) -> str:
     return node.name.rstrip("0123456789")
 
 
-def _not_allowed(name: str, about: str, node: Path) -> Finding:
+def _not_allowed(name: Text, about: str, node: Path) -> Finding:
     line = f"DeviceAllow=char-{_driver_of(node)} rw"
     return bad(
         "port_not_allowed",
         Text(
-            f"{name}：服务单元不放行 {node}",
-            f"{name}: the service's unit does not let it have {node}",
+            f"{name.zh}：服务单元不放行 {node}",
+            f"{name.en}: the service's unit does not let it have {node}",
         ),
         Text(
             f"systemctl edit care-gateway，在 [Service] 下写 {line}，"
@@ -225,7 +236,7 @@ def _not_allowed(name: str, about: str, node: Path) -> Finding:
     )
 
 
-def _latency(name: str, about: str, port: Path, root: Path) -> Iterator[Finding]:
+def _latency(name: Text, about: str, port: Path, root: Path) -> Iterator[Finding]:
     """FTDI adapters hand bytes over every 16 ms unless told otherwise."""
     timer = root / "sys/class/tty" / port.name / "device/latency_timer"
     milli = _text(timer)
@@ -233,8 +244,8 @@ def _latency(name: str, about: str, port: Path, root: Path) -> Iterator[Finding]
         yield note(
             "adapter_slow",
             Text(
-                f"{name}：适配器每 {milli} 毫秒才交一次数据",
-                f"{name}: the adapter hands bytes over every {milli} ms only",
+                f"{name.zh}：适配器每 {milli} 毫秒才交一次数据",
+                f"{name.en}: the adapter hands bytes over every {milli} ms only",
             ),
             Text(
                 f"echo 1 > {timer}（安装脚本的 udev 规则以后每次都会做）",
@@ -276,7 +287,7 @@ def look_at_pins(
         )
         return
     chip = gpio_lines.header_chip(root / "dev", ask) or chips[0]
-    yield from _rights("gpio", "panel", "panel", chip, who, "gpio")
+    yield from _rights("gpio", Text("面板", "panel"), "panel", chip, who, "gpio")
     if not has_library():
         yield bad(
             "gpio_library",
@@ -355,7 +366,7 @@ def look_at_reader(
     if found is not None and not is_serial:
         yield from _look_at_usb_reader(device, found, who, root, ours)
     else:
-        yield from _look_at_port("reader", "reader", SerialLine(device), who, root, ours, None)
+        yield from _look_at_port(READER, "reader", SerialLine(device), who, root, ours, None)
 
 
 def _usb_device(root: Path, vendor: str, product: str) -> Path | None:
@@ -389,10 +400,10 @@ def _look_at_usb_reader(
     node = root / "dev/bus/usb" / f"{bus:03}" / f"{number:03}"
     if not node.exists():
         return
-    yield from _rights("reader", "reader", "reader", node, who, "plugdev")
+    yield from _rights("reader", READER, "reader", node, who, "plugdev")
     strangers = [each for each in holders(node.resolve(), root) if each.pid not in ours]
     if strangers:
-        yield _taken("reader", "reader", device, strangers)
+        yield _taken(READER, "reader", device, strangers)
 
 
 # -- files that not everybody may read
@@ -474,10 +485,10 @@ def _look_at_credential(path: Path) -> Finding | None:
 
 
 def _rights(
-    what: str, name: str, about: str, node: Path, who: Who, usual: str
+    what: str, name: Text, about: str, node: Path, who: Who, usual: str
 ) -> Iterator[Finding]:
     if who.may(node, 6):
-        fact = Text(f"{name}：{node} 可用", f"{name}: {node} can be used")
+        fact = Text(f"{name.zh}：{node} 可用", f"{name.en}: {node} can be used")
         yield good(f"{what}_ready", fact, about)
         return
     group = group_that_may(node, 6)
@@ -485,7 +496,7 @@ def _rights(
     rule = f"chgrp {usual} {node} && chmod 660 {node}"
     yield bad(
         f"{what}_denied",
-        Text(f"{name}：{who.name} 无权使用 {node}", f"{name}: {who.name} may not use {node}"),
+        Text(f"{name.zh}：{who.name} 无权使用 {node}", f"{name.en}: {who.name} may not use {node}"),
         Text(
             f"运行 scripts/install（它的 udev 规则长期有效）；眼下 {rule}",
             f"run scripts/install, whose udev rule lasts; for now: {rule}",

@@ -61,8 +61,10 @@ def test_a_port_that_is_missing_is_told_with_how_to_list_them(tmp_path):
     (found,) = look_at_bus(serial("/dev/ttyUSB7"), NOBODY, tmp_path)
     assert found.code == "port_missing"
     assert "by-path" in found.cure.en
+    assert found.fact.zh.startswith("总线 line：没有这个串口（/dev/ttyUSB7 不存在）")
     (found,) = look_at_bus(serial("usb:1a86:7523"), NOBODY, tmp_path)
     assert found.code == "port_missing"
+    assert "没有插上 usb:1a86:7523" in found.fact.zh
 
 
 def test_a_port_of_another_group_a_bare_name_and_a_slow_adapter_each_have_their_cure(
