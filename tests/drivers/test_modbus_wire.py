@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from gateway.core.schedule import Schedule
 from gateway.domain.errors import BusDown, DeviceRefused, DeviceSilent
 from gateway.domain.points import Table
 from gateway.domain.site import Bus, Direction, SerialLine, TcpLink
@@ -29,11 +30,13 @@ from gateway.sim.bus import open_tcp
 from gateway.sim.devices import jxbs_co
 from gateway.sim.line import Conduct, Wire, framed, manner_of
 from gateway.sim.loop import NothingLeft, run_simulated
+from gateway.tasks.poll import poll_bus
 from scripts.benchmarks import transactions
 from scripts.benchmarks.bus import kept, misses
 from scripts.benchmarks.replug import replug
 from scripts.benchmarks.sweep import stretch, sweep
 from scripts.benchmarks.transactions import attach, transact
+from tests.core.blocks import block
 from tests.drivers.test_modbus import SILENCE_MS, eventually, mbap, open_descriptors, tcp_peer
 from tests.partners.modbus.line import Device, Port, frame, refusal
 from tests.partners.modbus.masters import beside_another
@@ -883,6 +886,63 @@ async def test_a_device_with_room_for_one_connection_is_never_asked_for_a_second
         assert len(await eventually(lambda: door.read(1, HOLDING, 6, 1, 1_000))) == 1
         assert peer.refused == 0
         assert door.counts.opened == 7
+
+
+# --- a device that says nothing to a long question ----------------------------------------------
+
+
+async def read_all(bus, blocks):
+    """Poll until every point of the blocks was read; return what stood at each address."""
+    loop = asyncio.get_running_loop()
+    read = {}
+
+    def clock():
+        return round(1000 * loop.time())
+
+    async def put(event):
+        read.update((each.point, each.value) for each in event.readings if event.failure is None)
+
+    async with open_bus(bus) as door, asyncio.timeout(60):
+        schedule = Schedule(
+            bus, blocks, clock(), hold_ms=lambda b: door.hold_ms(b.unit, b.table, b.count)
+        )
+        wanted = {point.id: point.at for each in blocks for point in each.points}
+        await poll_bus(
+            schedule,
+            read=lambda b, wait_ms: door.read(b.unit, b.table, b.start, b.count, wait_ms),
+            put=put,
+            clock=clock,
+            sleep_until=lambda ms: asyncio.sleep(ms / 1000 - loop.time()),
+            beat=lambda: None,
+            is_over=lambda: wanted.keys() <= read.keys(),
+        )
+    return {wanted[name]: value for name, value in read.items()}
+
+
+async def test_a_serial_device_that_ignores_long_questions_is_read_whole_in_pieces(tmp_path):
+    def answer(unit, function, start, count):
+        return frame(unit, function, *range(start, start + count)) if count <= 30 else b""
+
+    with Port(tmp_path / "adapter") as port:
+        device = Device(port, answer)
+        line = SerialLine(str(port.path), baud=115200)
+        bus = Bus("b", line, timeout_ms=150, late_ms=150)
+        read = await read_all(bus, [block("a", 100, points=60, unit=3)])
+    assert read == {at: at for at in range(100, 160)}
+    assert max(count for *_, count in device.requests) == 60, "it was tried"
+
+
+async def test_a_bridge_that_swallows_long_questions_is_read_whole_in_pieces():
+    async def serve(reader, writer):
+        async for number, unit, (function, start, count) in answers_of(reader):
+            words = struct.pack(f">BB{count}H", function, 2 * count, *range(start, start + count))
+            if count <= 30:
+                writer.write(mbap(number, words, unit))
+
+    async with tcp_peer(serve) as (port, _):
+        bus = Bus("b", TcpLink("127.0.0.1", port), timeout_ms=150)
+        read = await read_all(bus, [block("a", 100, points=60, unit=3)])
+    assert read == {at: at for at in range(100, 160)}
 
 
 # --- near the limit ---------------------------------------------------------------------------
