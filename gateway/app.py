@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.acceptance_view import acceptance_counts
-from gateway.core.blocks import ReadBlock, plan_blocks
+from gateway.core.blocks import ReadBlock, plan_shorter
 from gateway.core.case_views import case_view, cases_view, closed_view
 from gateway.core.cases import counts
 from gateway.core.coverage import coverage_view
@@ -671,14 +671,20 @@ def _told(line: Line, figures: Figures, decided: Decided) -> Answer:
 
 
 def _schedule(line: Line, door: BusDoor, clock: Clock, figures: Figures) -> Schedule:
-    bus, devices = line.bus, line.devices
+    bus, devices, tally = line.bus, line.devices, figures.tallies[line.bus.id]
+
+    def plan(name: str, turnaround_ms: float = 50) -> tuple[ReadBlock, ...]:
+        device = devices[name]
+        takes = tally.takes_of(name, device.max_registers)
+        return plan_shorter(device, bus, takes, turnaround_ms)
+
     return Schedule(
         bus,
-        (block for device in devices.values() for block in plan_blocks(device, bus)),
+        (block for name in devices for block in plan(name)),
         clock.mono(),
         hold_ms=lambda block: door.hold_ms(block.unit, block.table, block.count),
-        tally=figures.tallies[bus.id],
-        plan=lambda device, turnaround_ms: plan_blocks(devices[device], bus, turnaround_ms),
+        tally=tally,
+        plan=plan,
         number=tuple(figures.tallies).index(bus.id),
     )
 

@@ -121,6 +121,18 @@ def plan_blocks(device: Device, bus: Bus, turnaround_ms: float = 50) -> tuple[Re
     return tuple(blocks)
 
 
+def plan_shorter(
+    device: Device, bus: Bus, takes: int | None, turnaround_ms: float = 50
+) -> tuple[ReadBlock, ...]:
+    """The same for a device that was found to answer `takes` registers at most (None: all)."""
+    if takes is None or takes >= device.max_registers:
+        return plan_blocks(device, bus, turnaround_ms)
+    spans = [_span_of(point) for point in device.points if not point.table.is_bits]
+    widest = max((span.end - span.start for span in spans), default=1)
+    shorter = replace(device, max_registers=max(takes, widest))
+    return plan_blocks(shorter, bus, turnaround_ms)
+
+
 def split_block(block: ReadBlock) -> tuple[ReadBlock, ReadBlock] | None:
     """Return two blocks that read the same points, or None when nothing can be split.
 

@@ -83,6 +83,16 @@ class BusTally:
     def __post_init__(self) -> None:
         self.load = Load(self.started_ms)
 
+    def takes_of(self, device: str, most: int) -> int | None:
+        """How many registers it answers, where that is less than its profile's `most`.
+
+        Forgotten once the profile says no more than that.
+        """
+        known = self.devices.get(device)
+        if known is not None and known.takes is not None and most <= known.takes:
+            known.takes = None
+        return None if known is None else known.takes
+
     def of(self, device: str) -> Tally:
         return self.devices.setdefault(device, Tally())
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.core.blocks import (
     plan_blocks,
+    plan_shorter,
     read_cost,
     smallest_block,
     split_block,
@@ -208,3 +209,12 @@ def test_no_other_grouping_is_quicker(site_device, turnaround_ms, bus):
         <= limit
     )
     assert planned == pytest.approx(best)
+
+
+def test_a_device_that_was_found_to_answer_less_is_planned_so_and_wide_values_stay_whole():
+    long = device(*map(point, range(60)))
+    assert places(plan_shorter(long, LINE, None)) == [(0, 60)]
+    pieces = plan_shorter(long, LINE, 16)
+    assert max(block.count for block in pieces) <= 16
+    assert {p.id for block in pieces for p in block.points} == {p.id for p in long.points}
+    assert places(plan_shorter(device(point(0, WordType.FLOAT64)), LINE, 2)) == [(0, 4)]

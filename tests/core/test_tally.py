@@ -52,3 +52,13 @@ def test_a_device_is_counted_from_its_first_request():
     bus.of("a").refused(5)
     assert (bus.of("a").requests, bus.of("a").timeouts, bus.of("a").exceptions) == (2, 1, 1)
     assert list(bus.devices) == ["a"]
+
+
+def test_what_a_device_takes_is_forgotten_once_its_profile_says_so():
+    tally = BusTally(0)
+    assert tally.takes_of("meter", 125) is None
+    assert not tally.devices, "nobody asked it yet"
+    tally.of("meter").takes = 15
+    assert tally.takes_of("meter", 125) == 15
+    assert tally.takes_of("meter", 15) is None
+    assert tally.of("meter").takes is None
