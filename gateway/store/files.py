@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.store.versions import foreign_tables, is_latest, newer_than_us
+from gateway.store.versions import foreign_tables, is_latest, missing_tables, newer_than_us
 
 CHECK_BUDGET_S = 0.1
 CHECK_BYTES = 16 * 2**20  # a larger file may take seconds from a card: its records are read later
@@ -164,6 +164,9 @@ def _opened(spec: FileSpec, *, is_new: bool) -> tuple[sqlite3.Connection, bool]:
             from gateway.store.tables import migrate  # noqa: PLC0415
 
             migrate(connection, spec.schema)
+        missing = missing_tables(connection, spec.schema)
+        if missing:
+            raise FileDamaged(f"it lacks {', '.join(missing)}")
     except BaseException:
         connection.close()
         raise

@@ -4,6 +4,7 @@ sqlite-utils takes a tenth of a second and several MB; it is only needed when a 
 older than this program (`gateway.store.tables`).
 """
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,11 @@ LATEST = {
 }
 
 
+_COMMON = frozenset({"record", "pending", "damaged", "epoch", "salvaged"})
+TABLES = {
+    "core": _COMMON | {"alarm_state", "kept", "checkpoint"},
+    "readings": _COMMON | {"point", "history"},
+}
 _MIGRATIONS = "_sqlite_migrations"  # sqlite-utils keeps its own books there
 
 
@@ -32,6 +38,20 @@ def foreign_tables(connection: sqlite3.Connection, schema: str) -> list[str]:
         if connection.execute(mine, (schema,)).fetchone() is not None:
             return []
     return tables
+
+
+def missing_tables(connection: sqlite3.Connection, schema: str) -> list[str]:
+    """The tables that a file of the latest version, and no newer one, should have and has not."""
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    missing = TABLES[schema] - there
+    if not missing:
+        return []
+    newer = connection.execute(
+        "SELECT 1 FROM _sqlite_migrations WHERE migration_set = ? AND name NOT IN"
+        " (SELECT value FROM json_each(?)) LIMIT 1",
+        (schema, json.dumps(LATEST[schema])),
+    ).fetchone()
+    return [] if newer is not None else sorted(missing)
 
 
 def is_latest(connection: sqlite3.Connection, schema: str) -> bool:

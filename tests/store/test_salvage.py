@@ -3,6 +3,7 @@
 BIT_FLIPS=1000 makes it a soak (`scripts/soak bits`).
 """
 
+import contextlib
 import errno
 import itertools
 import os
@@ -94,6 +95,19 @@ async def test_sound_records_of_a_damaged_file_come_back(kit, name, how, least):
     async with kit.open("e3", on_salvaged=back.append) as (store, seen):
         assert [r.epoch for r in await store.unsettled(lanes[0], **ALL)] == ["e2"]
     assert len(back) == 1, "a file is read to its end once"
+
+
+@pytest.mark.parametrize("table", ["alarm_state", "pending", "checkpoint"])
+async def test_records_of_a_file_that_lacks_a_table_come_back(kit, table):
+    await _fill(kit)
+    with contextlib.closing(sqlite3.connect(kit.directory / "core.db")) as file:
+        file.execute(f"DROP TABLE {table}")
+    back: list[int] = []
+    async with kit.open("e2", on_salvaged=back.append) as (store, seen):
+        assert seen.raised() == [("store_corrupt", "core.db")]
+        assert seen.faults[0].detail == f"it lacks {table}; kept as core.db.bad-1"
+        await kit.until(lambda: back == [2 * COUNT])
+        assert store.stats().is_healthy
 
 
 async def test_what_was_settled_is_not_sent_again_where_the_file_still_tells(kit):

@@ -62,3 +62,7 @@ def test_what_a_file_must_have_is_what_the_migrations_make(name: str):
     assert not versions.is_latest(connection, name)
     migrations.apply(Database(connection))
     assert versions.is_latest(connection, name)
+    assert versions.missing_tables(connection, name) == []
+    assert set(Database(connection).table_names()) == versions.TABLES[name] | {"_sqlite_migrations"}
+    connection.execute("DROP TABLE pending")
+    assert versions.missing_tables(connection, name) == ["pending"]
