@@ -13,8 +13,18 @@ from rich.text import Text as Styled
 from gateway.cli.asking import NO_PERSON, Answer, question, refuse, tell
 from gateway.cli.case_sheet import NEEDS, READY, closed_line, lines_of
 from gateway.cli.flags import flags_of, is_folded
-from gateway.cli.naming import Named, find, named_in, short
-from gateway.cli.saying import NOTHING, SEVERITIES, STATES, age, console, number, say, worded
+from gateway.cli.naming import Named, find, meant_by, named_in, short
+from gateway.cli.saying import (
+    NOTHING,
+    SEVERITIES,
+    STATES,
+    age,
+    console,
+    number,
+    rows_of,
+    say,
+    worded,
+)
 from gateway.core.refusals import REFUSALS
 from gateway.domain.inhibits import SHELVED_AT_MOST_MS
 from gateway.domain.text import Lang, Text
@@ -155,8 +165,10 @@ def act(
         answer, known = _known(socket, lang)
         if answer is None:
             return 1
+        if verb == "unshelve":
+            known = [Named(str(row.get("rule"))) for row in rows_of(answer, "shelved")] or known
         meant = find(name, known)
-        if isinstance(meant, Text) and is_open:
+        if isinstance(meant, Text) and (is_open or meant_by(name, known)):
             return refuse(meant, lang)
         if isinstance(meant, Named):
             subject = meant.rule if not is_open else meant.occurrence or meant.rule

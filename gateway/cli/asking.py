@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.bad_requests import bad_request
 from gateway.cli.saying import no_answer
 from gateway.domain.text import Lang, Text
 from gateway.drivers.sockets import NoAnswer, ask
@@ -68,6 +69,8 @@ def refusal_of(answer: Answer, lang: Lang) -> str:
         return str(said[lang.value])
     if code in REFUSED:
         return REFUSED[code].in_(lang)
+    if code == "bad_request":
+        return bad_request(str(answer.get("error", ""))).in_(lang)
     return f"{code}: {answer.get('error', '')}".rstrip(": ")
 
 

@@ -21,3 +21,21 @@ def language(arguments: Sequence[str], environment: Mapping[str, str]) -> Lang:
         "",
     )
     return Lang.ZH if locale.lower().startswith("zh") else Lang.EN
+
+
+def in_front(arguments: Sequence[str]) -> list[str]:
+    """The arguments with a `--lang` that can be obeyed before the verb: it may stand anywhere.
+
+    A group of verbs (`alarm --lang zh list`) has no options of its own to hold it.
+    """
+    front, rest, words = list[str](), list[str](), list(arguments)
+    while words:
+        word = words.pop(0)
+        _, sign, value = word.partition("=")
+        if word == "--lang" and words and words[0] in set(Lang):
+            front = [word, words.pop(0)]
+        elif word.startswith("--lang=") and sign and value in set(Lang):
+            front = [word]
+        else:
+            rest.append(word)
+    return [*front, *rest]

@@ -18,7 +18,7 @@ from gateway.cli.accept_verbs import add_accept_verb
 from gateway.cli.alarm_verbs import add_alarm_verbs
 from gateway.cli.bus_verbs import add_bus_verbs
 from gateway.cli.durations import time_option
-from gateway.cli.language import language
+from gateway.cli.language import in_front, language
 from gateway.cli.nfc_verbs import add_nfc_verbs
 from gateway.cli.patrol_verbs import add_patrol_verbs
 from gateway.cli.sheet_verbs import add_sheet_verbs
@@ -558,6 +558,7 @@ def _add_db_verbs(app: typer.Typer, words: Callable[[str], str], lang: Lang) -> 
 def main(arguments: Sequence[str]) -> int:
     """Run one verb and return its exit code."""
     lang = language(arguments, os.environ)
+    arguments = in_front(arguments)
     command = typer.main.get_command(build(lang))
     misuse.speak(command, lang)
     try:

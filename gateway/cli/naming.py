@@ -52,14 +52,20 @@ def named_in(answer: Mapping[str, Any], cases: Iterable[Mapping[str, Any]] = ())
 
 def find(name: str, known: Sequence[Named]) -> Named | Text:
     """Return the one that is meant, or in words why it is none or more than one."""
+    found = meant_by(name, known)
+    if len({each.rule for each in found}) == 1:
+        return found[0]
+    return _filled(SEVERAL, name, _names(found)) if found else unknown(name, known)
+
+
+def meant_by(name: str, known: Sequence[Named]) -> list[Named]:
+    """Return those that a name may mean: called so, else beginning so, else holding it."""
     typed = name.strip().casefold()
     for matches in (_is_it, _begins, _holds):
         found = [each for each in known if matches(typed, each)]
-        if len(found) == 1 or (found and len({each.rule for each in found}) == 1):
-            return found[0]
         if found:
-            return _filled(SEVERAL, name, _names(found))
-    return unknown(name, known)
+            return found
+    return []
 
 
 def unknown(name: str, known: Sequence[Named]) -> Text:

@@ -13,6 +13,7 @@ from rich import box
 from rich.table import Table
 
 from gateway.cli.saying import console
+from gateway.domain.details import detail_text
 from gateway.domain.system_errors import why
 from gateway.domain.text import Lang, Text
 from gateway.sim.duties import Judged, Limits, Outcome, judge
@@ -122,7 +123,8 @@ def check(
     try:
         judged = judge(visit(access, limits, wishes, tell), limits)
     except (NotReached, OSError) as error:
-        print(f"{WORDS['not_reached'].in_(lang)}: {url}: {why(error).in_(lang)}", file=sys.stderr)
+        said = detail_text(why(error).in_(lang)).in_(lang)
+        print(f"{WORDS['not_reached'].in_(lang)}: {url}: {said}", file=sys.stderr)
         return 1
     except (CommandFailed, ValueError) as error:
         print(f"{WORDS['no_command'].in_(lang)}: {error}", file=sys.stderr)

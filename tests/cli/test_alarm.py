@@ -10,6 +10,7 @@ import pytest
 
 from gateway.cli.main import main
 from gateway.core.case_views import case_view, cases_view, closed_view
+from gateway.core.life_view import limits_view
 from gateway.core.state import state_of
 from gateway.core.step import step
 from gateway.core.view import alarms_view, practice_view
@@ -54,7 +55,9 @@ class Home:
         match message["verb"]:
             case "status":
                 practice = practice_view(self.state, at)
-                return {"ok": True, "alarms": alarms_view(self.state, at), "practice": practice}
+                aside = limits_view(self.state, at)
+                alarms = alarms_view(self.state, at)
+                return {"ok": True, "alarms": alarms, "practice": practice, **aside}
             case "cases":
                 closed = [*self.closed.values()][: message["closed"]]
                 return {"ok": True, "open": cases_view(self.state, at), "closed": closed}
@@ -179,6 +182,20 @@ def test_a_warning_is_shelved_for_hours_and_an_alarm_never(home, run):
     code, _, err = run(f"alarm shelve {LEAK.id} --for 1h --why steam --as E07")
     assert code == 2
     assert "never shelved" in err
+
+
+def test_what_is_shelved_is_unshelved_by_a_part_of_its_name_though_nothing_is_open(home, run):
+    assert run(f"alarm shelve {WARM.id} --for 2h --why steam --as E07")[0] == 0
+    assert run("alarm unshelve warm --as E07")[0] == 0
+    assert home.state.shelved == {}
+
+
+def test_a_part_of_a_name_that_two_rules_have_is_shelved_for_none(home, run):
+    home.read("leak", 400)
+    home.read("warm", 70)
+    code, _, err = run("alarm shelve board --for 1h --why steam --as E07")
+    assert code == 2
+    assert "is more than one" in err
 
 
 def test_a_device_goes_out_of_service_by_order_and_comes_back(home, run):

@@ -6,6 +6,7 @@ import sys
 import pytest
 from typer.main import get_command
 
+from gateway.cli.language import in_front
 from gateway.cli.main import build, main
 from gateway.cli.misuse import speak
 from gateway.domain.cases import ACTIONS
@@ -142,6 +143,25 @@ def test_the_language_may_be_asked_for_before_the_verb_too(
     assert "错误[file_unreadable]" in capsys.readouterr().out
     assert main(["--lang", "en", "chek"]) == 2
     assert capsys.readouterr().err.startswith("error: there is no command")
+
+
+@pytest.mark.parametrize(
+    ("typed", "in_order"),
+    [
+        (["alarm", "--lang", "zh", "list"], ["--lang", "zh", "alarm", "list"]),
+        (["alarm", "list", "--lang=en"], ["--lang=en", "alarm", "list"]),
+        (["--lang", "zh", "check", "--lang", "en"], ["--lang", "en", "check"]),
+        (["check", "--lang", "fr"], ["check", "--lang", "fr"]),
+        (["check", "--lang"], ["check", "--lang"]),
+    ],
+)
+def test_the_language_may_stand_anywhere(typed: list[str], in_order: list[str]) -> None:
+    assert in_front(typed) == in_order
+
+
+def test_a_group_of_verbs_takes_the_language_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["alarm", "--lang", "zh", "lis"]) == 2
+    assert capsys.readouterr().err.startswith("错误: 没有“lis”这个命令")
 
 
 @pytest.mark.parametrize("verb", [[], ["alarm"], ["alarm", "shelve"], ["bus", "scan"], ["sheet"]])
