@@ -268,7 +268,8 @@ def why_unusable(spec: FileSpec, error: BaseException) -> str:
     try:
         parts = [spec.path.with_name(f"{spec.name}{end}") for end in ("", *_COMPANIONS)]
         in_the_way = [part for part in parts if part.exists() and not part.is_file()]
-        may_write = os.access(spec.path if spec.path.exists() else spec.path.parent, os.W_OK)
+        there = [part for part in parts if part.exists()]
+        closed = [part for part in there or [spec.path.parent] if not os.access(part, os.W_OK)]
         disk = os.statvfs(spec.path.parent)
     except OSError as refusal:
         return f"{error}; {refusal}"
@@ -276,7 +277,7 @@ def why_unusable(spec: FileSpec, error: BaseException) -> str:
         return f"{error}; {in_the_way[0]} is no file"
     if disk.f_bavail * disk.f_frsize < FULL_BYTES:
         return f"{error}; the disk of {spec.path.parent} is full"
-    return str(error) if may_write else f"{error}; {spec.path} may not be written"
+    return f"{error}; {closed[0]} may not be written" if closed else str(error)
 
 
 def is_full(error: BaseException) -> bool:

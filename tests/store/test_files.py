@@ -134,6 +134,16 @@ def test_what_stands_in_the_way_of_a_log_is_told_with_its_path(spec: FileSpec, t
     assert told.endswith(f"; {tmp_path / f'core.db{part}'} is no file")
 
 
+@pytest.mark.parametrize("part", ["", "-wal", "-shm"])
+def test_which_part_may_not_be_written_is_told(spec: FileSpec, tmp_path, monkeypatch, part):
+    connection, _ = open_file(spec)
+    closed = tmp_path / f"core.db{part}"
+    monkeypatch.setattr(os, "access", lambda path, _: path != closed)
+    error = sqlite3.OperationalError("attempt to write a readonly database")
+    assert why_unusable(spec, error) == f"{error}; {closed} may not be written"
+    connection.close()
+
+
 def test_a_damaged_file_takes_its_log_along_and_two_are_kept(spec: FileSpec):
     for n in range(1, 5):
         for suffix in ("", "-wal", "-shm"):
