@@ -427,7 +427,14 @@ def uid(value: Any) -> str:
 
 def shown(value: Any) -> str:
     """A value as people would have typed it, cut to a readable length."""
-    names = {"None": "null", "True": "true", "False": "false"}
-    text = value if isinstance(value, str) else names.get(str(value), str(value))
-    text = text.replace("\n", " ")
+    text = _typed(value).replace("\n", " ")
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_typed(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_typed, value)) + "]"
+    names = {"None": "null", "True": "true", "False": "false"}
+    return value if isinstance(value, str) else names.get(str(value), str(value))

@@ -38,6 +38,7 @@ MAX_STEPS = 4
 MAX_MEMBERS = 16  # of a combined rule
 LONGEST_WINDOW_MS = 7 * 86_400_000
 MAX_TEXT = 200
+MOST_WORDS = 50  # of the house's own: they go out with each `state`
 
 
 def _one_line(value: Any) -> Any:
@@ -232,7 +233,7 @@ class House(Part):
     institution: Name
     timezone: Name = "Asia/Shanghai"
     limit: HouseLimits | None = None
-    words: dict[StrictStr, Word] = {}
+    words: Annotated[dict[StrictStr, Word], Field(max_length=MOST_WORDS)] = {}
 
 
 class StorePart(Part):

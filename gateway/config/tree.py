@@ -241,6 +241,8 @@ def _mapping(
             found.append(_alias(tree.mark(key_node)))
             continue
         key = _scalar(key_node, tree, found) if isinstance(key_node, ScalarNode) else None
+        if isinstance(key, int) and str(key) != key_node.value:
+            key = str(key_node.value)  # `001` is a staff code, not one
         if not isinstance(key, str | int):
             fact = Text("键必须是名字或整数", "a key must be a name or a whole number")
             advice = Text("改成 名字: 值", "write it as name: value")

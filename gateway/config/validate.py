@@ -300,7 +300,7 @@ _EXPECTED = {
     "model_type": Text("这里要“键: 值”", "`key: value` lines are expected"),
     "list_type": Text("这里要列表 [a, b]", "a list [a, b] is expected"),
     "too_short": Text("列表太短", "the list is too short"),
-    "too_long": Text("列表太长", "the list is too long"),
+    "too_long": Text("太多了", "there are too many"),
     "string_too_short": Text("不能为空", "it must not be empty"),
     "string_too_long": Text("文字太长", "the text is too long"),
     "invalid_key": Text("键要加引号", "put the key in quotes"),

@@ -136,6 +136,17 @@ def test_a_device_may_be_called_by_a_number(tmp_path):
     assert site.points["7.voltage"].period_ms == 1000
 
 
+@pytest.mark.parametrize("name", ["007", "true", "0x1F"])
+def test_a_name_that_looks_like_a_number_is_the_name_that_was_typed(tmp_path, name):
+    people = tmp_path / "people.yaml"
+    people.write_text(f"people: {{{name}: {{name: 张, role: duty}}}}\n", encoding="utf-8")
+    people.chmod(0o640)
+    site = load(tmp_path, SITE.replace("  meter:", f"  {name}:")).site
+    assert site is not None
+    assert f"{name}.voltage" in site.points
+    assert set(site.people) == {name}
+
+
 def test_two_names_of_one_adapter_are_one_port(tmp_path):
     port = tmp_path / "ttyUSB0"
     port.touch()
@@ -164,6 +175,9 @@ def test_two_names_of_one_adapter_are_one_port(tmp_path):
         ("a: " + "[" * 5000, "too_deep"),
         ("x" * ((1 << 20) + 1), "file_too_large"),
         ("a: &a [x]\nb: [*a, *a]\n", "yaml_alias"),
+        ("a: " + "9" * 5000 + "\n", "unknown_key"),
+        ('site: {name: "\\ud83d"}\n', "control_character"),
+        ("site: {words: {" + ", ".join(f"w{n}: x" for n in range(51)) + "}}\n", "wrong_type"),
     ],
     ids=lambda value: value[:12],
 )
