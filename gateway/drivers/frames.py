@@ -119,12 +119,6 @@ def has_noise(received: bytes) -> bool:
     return any(isinstance(each, bytes) for each in find_frames(received))
 
 
-def unfinished(received: bytes) -> bytes:
-    """Return the bytes behind the last whole frame: maybe the beginning of one."""
-    *_, last = find_frames(received)
-    return last if isinstance(last, bytes) else b""
-
-
 def may_be_question(reply: bytes) -> bool:
     """True for an answer that is, to the letter, also (the beginning of) somebody's question."""
     if len(reply) > REQUEST_BYTES or reply[1] & 0x80:
@@ -178,6 +172,8 @@ def _frame_at(received: bytes, at: int) -> Frame | None:
     if len(received) - at < REFUSAL_BYTES or received[at] > LARGEST_UNIT:
         return None
     unit, function, third = received[at : at + 3]
+    if not (1 <= function <= 6 or 0x81 <= function <= 0x90):
+        return None
     reply = received[at : at + 5 + third]
     request = received[at : at + REQUEST_BYTES]
     # registers are two bytes each: with three it is the question for one from 0x0300 to 0x03FF
@@ -188,7 +184,7 @@ def _frame_at(received: bytes, at: int) -> Frame | None:
         return Frame(Kind.REQUEST, _asked(request), request)
     if is_reply:
         return Frame(Kind.REPLY, Shape(unit, function, third), reply)
-    if 0x81 <= function <= 0x90:
+    if function > 0x80:
         refusal = received[at : at + REFUSAL_BYTES]
         if is_crc_right(refusal):
             return Frame(Kind.REFUSAL, Shape(unit, function & 0x7F, 0), refusal)

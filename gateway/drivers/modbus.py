@@ -30,7 +30,7 @@ import os
 import socket
 import termios
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import cast
@@ -59,7 +59,6 @@ from gateway.drivers.frames import (
     may_be_question,
     shape_of,
     tcp_fits,
-    unfinished,
     what_came,
     what_came_by_tcp,
 )
@@ -605,7 +604,7 @@ class BusDoor:
         self._heard = heard[at + len(frame) :]
         if at:
             self._is_doubtful = self._has_company() and any(map(has_noise, others))
-            self._tell(heard[:at])
+            self._tell(find_frames(heard[:at]))
         self._is_doubtful |= may_be_question(frame) and self._has_company()
         return frame
 
@@ -651,20 +650,23 @@ class BusDoor:
     def _settle(self) -> None:
         """Say what the bytes were that answered nothing; nothing is under way now."""
         if self._heard and self._is_serial:
-            heard, self._heard = self._heard, b""
-            if self._loop.time() - self._heard_at < BEGUN_S:
-                self._heard = unfinished(heard)  # the rest may be on its way through the adapter
-            self._tell(heard[: len(heard) - len(self._heard)])
+            found = list(find_frames(self._heard))
+            self._heard = b""
+            is_young = self._loop.time() - self._heard_at < BEGUN_S
+            if is_young and isinstance(last := found[-1], bytes):
+                self._heard = last  # the rest may be on its way through the adapter
+                del found[-1]
+            self._tell(found)
         if not self._heard:
             self._missed = None
 
-    def _tell(self, heard: bytes) -> None:
-        for found in find_frames(heard):
-            match found:
+    def _tell(self, found: Iterable[Frame | bytes]) -> None:
+        for each in found:
+            match each:
                 case Frame(kind=Kind.REQUEST):
-                    self._heard_asking(found)
+                    self._heard_asking(each)
                 case Frame():
-                    self._heard_answering(found)
+                    self._heard_answering(each)
                 case noise:
                     self._heard_noise(noise)
 
