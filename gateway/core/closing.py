@@ -104,7 +104,7 @@ class Closers:
         here = self._now
         if size >= here.taken or now_ms > here.taken_ms + LATELY_MS:
             here.taken, here.taken_ms = size, now_ms
-        if key not in self:
+        if key not in here.closed and key not in here.guessed:
             if here.found:
                 here.found = {one: n for one, n in here.found.items() if n > here.taken}
                 self._note_limit()

@@ -339,10 +339,8 @@ class Outbox:
         self._entries[key] = entry
         self._held[lane] += 1
         self._held_bytes += len(body)
-        if self._closers.is_muted(key):
-            entry.mutes = _CUTS - 1
-        elif key in self._closers:
-            self._suspect(entry, 2 * _CUTS - 1)
+        if key in self._closers:
+            self._doubt(entry)
         elif lane is _A and not is_replay:
             self._holding.add(key)
         self._make_ready(entry)
@@ -454,7 +452,7 @@ class Outbox:
     def wake_ms(self, now_ms: int) -> int | None:
         """Return when the passing of time alone may change something; None = never."""
         times = [self._timers[0][0]] if self._timers else []
-        retry_ms = self._closers.wake_ms() if self.is_open else None
+        retry_ms = self._closers.wake_ms() if self._parked and self.is_open else None
         if retry_ms is not None:
             times.append(retry_ms)
         if self.is_link_up and now_ms < self._readings_at_ms:
@@ -624,6 +622,13 @@ class Outbox:
             self._closers.unanswered(entry.key, len(entry.body), now_ms or entry.sent_ms)
             self._park(entry, "the broker does not answer it")
         return True
+
+    def _doubt(self, entry: _Entry) -> None:
+        """It is tried again: once."""
+        if self._closers.is_muted(entry.key):
+            entry.mutes = _CUTS - 1
+        else:
+            self._suspect(entry, 2 * _CUTS - 1)
 
     def _suspect(self, entry: _Entry, cuts: int) -> None:
         entry.cuts = cuts
@@ -931,7 +936,7 @@ class Outbox:
                 self._release_readings(entry)
                 self._miss_platform(now_ms)
             self._to_new(entry)
-        if self.is_open:
+        if self._parked and self.is_open:
             self._retry_closers(now_ms)
         if self.is_link_up and not self.is_open:
             self._miss_platform(now_ms)
