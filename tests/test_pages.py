@@ -7,24 +7,32 @@ import os
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
+from gateway.cli import console, reader, run
 from gateway.cli.main import build
 from gateway.domain.text import Lang
+from gateway.sim import platform
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text("utf-8")
     for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")))
 }
-COMMAND = get_command(build(Lang.EN))
+COMMAND: Any = get_command(build(Lang.EN))
 FILE = r"`((?:scripts|docs|config|requirements|gateway|systemd)/[\w./-]*|[A-Z]+\.md)`"
 UNITS = {path.name for path in (ROOT / "systemd").iterdir()} | {"systemd-journald.service"}
 # Of Raspberry Pi OS; everything else that a page has typed is ours.
 THERE = {"apt-get", "getent", "install", "journalctl", "sh", "systemctl", "timedatectl"}
-FREE = {"console", "platform"}  # their words are read by the page and the platform themselves
+# Verbs that read their own arguments: they also run without the command-line library.
+OWN = {
+    "run": run._parser, "console": console._parser, "reader": reader._parser,
+    "sim": platform._parser,
+}  # fmt: skip
+ELSEWHERE = {"hwclock"}  # programs of the machine that a page names with an option
 
 
 def lines() -> list[tuple[str, str]]:
@@ -47,23 +55,54 @@ def inline() -> list[tuple[str, str]]:
     return sorted(set(found))
 
 
+def options_of(command: Any) -> set[str]:
+    if command.name in OWN:
+        parser = OWN[command.name](Lang.EN)
+        return {name for each in parser._actions for name in each.option_strings}
+    return {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+
+
+def all_options(command: Any) -> set[str]:
+    """Those of a verb and of every verb below it."""
+    below = getattr(command, "commands", {}).values()
+    return options_of(command).union(*map(all_options, below), {"--help"})
+
+
 def is_known(words: list[str]) -> None:
     """Fail unless `care-gateway WORDS` is a verb with these options."""
     command = COMMAND
     while hasattr(command, "commands") and words and words[0] in command.commands:
         command = command.commands[words.pop(0)]
-        if command.name in FREE:
-            return
     assert not hasattr(command, "commands") or words in ([], ["--help"]), words
-    options = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    options = options_of(command)
     for word in words:
         if word.startswith("--"):
             assert word.partition("=")[0] in options | {"--help"}, (command.name, word)
 
 
+OPTIONS = all_options(COMMAND)
+
+
 @pytest.mark.parametrize(("page", "line"), inline())
 def test_a_verb_that_a_page_names_is_there_with_its_options(page: str, line: str) -> None:
     is_known(shlex.split(line.removeprefix("sudo ").replace("...", ""))[1:])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_an_option_or_a_verb_that_stands_alone_in_a_page_is_there(name: str) -> None:
+    sources = [
+        *ROOT.glob("scripts/*"),
+        *ROOT.glob("scripts/**/*.py"),
+        *ROOT.glob("gateway/sim/*.py"),
+    ]
+    texts = [path.read_text("utf-8") for path in sources if path.is_file()]
+    for span in re.findall(r"`([^`\n]+)`", PAGES[name]):
+        words = span.split()
+        if words[0] in COMMAND.commands and len(words) > 1:
+            is_known(shlex.split(span.replace("...", "").replace("|", " ")))
+        for option in re.findall(r"(?<![\w-])--[a-z][\w-]+", span):
+            is_ours = option in OPTIONS or any(option in text for text in texts)
+            assert is_ours or words[0] in ELSEWHERE, (span, option)
 
 
 @pytest.mark.parametrize(("page", "line"), lines())
