@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gateway.core.closing import FIRST_WAIT_MS, LEAST_WAIT_MS, LONGEST_WAIT_MS, STANDS_MS
 from gateway.core.delivery import Key, Outbox, Parked
 from gateway.core.messages import Ack, Nack
@@ -179,6 +182,38 @@ def test_a_link_that_answers_nothing_any_more_parks_nothing():
     world.weather = Weather()
     world.run(30_000)
     assert set(alarms) <= set(world.settled)
+
+
+brokers = st.builds(
+    Weather,
+    is_link_up=st.sampled_from([True, True, True, False]),
+    closes_from=st.sampled_from([1 << 40, 1, 500, LIMIT, 4_000]),
+    mutes_from=st.sampled_from([1 << 40, 1 << 40, 500, LIMIT]),
+    lasts_ms=st.sampled_from([1 << 40, 1 << 40, 3, 2_000, 60_000]),
+    bytes_per_ms=st.sampled_from([4.0, 1_000.0]),
+    delay_ms=st.sampled_from([1, 150]),
+    has_session=st.booleans(),
+)
+phases = st.tuples(brokers, st.sampled_from(["one", "two"]), st.sampled_from([5_000, 400_000]))
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 1_000), story=st.lists(phases, max_size=6))
+def test_whatever_a_broker_closed_upon_all_arrives_once_one_takes_it_without_a_restart(seed, story):
+    world = World(seed)
+    for weather, broker, ms in story:
+        world.change(replace(weather, is_link_up=False))
+        world.broker = broker
+        world.change(weather)
+        for lane in Lane:
+            for size in (100, 600, 1_200, 5_000):
+                world.make(lane, size)
+        world.run(ms)
+    world.change(Weather(is_link_up=False))
+    world.change(Weather())
+    world.run(2 * LONGEST_WAIT_MS, until=lambda: not world.store)
+    assert not world.store
+    assert set(world.made) == set(world.settled)
 
 
 def outbox() -> Outbox:
