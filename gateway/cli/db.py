@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.cli.unread import is_unread, unread
+from gateway.cli.unread import is_unread, no_room, unread
 from gateway.domain.system_errors import why
 from gateway.domain.text import Lang, Text
 from gateway.store.backup import KEPT, FileCheck, NoBackup, back_up, check, restore
@@ -93,7 +93,8 @@ def _failed(source: Path, target: Path, error: Exception, lang: Lang) -> str:
     """Which of the two it is about, and why."""
     if is_unread(source):
         return f"{source}: {unread(source, error, lang)}"
-    return f"{getattr(error, 'filename', None) or target}: {why(error).in_(lang)}"
+    said = why(no_room(target, error) or error).in_(lang)
+    return f"{getattr(error, 'filename', None) or target}: {said}"
 
 
 def restore_core(directory: Path, backup: Path, *, lang: Lang, as_json: bool) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 from gateway.domain.reasons import reason_text
-from gateway.domain.system_errors import said_of
+from gateway.domain.system_errors import SQLITE, said_of
 from gateway.domain.text import Lang, Text
 
 _EXACT = {
@@ -53,6 +53,15 @@ _EXACT = {
     "closed after CONNECT": Text("登录后即断开", "closed after CONNECT"),
     "closed in answer to CONNECT": Text("登录即断开", "closed in answer to CONNECT"),
     "the port answers a TLS hello": Text("这个端口要 TLS", "the port answers a TLS hello"),
+    "certificate has expired": Text("证书已过期", "certificate has expired"),
+    "certificate is not yet valid": Text("证书尚未生效", "certificate is not yet valid"),
+    "self-signed certificate": Text("自签的证书", "self-signed certificate"),
+    "self-signed certificate in certificate chain": Text(
+        "证书链里有不认识的根证书", "self-signed certificate in certificate chain"
+    ),
+    "unable to get local issuer certificate": Text(
+        "tls.ca 不是签发它的机构", "unable to get local issuer certificate"
+    ),
     "not authorized": Text("没有授权", "not authorized"),
     "packet too large": Text("报文太大", "packet too large"),
     "quota exceeded": Text("超出配额", "quota exceeded"),
@@ -113,6 +122,11 @@ _SHAPED = (  # a pattern, and its words with what stands in the brackets
         "{}；{} 由更新的版本写过：{}",
     ),
     (r"the broker closes the connection: (.+)", "消息服务器断开连接：{}"),
+    (
+        r"Hostname mismatch, certificate is not valid for '(.+)'\.?",
+        "证书上没有这个名称：{}",
+    ),
+    (r"([\w.\[\]:-]+:\d+): (.+)", "{}：{}"),
     (r"may not subscribe to dn/#: (.+)", "不准订阅 dn/#：{}"),
 )
 _ERRNO = re.compile(r"\[Errno (\d+)\] ([^:;]+)")
@@ -120,8 +134,8 @@ _ERRNO = re.compile(r"\[Errno (\d+)\] ([^:;]+)")
 
 def detail_text(detail: str) -> Text:
     """The words for a detail; the detail itself where there are none."""
-    if detail in _EXACT:
-        return _EXACT[detail]
+    if (known := _EXACT.get(detail) or SQLITE.get(detail)) is not None:
+        return known
     if found := re.fullmatch(r"(\d+) devices(?:, (.*))?", detail):
         return _devices(found[1], found[2] or "")
     if found := re.fullmatch(r"Modbus exception 0x([0-9A-F]{2})", detail):

@@ -24,6 +24,20 @@ _SAID = {
 }
 
 
+# What SQLite says by a text alone.
+SQLITE = {
+    "disk I/O error": Text("磁盘读写出错", "disk I/O error"),
+    "database or disk is full": Text("数据库或磁盘已满", "database or disk is full"),
+    "database is locked": Text("数据库被别的程序占用", "database is locked"),
+    "unable to open database file": Text("数据库打不开", "unable to open database file"),
+    "attempt to write a readonly database": Text(
+        "数据库不可写", "attempt to write a readonly database"
+    ),
+    "database disk image is malformed": Text("数据库损坏", "database disk image is malformed"),
+    "file is not a database": Text("这个文件不是数据库", "file is not a database"),
+}
+
+
 def said_of(number: int, otherwise: str) -> Text:
     """The words for an errno; `otherwise` where there are none here."""
     return _SAID.get(number, Text(otherwise, otherwise))
@@ -37,4 +51,4 @@ def why(error: Exception) -> Text:
     if isinstance(error, TimeoutError):
         return _SAID[errno.ETIMEDOUT]
     said = str(getattr(error, "strerror", None) or error)
-    return Text(said, said)
+    return SQLITE.get(said, Text(said, said))

@@ -15,11 +15,13 @@ from rich.console import Console
 
 from gateway.cli import record as listing
 from gateway.cli.main import main
+from gateway.cli.unread import unread
 from gateway.domain.moments import Clk, Now
 from gateway.domain.outcome import Outcome
 from gateway.domain.records import Lane, Range, Record
 from gateway.domain.signals import Lamp, Pattern, Signal
 from gateway.domain.site import StoreSpec
+from gateway.domain.text import Lang
 from gateway.store.backup import back_up, backups
 from gateway.store.store import open_store
 
@@ -203,6 +205,19 @@ def test_who_reads_where_nothing_is_learns_that_nothing_is_there(
     assert "没有这个文件或目录" in err
     assert "unable to open" not in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_full_disk_is_what_it_is_and_no_broken_one(tmp_path):
+    error = sqlite3.OperationalError("disk I/O error")
+    for free, said in ((1 << 10, "磁盘已满"), (1 << 30, "磁盘读写出错")):
+        assert unread(_file(tmp_path), error, Lang.ZH, free=lambda _, free=free: free) == said
+    damaged = sqlite3.DatabaseError("database disk image is malformed")
+    assert unread(_file(tmp_path), damaged, Lang.ZH, free=lambda _: 0) == "数据库损坏"
+
+
+def _file(folder):
+    (folder / "core.db").write_bytes(b"x")
+    return folder / "core.db"
 
 
 def test_a_copy_that_is_not_there_is_told_as_that(tmp_path, store, capsys):

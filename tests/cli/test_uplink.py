@@ -44,7 +44,7 @@ def test_a_broken_link_says_why_and_what_to_do_in_both_languages():
     text = printed(Lang.ZH, DOWN)
     assert "未连接 one:8883" in text
     assert "下次尝试在 4.0 秒" in text
-    assert "服务器证书已过期 (tls_expired) certificate has expired" in text
+    assert "服务器证书已过期 (tls_expired) 证书已过期" in text
     assert "  1 核对网关时间" in text
     text = printed(Lang.EN, DOWN)
     assert "The broker's certificate has expired (tls_expired) certificate has expired" in text

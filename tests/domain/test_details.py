@@ -69,7 +69,7 @@ def test_the_page_names_what_a_fault_says_in_both_languages() -> None:
         (
             "database is locked; the disk of /data is full",
             Text(
-                "database is locked；/data 的磁盘已满",
+                "数据库被别的程序占用；/data 的磁盘已满",
                 "database is locked; the disk of /data is full",
             ),
         ),
@@ -77,6 +77,11 @@ def test_the_page_names_what_a_fault_says_in_both_languages() -> None:
             "not plugged in: /dev/ttyUSB0",
             Text("没有插上：/dev/ttyUSB0", "not plugged in: /dev/ttyUSB0"),
         ),
+        (
+            "p.example:8883: certificate has expired",
+            Text("p.example:8883：证书已过期", "p.example:8883: certificate has expired"),
+        ),
+        ("disk I/O error", Text("磁盘读写出错", "disk I/O error")),
         ("not plugged in: ", Text("没有插上", "not plugged in")),
         (
             "[Errno 13] Permission denied: '/data'",
