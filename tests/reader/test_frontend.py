@@ -293,16 +293,16 @@ def test_nfcpys_own_udp_device_is_read_the_same_way():
     tag.start()
     assert tag.is_listening.wait(30)
     try:
-        with open_frontend(tag._path) as reader:
-            target = None
-            for _ in range(30):  # a second each while nobody answers
-                target = sense(reader)
-                if target is not None:
+        # Answers by UDP carry no number: one that nfcpy asked for twice, because we were too
+        # slow, is taken for the next one's. A new socket has none of them.
+        for _ in range(30):
+            with open_frontend(tag._path) as reader:
+                target = sense(reader)  # a second while nobody answers
+                tt2 = nfc.tag.activate(reader.clf, target) if target is not None else None
+                if tt2 is not None and tt2.ndef is not None and tt2.ndef.octets == uri:
                     break
-            assert target is not None
-            tt2 = nfc.tag.activate(reader.clf, target)
-            assert bytes(tt2.identifier) == bytes.fromhex("08010203")
-            assert tt2.ndef.records[0].iri == "https://elm.example/t/abcdefgh1234"
+        assert bytes(tt2.identifier) == bytes.fromhex("08010203")
+        assert tt2.ndef.records[0].iri == "https://elm.example/t/abcdefgh1234"
     finally:
         tag.ending.set()
         tag.join(30)
