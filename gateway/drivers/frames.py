@@ -127,6 +127,14 @@ def may_be_question(reply: bytes) -> bool:
     return 1 <= count <= (2000 if reply[1] <= 2 else 125)
 
 
+def begins_as_question(reply: bytes) -> bool:
+    """True for an answer whose first bytes are a whole question.
+
+    That adds nothing to the checksum: any byte and two that fit it, behind it, are enough.
+    """
+    return len(reply) > REQUEST_BYTES and is_crc_right(reply[:REQUEST_BYTES])
+
+
 def is_answer(frame: Frame, shape: Shape) -> bool:
     """True if this whole reply is one that a request of this shape may get."""
     if frame.kind is Kind.REPLY:

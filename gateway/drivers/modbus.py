@@ -50,6 +50,7 @@ from gateway.drivers.frames import (
     Frame,
     Kind,
     Shape,
+    begins_as_question,
     cut_tcp,
     find_frames,
     find_rtu_reply,
@@ -81,6 +82,7 @@ APARTS_AGAIN = 40  # then, and so long, none
 MOST_REGISTERS = 125  # a request: MODBUS Application Protocol V1.1b3, 6.3/6.4
 STRANGE_AGAIN = 3  # times `late_max`: what comes unasked all the time holds a shape for a third
 ECHOES_MISSED = 3  # answers without our own question heard before: this adapter does not echo
+NO_SUCH_ADDRESS = 2  # of Modbus's exceptions
 BRIDGE_GAVE_UP = (0x0A, 0x0B)  # the bridge says that its device did not answer
 CHECKS_UNANSWERED = 2  # in a row, and a unit is believed without: it knows only its own registers
 
@@ -283,7 +285,7 @@ class BusDoor:
         if other is None:
             raise DeviceSilent(shape.unit, is_heard=True)
         self._doubted = shape
-        is_answered = True
+        is_answered, is_contrary = True, False
         try:
             check = shape_of(shape.unit, table, other)
             await self._asked(check, table, start, other, timeout_ms)
@@ -291,6 +293,8 @@ class BusDoor:
             is_answered = False
         except DeviceRefused as refused:
             is_answered = refused.code not in BRIDGE_GAVE_UP
+            # less of what it has just given is not there: then it did not give that to us
+            is_contrary = refused.code == NO_SUCH_ADDRESS and other < count and self._has_company()
         finally:
             self._settle()
             self._doubted = None
@@ -302,7 +306,7 @@ class BusDoor:
         if self._strays:
             why = "answers come for the question before"
             raise DeviceSilent(shape.unit, why, is_heard=True)
-        if not is_answered:
+        if not is_answered or is_contrary:
             raise DeviceSilent(shape.unit, is_heard=True)
 
     def _is_in_step(self, unit: int) -> None:
@@ -598,14 +602,15 @@ class BusDoor:
         at = heard.find(frame, began)
         others = heard[: max(echo, 0)], heard[began if echo >= 0 else 0 : at]
         is_refused = bool(frame[1] & 0x80)
-        if any(is_asked(each, self._shape, is_refused=is_refused) for each in others):
+        is_theirs = self._has_company() and begins_as_question(frame)
+        if is_theirs or any(is_asked(each, self._shape, is_refused=is_refused) for each in others):
             return b""  # whose answer it is cannot be known: nothing counts until the time-out
         self._learn_echo(echo >= 0)
         self._heard = heard[at + len(frame) :]
         if at:
             self._is_doubtful = self._has_company() and any(map(has_noise, others))
             self._tell(find_frames(heard[:at]))
-        self._is_doubtful |= may_be_question(frame) and self._has_company()
+        self._is_doubtful |= self._has_company() and may_be_question(frame)
         return frame
 
     def _learn_echo(self, is_heard: bool) -> None:
@@ -685,12 +690,14 @@ class BusDoor:
             return
         self.counts.foreign += 1
         self.counts.foreign_requests += 1
-        self._masters.append((self._loop.time(), request.shape.unit))
-        self._theirs[request.shape] = self._loop.time() + COMPANY_S
-        owed = self._asked_by_others.get(request.shape, 0)
-        self._asked_by_others[request.shape] = owed + 1
+        now, shape = self._loop.time(), request.shape
+        self._masters.append((now, shape.unit))
+        before = self._theirs.get(shape, 0.0) - COMPANY_S
+        self._theirs[shape] = now + COMPANY_S
+        owed = self._asked_by_others.get(shape, 0) if now < before + self._late_s else 0
+        self._asked_by_others[shape] = owed + 1
         if not owed:  # or one that nobody answers would hold it for ever
-            self._is_late(request.shape)
+            self._is_late(shape)
 
     def _heard_answering(self, reply: Frame) -> None:
         """What was owed has come, and need not be waited for any more."""

@@ -19,6 +19,7 @@ from gateway.drivers.frames import (
     Frame,
     Kind,
     Shape,
+    begins_as_question,
     find_frames,
     find_rtu_reply,
     is_asked,
@@ -384,6 +385,14 @@ def test_bits_from_0x0300_are_asked_for_by_what_could_be_an_answer():
     assert not may_be_question(framed(b"\x02\x01\x03\xff\xff\xff"))
 
 
+def test_what_begins_with_a_whole_question_may_be_one_though_its_checksum_is_right():
+    asked = framed(struct.pack(">BBHH", 6, 3, 0x065E, 4))
+    heard = asked + b"\x06\x80\x02"  # a damaged refusal
+    assert find_rtu_reply(heard, Shape(6, 3, 6)) == heard
+    assert begins_as_question(heard)
+    assert not begins_as_question(frame(6, 3, 1, 2, 3))
+
+
 @simulated
 async def test_the_refusal_of_another_masters_question_is_not_ours():
     theirs = framed(struct.pack(">BBHH", 1, 4, 600, 7))
@@ -493,6 +502,35 @@ async def test_a_question_of_another_master_that_nobody_answers_holds_nothing_fo
         asking.cancel()
         assert len(answered) > 100
         assert set(answered) == {20, 21}
+
+
+@simulated
+async def test_beside_another_master_an_answer_is_not_ours_if_less_of_it_is_refused():
+    """Something not understood came before it: maybe a question, as there is no register 600."""
+
+    def manner(request, reply):
+        is_long = request[0] == 1 and request[5] == 4
+        return [(0.05, b"\x1e" + frame(1, 4, 1, 2, 3, 4) if is_long else reply)]
+
+    async with wired(manner) as (wire, door):
+        await door.read(1, INPUT, 0, 9, TIMEOUT_MS)
+        wire.ask(framed(struct.pack(">BBHH", 9, 4, 100, 2)))
+        await asyncio.sleep(0.2)
+        with pytest.raises(DeviceSilent) as silent:
+            await door.read(1, INPUT, 600, 4, TIMEOUT_MS)
+        assert silent.value.is_heard
+
+
+@simulated
+async def test_a_question_of_another_master_is_waited_for_though_one_before_was_not_answered():
+    theirs = framed(struct.pack(">BBHH", 1, 4, 100, 2))
+    async with wired() as (wire, door):
+        await door.read(1, INPUT, 0, 9, TIMEOUT_MS)
+        for _ in range(3):
+            wire.emit(theirs)
+            await asyncio.sleep(0.1)
+            assert door.hold_ms(1, INPUT, 2) > 1_800
+            await asyncio.sleep(5)
 
 
 @simulated
