@@ -157,7 +157,9 @@ def smallest_block(blocks: Iterable[ReadBlock]) -> ReadBlock:
 
 
 def smallest_part(block: ReadBlock) -> ReadBlock | None:
-    """Return a block of the value of fewest registers; None if the block is no longer."""
+    """Return a block of the value of fewest registers; None if there is no shorter one."""
+    if len(block.points) < 2:
+        return None
     span = min(map(_span_of, block.points), key=lambda span: (span.end - span.start, span.start))
     part = _narrowed(block, (span,))
     return part if part.count < block.count else None

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -9,6 +10,7 @@ from gateway.core.blocks import (
     plan_shorter,
     read_cost,
     smallest_block,
+    smallest_part,
     split_block,
     timeout_ms,
     wire_ms,
@@ -218,3 +220,13 @@ def test_a_device_that_was_found_to_answer_less_is_planned_so_and_wide_values_st
     assert max(block.count for block in pieces) <= 16
     assert {p.id for block in pieces for p in block.points} == {p.id for p in long.points}
     assert places(plan_shorter(device(point(0, WordType.FLOAT64)), LINE, 2)) == [(0, 4)]
+
+
+def test_the_smallest_part_of_a_block_is_one_value_and_that_of_one_value_is_none():
+    (whole,) = plan_blocks(device(point(0, WordType.FLOAT64), point(4), point(5)), LINE)
+    part = smallest_part(whole)
+    assert part is not None
+    assert places([part]) == [(4, 1)]
+    assert part.points == whole.points[1:2]
+    assert smallest_part(part) is None
+    assert smallest_part(replace(whole, points=())) is None
