@@ -34,6 +34,10 @@ READER_SOCKET = Path("/run/care-gateway/reader.sock")
 # busy thread beside: show to pin p99 10.1 ms at Python's 5 ms, 1.8 ms at 1 ms.
 SWITCH_S = 0.001
 NEVER = 1_000_000
+BUSY = Text(
+    "另一个守护进程正在用这个数据目录：systemctl status care-gateway 查看，停掉其中一个",
+    "another daemon uses this data folder: see systemctl status care-gateway, and end one of them",
+)
 HELP = {
     "what": Text("运行网关守护进程。", "Run the daemon."),
     "site": Text("站点文件", "the site file"),
@@ -77,7 +81,7 @@ def main(argv: Sequence[str], failpoints: "Failpoints | None" = None) -> int:
         with open_log(logging.DEBUG if arguments.verbose else logging.INFO):
             return _run(arguments, failpoints, reading)
     except StoreBusy as busy:
-        sys.stderr.write(f"{busy}\n")
+        sys.stderr.write(f"{busy.folder}: {BUSY.in_(words[2])}\n")
         return 1
 
 

@@ -323,10 +323,13 @@ def _listen(path: Path, mode: int) -> tuple[socket.socket, int]:
         listener.listen(MAX_PEERS)
         inode = fresh.stat().st_ino
         fresh.rename(path)
-    except OSError:
+    except OSError as error:
         listener.close()
         with suppress(FileNotFoundError):
             fresh.unlink()
+        if error.filename is None:  # `bind` names no path, and has no number for one too long
+            why = error.strerror or str(error)
+            raise OSError(error.errno or errno.ENAMETOOLONG, why, str(path)) from error
         raise
     return listener, inode
 

@@ -31,6 +31,10 @@ _UNREADABLE = frozenset({
 class StoreBusy(Exception):
     """Another daemon works on this directory."""
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"another care-gateway uses {folder}")
+        self.folder = folder
+
 
 class FileDamaged(Exception):
     """The file is no database, is cut off, or fails its check."""
@@ -80,7 +84,7 @@ def _locked(path: Path) -> int:
     except OSError as error:
         os.close(fd)
         if isinstance(error, BlockingIOError):
-            raise StoreBusy(f"another care-gateway uses {path.parent}") from error
+            raise StoreBusy(path.parent) from error
         raise
     return fd
 

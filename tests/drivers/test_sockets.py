@@ -1,6 +1,7 @@
 """Asking over a Unix socket: one line in, one line out, and nothing that a caller sends hurts."""
 
 import asyncio
+import errno
 import os
 import socket
 import stat
@@ -136,6 +137,14 @@ async def test_a_living_daemon_is_not_pushed_aside(path: Path) -> None:
             async with serve(path, echo):
                 pass
         assert (await request(path, {}))["ok"]
+
+
+@pytest.mark.parametrize("name", ["nowhere/daemon.sock", "x" * 120])
+async def test_a_place_that_takes_no_socket_is_named(path: Path, name: str) -> None:
+    with pytest.raises(OSError, match=name) as refused:
+        async with serve(path.with_name("deeper") / name, echo):
+            pytest.fail("there is no such place")
+    assert refused.value.errno in (errno.ENOENT, errno.ENAMETOOLONG)
 
 
 def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
