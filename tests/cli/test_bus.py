@@ -171,7 +171,8 @@ def test_why_a_line_cannot_be_opened_is_told_in_the_language_spoken(target, word
 
 def test_who_types_nothing_when_asked_for_the_display_learns_that(capsys):
     with tcp_line(sdm630("meter", 1)) as at:
-        where = Where(at, Path("/nowhere/s"), Path("/nowhere/site.yaml"))
+        nowhere = Path("/nowhere/s"), Path("/nowhere/site.yaml")
+        where = Where(at, *nowhere, timeout_ms=30_000)
         what = Registers(1, Table.INPUT, 0, 4)
         assert solve_line(where, what, lang=Lang.EN, prompt=lambda _: "") == 2
     assert "nothing was typed" in capsys.readouterr().err
