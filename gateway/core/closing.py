@@ -13,7 +13,7 @@ What a broker never answers, though it answers what was sent after it, ends the 
 is tried again in the same way; but it tells no limit, and need not go alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from gateway.domain.records import Lane
@@ -52,6 +52,7 @@ class Closers:
     def __init__(self) -> None:
         self._now = _AtBroker()
         self._brokers = {"": self._now}
+        self._known: set[Key] = set()  # by any broker's fault
         self._since_ms = 0
 
     def __contains__(self, key: Key) -> bool:
@@ -65,8 +66,11 @@ class Closers:
     def connected(self, broker: str, now_ms: int, parked: Iterable[Key]) -> list[Key]:
         """Return those of `parked` that may go here: upon them another broker closed."""
         elsewhere = {key for known in self._brokers.values() for key in _of(known)}
-        self._now = self._brokers.setdefault(broker, _AtBroker())
-        self._since_ms = now_ms
+        here = self._brokers.setdefault(broker, _AtBroker())
+        here.is_in_doubt = here.is_in_doubt or here is not self._now  # it was long ago
+        self._now, self._since_ms = here, now_ms
+        if here.closed or here.guessed:
+            self._plan_retry(now_ms)
         return [key for key in parked if key in elsewhere and key not in self]
 
     def ended(self, *, is_blamed: bool) -> None:
@@ -80,6 +84,7 @@ class Closers:
         here.guessed.pop(key, None)
         here.muted.discard(key)
         here.closed[key] = here.found[key] = size
+        self._known.add(key)
         self._note_limit()
         self._note_try(now_ms)
 
@@ -89,15 +94,18 @@ class Closers:
         here.closed.pop(key, None)
         here.closed[key] = size
         here.muted.add(key)
+        self._known.add(key)
         self._note_try(now_ms)
 
     def is_muted(self, key: Key) -> bool:
         """True when the broker did not answer it; not when it closed the connection upon it."""
         return key in self._now.muted
 
-    def guessed(self, key: Key, size: int) -> None:
+    def guessed(self, key: Key, size: int, now_ms: int) -> None:
         """It is larger than `limit`, and was not tried."""
         self._now.guessed[key] = size
+        self._known.add(key)
+        self._plan_retry(now_ms)
 
     def took(self, key: Key, size: int, now_ms: int) -> list[Key]:
         """Return what may be tried now that the broker took this one; itself was one of them."""
@@ -116,20 +124,24 @@ class Closers:
         here.limit, here.wait_ms, here.retry_ms = UNLIMITED, FIRST_WAIT_MS, None
         return list(_of(here))
 
-    def due(self, now_ms: int) -> Key | None:
-        """Return what to try again now, the smallest or, in turn, one that was not tried yet."""
+    def due(self, now_ms: int, parked: Container[Key]) -> Key | None:
+        """Return which of `parked` to try again now, the smallest or one that was not tried yet."""
         at_ms = self.wake_ms()
         here = self._now
         if at_ms is None or now_ms < at_ms:
             return None
-        here.tried_ms, here.is_in_doubt = now_ms, False
+        closed = {one: size for one, size in here.closed.items() if one in parked}
+        guessed = {one: size for one, size in here.guessed.items() if one in parked}
         here.retry_ms = now_ms + here.wait_ms
+        here.tried_ms, here.is_in_doubt = now_ms, False
+        if not closed and not guessed:
+            return None
         here.wait_ms = min(2 * here.wait_ms, LONGEST_WAIT_MS)
         here.retries += 1
-        if here.retries % 2 and not here.guessed:
-            key = next(iter(here.closed))  # longest ago
+        if here.retries % 2 and not guessed:
+            key = next(iter(closed))  # longest ago
         else:
-            sizes = here.guessed if here.retries % 2 else _of(here)
+            sizes = guessed if here.retries % 2 else closed | guessed
             key = min(sizes, key=lambda one: (one[0], sizes[one]))  # alarms first
         if key in here.closed:
             here.closed[key] = here.closed.pop(key)
@@ -147,6 +159,9 @@ class Closers:
 
     def forget(self, key: Key) -> None:
         """It is settled, or not remembered any more."""
+        if key not in self._known:
+            return
+        self._known.discard(key)
         for known in self._brokers.values():
             known.closed.pop(key, None)
             known.guessed.pop(key, None)
@@ -156,8 +171,11 @@ class Closers:
     def _note_try(self, now_ms: int) -> None:
         here = self._now
         here.tried_ms, here.is_in_doubt = now_ms, False
-        if here.retry_ms is None:
-            here.retry_ms = now_ms + here.wait_ms
+        self._plan_retry(now_ms)
+
+    def _plan_retry(self, now_ms: int) -> None:
+        if self._now.retry_ms is None:
+            self._now.retry_ms = now_ms + self._now.wait_ms
 
     def _note_limit(self) -> None:
         here = self._now

@@ -440,7 +440,7 @@ class Outbox:
             return None
         entry = self._next_entry(now_ms, lanes)
         while entry is not None and self._is_too_large(entry):
-            self._park_too_large(entry)
+            self._park_too_large(entry, now_ms)
             entry = self._next_entry(now_ms, lanes)
         if entry is None:
             return None
@@ -497,6 +497,7 @@ class Outbox:
                 has_more = self._take_back_parked(lane, _UNAUTHORIZED)
                 self._changes.append(Accepted(lane, has_more))
             if self._delivery is _BROKER:
+                self._closers.forget(key)
                 self._drop(entry)
                 return Range(lane, key[1], key[2], key[2])
             self._to_broker(entry, now_ms)
@@ -557,6 +558,7 @@ class Outbox:
             if entry is not None and entry.tries:
                 if key in self._closers:
                     self._note_taken(entry, now_ms)
+                self._closers.forget(key)
                 self._drop(entry)
                 settled.append(key)
             elif self._parked.pop(key, None) is not None:
@@ -641,13 +643,13 @@ class Outbox:
         size = len(entry.body)
         return size > self._largest or (size > self._closers.limit and not entry.is_suspect)
 
-    def _park_too_large(self, entry: _Entry) -> None:
+    def _park_too_large(self, entry: _Entry, now_ms: int) -> None:
         size = len(entry.body)
         if size > self._largest:
             self._too_large[entry.key] = size
             self._park(entry, f"{size} bytes, the broker takes {self._largest}")
         else:
-            self._closers.guessed(entry.key, size)
+            self._closers.guessed(entry.key, size, now_ms)
             less = self._closers.limit + 1
             self._park(entry, f"{size} bytes, {less} close the link")
 
@@ -662,8 +664,9 @@ class Outbox:
 
     def _retry_closers(self, now_ms: int) -> None:
         """One that closed the link is tried again now and then: the broker may take more."""
-        key = self._closers.due(now_ms)
-        if key is not None and self._parked.pop(key, None) is not None:
+        key = self._closers.due(now_ms, self._parked)
+        if key is not None:
+            del self._parked[key]
             self._changes.append(Due())
 
     def _forget_parked(self, key: Key) -> None:

@@ -18,6 +18,7 @@ from gateway.core.delivery import (
     LINK_BYTES_FAST,
     LINK_MESSAGES,
     Change,
+    Due,
     Key,
     Outbox,
     as_ranges,
@@ -138,10 +139,14 @@ class World:
         gives_up_ms = self._gives_up_ms()
         if gives_up_ms is not None and self.now_ms >= gives_up_ms:
             self._break_off(was_unanswered=True)
-        self._feed()
-        while message := self.box.next_message(self.now_ms):
-            self._carry(message.key)
-        self.changes += [(self.now_ms, change) for change in self.box.take_changes()]
+        is_more = True
+        while is_more:
+            self._feed()
+            while message := self.box.next_message(self.now_ms):
+                self._carry(message.key)
+            changes = self.box.take_changes()
+            self.changes += [(self.now_ms, change) for change in changes]
+            is_more = Due() in changes
         self._check()
 
     def _feed(self) -> None:
