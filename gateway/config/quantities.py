@@ -24,6 +24,8 @@ _SAID = {
     "minutes": "min", "小时": "h", "时": "h", "hr": "h", "hour": "h", "hours": "h", "天": "d",
     "日": "d", "day": "d", "days": "d",
 }  # fmt: skip
+MOST_VALUE = Decimal("1e15")  # of what is measured; a profile's scale or sentinel may be odder
+MOST_NUMBER = Decimal("1e300")  # what a float holds, and JSON has a number for
 LONGEST_MS = 366 * 86_400_000
 LONGEST_NIGHT_MIN = 720
 
@@ -120,7 +122,8 @@ def exact_ms(value: Any) -> Decimal:
         raise Unreadable("not_a_duration", fact, _duration_advice(value))
     ms = Decimal(match[1]) * _MS[match[2]]
     if not 0 <= ms <= LONGEST_MS:
-        fact = Text(f"时长 `{value}` 超出范围", f"the duration `{value}` is out of range")
+        said = shown(value)
+        fact = Text(f"时长 `{said}` 超出范围", f"the duration `{said}` is out of range")
         advice = Text("0 到 366 天", "0 to 366 days")
         raise Unreadable("not_a_duration", fact, advice)
     return ms
@@ -149,12 +152,21 @@ def duration(ms: int) -> str:
 def quantity(value: Any) -> Quantity:
     """`300 mA`, `0.07 MPa`, `40 %LEL`, or a bare number -> Quantity."""
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return Quantity(finite(value))
+        return Quantity(_within(finite(value), value))
     match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         fact = Text(f"`{shown(value)}` 不是数值", f"`{shown(value)}` is not a number with a unit")
         raise Unreadable("not_a_quantity", fact, _number_advice(value))
-    return Quantity(Decimal(match[1]), spelled(match[2] or ""))
+    return Quantity(_within(Decimal(match[1]), value), spelled(match[2] or ""))
+
+
+def _within(number: Decimal, typed: Any, most: Decimal = MOST_VALUE) -> Decimal:
+    """The number; Unreadable where no device shows one so large."""
+    if abs(number) <= most:
+        return number
+    fact = Text(f"`{shown(typed)}` 超出范围", f"`{shown(typed)}` is out of range")
+    advice = Text(f"最多 {most:g}：看看数和单位", f"at most {most:g}: look at number and unit")
+    raise Unreadable("out_of_range", fact, advice)
 
 
 def _number_advice(value: Any) -> Text:
@@ -171,7 +183,7 @@ def finite(value: Any) -> Decimal:
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         number = Decimal(value)
         if number.is_finite():
-            return number
+            return _within(number, value, MOST_NUMBER)
     fact = Text(f"`{shown(value)}` 不是数", f"`{shown(value)}` is not a number")
     raise Unreadable(
         "not_a_number", fact, Text("写成不带引号的数", "write a number, without quotes")
@@ -208,7 +220,7 @@ def span(value: Any) -> tuple[Decimal, Decimal]:
     """`0..2000`, `-0.05..2.5` -> (low, high)."""
     match = _RANGE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is not None and Decimal(match[1]) < Decimal(match[2]):
-        return Decimal(match[1]), Decimal(match[2])
+        return _within(Decimal(match[1]), value), _within(Decimal(match[2]), value)
     fact = Text(f"`{shown(value)}` 不是范围", f"`{shown(value)}` is not a range")
     raise Unreadable("not_a_range", fact, Text("小的在前，如 0..2000", "low first: 0..2000"))
 
