@@ -62,6 +62,15 @@ _EXACT = {
     "unable to get local issuer certificate": Text(
         "tls.ca 不是签发它的机构", "unable to get local issuer certificate"
     ),
+    "timed out": Text("没有应答", "timed out"),
+    "the broker does not answer it": Text("消息服务器不应答", "the broker does not answer it"),
+    "Bad user name or password": Text("用户名或密码不对", "Bad user name or password"),
+    "Not authorized": Text("没有授权", "Not authorized"),
+    "Client identifier not valid": Text("网关代号无效", "Client identifier not valid"),
+    "Server unavailable": Text("消息服务器不可用", "Server unavailable"),
+    "Server busy": Text("消息服务器忙", "Server busy"),
+    "Banned": Text("被禁止登录", "Banned"),
+    "Session taken over": Text("同一代号在别处登录", "Session taken over"),
     "not authorized": Text("没有授权", "not authorized"),
     "packet too large": Text("报文太大", "packet too large"),
     "quota exceeded": Text("超出配额", "quota exceeded"),
@@ -121,6 +130,8 @@ _SHAPED = (  # a pattern, and its words with what stands in the brackets
         r"(.+); a newer version of the program wrote (\S+): (.+)",
         "{}；{} 由更新的版本写过：{}",
     ),
+    (r"closes the link, (\d+) bytes", "使连接断开，{} 字节"),
+    (r"(\w+-[ABR]-\d+): (.+)", "{}：{}"),
     (r"the broker closes the connection: (.+)", "消息服务器断开连接：{}"),
     (
         r"Hostname mismatch, certificate is not valid for '(.+)'\.?",

@@ -81,6 +81,13 @@ def test_the_page_names_what_a_fault_says_in_both_languages() -> None:
             "p.example:8883: certificate has expired",
             Text("p.example:8883：证书已过期", "p.example:8883: certificate has expired"),
         ),
+        (
+            "k7Q2mZ1c-A-812: closes the link, 20480 bytes",
+            Text(
+                "k7Q2mZ1c-A-812：使连接断开，20480 字节",
+                "k7Q2mZ1c-A-812: closes the link, 20480 bytes",
+            ),
+        ),
         ("disk I/O error", Text("磁盘读写出错", "disk I/O error")),
         ("not plugged in: ", Text("没有插上", "not plugged in")),
         (
