@@ -97,7 +97,7 @@ async def test_sound_records_of_a_damaged_file_come_back(kit, name, how, least):
     assert len(back) == 1, "a file is read to its end once"
 
 
-@pytest.mark.parametrize("table", ["alarm_state", "pending", "checkpoint"])
+@pytest.mark.parametrize("table", ["alarm_state", "pending"])
 async def test_records_of_a_file_that_lacks_a_table_come_back(kit, table):
     await _fill(kit)
     with contextlib.closing(sqlite3.connect(kit.directory / "core.db")) as file:
