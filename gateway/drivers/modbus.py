@@ -77,6 +77,7 @@ BEGUN_S = 0.05  # an answer of which something came so short ago has begun, and 
 HOLD_STEP_S = 0.1  # how often a held read looks whether the late answer has come
 MASTER_REQUESTS, MASTER_WITHIN_S = 3, 60.0  # so many foreign questions so close: another master
 COMPANY_S = 600.0  # after its last question that was heard whole, another master may ask again
+THEIR_TURN_S = 0.1  # so long its answer is let come first: who interrupts gets none either
 APARTS_FAILED = 4  # in a row: then registers before are asked for as well, instead of behind
 APARTS_AGAIN = 40  # then, and so long, none
 MOST_REGISTERS = 125  # a request: MODBUS Application Protocol V1.1b3, 6.3/6.4
@@ -182,6 +183,7 @@ class BusDoor:
         self._strange: dict[Shape, float] = {}  # came unasked: not held for it again until
         self._theirs: dict[Shape, float] = {}  # what another master asks for, until
         self._aparts: dict[tuple[int, Table, int, int], int] = {}  # failed
+        self._their_turn_until = 0.0  # another master's question is being answered
         self._before = 0  # of the bytes heard: so many before our question went out
         self._echoes_missed = 0  # in a row
         self._is_echo_due = False
@@ -417,13 +419,25 @@ class BusDoor:
             self._unsure.add(shape)
 
     async def _until_quiet(self) -> None:
-        """Keep the gap, counted from the last byte heard; then say what was heard."""
+        """Keep the gap, counted from the last byte heard; then say what was heard.
+
+        An answer to somebody else that is still to come is let come, for a while.
+        """
+        await self._keep_gap()
+        self._settle()
+        for _ in range(BABBLE_GAPS):
+            if self._loop.time() >= self._their_turn_until:
+                return
+            await asyncio.sleep(THEIR_TURN_S / BABBLE_GAPS)
+            await self._keep_gap()
+            self._settle()
+
+    async def _keep_gap(self) -> None:
         for _ in range(BABBLE_GAPS):
             wait_s = self._heard_at + self._gap_s - self._loop.time()
             if wait_s <= 0:
                 break
             await asyncio.sleep(wait_s)
-        self._settle()
 
     async def _exchange(
         self,
@@ -692,6 +706,7 @@ class BusDoor:
         self.counts.foreign_requests += 1
         now, shape = self._loop.time(), request.shape
         self._masters.append((now, shape.unit))
+        self._their_turn_until = self._heard_at + THEIR_TURN_S
         before = self._theirs.get(shape, 0.0) - COMPANY_S
         self._theirs[shape] = now + COMPANY_S
         owed = self._asked_by_others.get(shape, 0) if now < before + self._late_s else 0
@@ -701,6 +716,7 @@ class BusDoor:
 
     def _heard_answering(self, reply: Frame) -> None:
         """What was owed has come, and need not be waited for any more."""
+        self._their_turn_until = 0.0
         self._unchecked.pop(reply.shape.unit, None)  # it answers checks as well, but late
         answered = [late for late in self._late if is_answer(reply, late)]
         is_ours = bool(answered) and not any(map(self._asked_by_others.__contains__, answered))

@@ -534,6 +534,25 @@ async def test_a_question_of_another_master_is_waited_for_though_one_before_was_
 
 
 @simulated
+async def test_another_master_is_let_have_its_answer_before_we_ask():
+    async with wired(lambda _request, reply: [(0.05, reply)]) as (wire, door):
+        await door.read(1, INPUT, 0, 9, TIMEOUT_MS)
+        for start in range(5):
+            wire.ask(framed(struct.pack(">BBHH", 9, 4, 100, 2)))
+            await asyncio.sleep(0.02)
+            assert await door.read(1, INPUT, start, 2, TIMEOUT_MS) == [start, start + 1]
+        assert wire.counts.clashes == 0
+        assert door.counts.foreign == 10, "five questions, and their answers"
+        wire.answers.clear()
+        wire.emit(framed(struct.pack(">BBHH", 9, 4, 100, 2)))
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(DeviceSilent):
+            await door.read(1, INPUT, 0, 2, TIMEOUT_MS)
+        waited_s = asyncio.get_running_loop().time() - began - TIMEOUT_MS / 1000
+        assert waited_s < 0.2, "but not for long, if it has none"
+
+
+@simulated
 async def test_two_devices_at_one_address_garble_each_other_and_bring_no_wrong_value():
     async with wired(answers=(echoing, echoing)) as (wire, door):
         for start in range(30):
