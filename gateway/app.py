@@ -53,6 +53,7 @@ from gateway.core.progress import (
     parked_view,
     standing_view,
 )
+from gateway.core.reload import kept
 from gateway.core.rulings import Judge
 from gateway.core.scan import set_to, setting_of
 from gateway.core.schedule import Schedule
@@ -422,7 +423,7 @@ async def run(
 
         def index(new: Site) -> House:
             """Called in a thread."""
-            made = _index(new, epoch)
+            made = kept(decided.state.house, _index(new, epoch))
             senders[made.sender.points_hash] = made.sender
             return made
 

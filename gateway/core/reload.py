@@ -9,8 +9,8 @@ it begins anew, as at a start. One whose rule is gone is let go, on the record.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 from gateway.core import alarms
 from gateway.core.aside import aside
@@ -41,6 +41,7 @@ from gateway.domain.site import Bus, Device, Site
 
 Part = TypeVar("Part", Bus, Device, Rule)
 
+HOUSE = fields(House)
 OF_POINTS = frozenset({"device_refuses", "points_unanswered", "readings_invalid"})
 OF_RULE = frozenset({"rule_failed", "rule_out_of_service"})
 
@@ -78,6 +79,27 @@ def shared(old: Site, new: Site) -> Site:
 def _shared(old: tuple[Part, ...], new: tuple[Part, ...]) -> tuple[Part, ...]:
     known = {part.id: part for part in old}
     return tuple(known[part.id] if known.get(part.id) == part else part for part in new)
+
+
+def kept(old: House, new: House) -> House:
+    """The new house out of the old one's objects wherever they are equal, as `shared`."""
+    parts = {each.name: _kept(getattr(old, each.name), getattr(new, each.name)) for each in HOUSE}
+    index = _kept(old.sender.point_index, new.sender.point_index)
+    parts["sender"] = replace(new.sender, point_index=index)
+    parts["site"] = shared(old.site, new.site)
+    return replace(new, **parts)
+
+
+def _kept(old: Any, new: Any) -> Any:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        if old == new and list(old) == list(new):  # what is shown and sent has an order
+            return old
+        names = {name: name for name in old}
+        return {
+            names.get(name, name): _kept(old[name], value) if name in names else value
+            for name, value in new.items()
+        }
+    return old if type(old) is type(new) and old == new else new
 
 
 def difference(old: Site, new: Site) -> Difference:

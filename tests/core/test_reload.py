@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from gateway.core.health import with_own_device
 from gateway.core.messages import points_body, read_body, sender_of, unpack
-from gateway.core.reload import Difference, difference, shared
+from gateway.core.reload import Difference, difference, kept, shared
 from gateway.core.state import house_of, state_of
 from gateway.domain import events
 from gateway.domain.alarms import AlarmState
@@ -95,6 +95,35 @@ def test_what_is_equal_is_the_same_object_and_the_site_is_the_new_one():
     assert made.devices[1] is BOX
     assert all(one is other for one, other in zip(made.buses, old.buses, strict=True))
     assert all(one is other for one, other in zip(made.rules, old.rules[1:], strict=True))
+
+
+def test_the_new_house_is_the_old_one_but_for_what_changed():
+    old = house(site())
+    text = pickle.dumps(site(devices=(replace(BOARD, place="2F"), BOX), rules=RULES[1:]))
+    new = house(pickle.loads(text))
+    made = kept(old, new)
+    assert made == new
+    assert made.devices["board"].place == "2F"
+    assert (LEAK in made.rules, LOAD in made.rules) == (False, True)
+    for name in ("devices", "points", "rules", "rules_of", "hearing", "fastest_ms"):
+        before, after = getattr(old, name), getattr(made, name)
+        same = [key for key in after if before.get(key) == after[key]]
+        assert same
+        assert all(before[key] is after[key] for key in same)
+        names = {key: key for key in before}
+        assert all(names[key] is key for key in after if key in names)
+    assert made.points is old.points
+    assert made.sender.point_index is old.sender.point_index
+    assert made.site.devices[2] is old.site.devices[2]  # the gateway's own points
+
+
+def test_the_new_house_has_the_order_of_the_new_file():
+    old, new = house(site()), house(site(devices=(BOX, BOARD)))
+    made = kept(old, new)
+    assert list(made.devices) == list(new.devices) != list(old.devices)
+    assert list(made.points) == list(new.points)
+    assert made.site.devices == new.site.devices
+    assert dict(made.sender.point_index) == dict(new.sender.point_index)
 
 
 def test_only_the_bus_rests_on_which_something_else_is_asked():
