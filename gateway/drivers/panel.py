@@ -457,7 +457,7 @@ def _pin_factory(
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         descriptor = os.open(log_path, flags, 0o640)
         try:
-            yield lambda: _open_mock(_recording_pin(pins, descriptor))
+            yield lambda: _open_mock(_recorder(pins, descriptor))
         finally:
             os.close(descriptor)
 
@@ -475,31 +475,34 @@ def _open_lgpio() -> Any:
         raise PinsUnusable(f"{error}; care-gateway doctor says what to do") from error
 
 
-def _open_mock(pin_class: Any = None) -> Any:
+def _open_mock(told: Callable[[str, int], None] | None = None) -> Any:
+    """Mock pins; `told` hears of each change of an output: its pin's name and level."""
     from gpiozero.pins.mock import MockFactory, MockPin  # noqa: PLC0415 - as above
 
-    return MockFactory(revision="c03115", pin_class=pin_class or MockPin)  # a Pi 4
+    class Pin(MockPin):  # type: ignore[misc]
+        def _change_state(self, value: float) -> bool:
+            is_changed = bool(super()._change_state(value))
+            self.states.clear()  # or it remembers each one, for as long as the daemon lives
+            if is_changed and told is not None and self.function == "output":
+                told(self.info.name, int(value))
+            return is_changed
+
+    return MockFactory(revision="c03115", pin_class=Pin)  # a Pi 4
 
 
-def _recording_pin(pins: PanelPins, descriptor: int) -> Any:
-    """Return a mock pin class that writes each change of an output as one line.
+def _recorder(pins: PanelPins, descriptor: int) -> Callable[[str, int], None]:
+    """Return what writes each change as one line.
 
     One `write` to an O_APPEND file a line: what was written survives SIGKILL.
     """
-    from gpiozero.pins.mock import MockPin  # noqa: PLC0415 - as above
-
     names = {f"GPIO{getattr(pins, name)}": name for name in (*OUTPUTS, "relay")}
 
-    class RecordingPin(MockPin):  # type: ignore[misc]
-        def _change_state(self, value: float) -> bool:
-            is_changed = bool(super()._change_state(value))
-            if is_changed and self.function == "output":
-                t = time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e6
-                line = {"t": t, "pin": names.get(self.info.name), "level": int(value)}
-                os.write(descriptor, json.dumps(line).encode() + b"\n")
-            return is_changed
+    def record(pin: str, level: int) -> None:
+        t = time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e6
+        line = {"t": t, "pin": names.get(pin), "level": level}
+        os.write(descriptor, json.dumps(line).encode() + b"\n")
 
-    return RecordingPin
+    return record
 
 
 def _loop_or_none() -> AbstractEventLoop | None:
