@@ -165,6 +165,25 @@ def test_a_report_is_written_without_a_daemon_and_with_a_site_file_and_people_fu
     assert parts_of(out)["site.yaml"].startswith("not available: FileNotFoundError")
 
 
+def test_the_databases_are_those_the_daemon_was_given(site, tmp_path, capsys):
+    (tmp_path / "store").mkdir()
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "core.db").write_text("no database\n" * 400)
+
+    def core_of(*words):
+        code, out, _ = reported(
+            capsys, site, "--socket", tmp_path / "no", "--into", tmp_path, *words
+        )
+        assert code == 0
+        (core, _) = json.loads(parts_of(out)["databases.json"])
+        Path(out).unlink()
+        return core
+
+    assert core_of()["size"] == 0, "the site's own folder holds none"
+    assert core_of("--store", given)["size"] == 12 * 400
+
+
 def test_where_nobody_can_be_taken_out_nothing_is_written(site, tmp_path, capsys):
     people = tmp_path / "people.yaml"
     people.unlink()
