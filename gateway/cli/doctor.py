@@ -35,6 +35,10 @@ from gateway.drivers.checkup import (
     look_at_reader,
     look_at_secrets,
 )
+from gateway.drivers.checkup_certificates import (
+    look_at_broker_certificate,
+    look_at_certificates,
+)
 from gateway.drivers.checkup_machine import look_at_board, look_at_clock, look_at_store
 from gateway.drivers.checkup_units import (
     DAEMON,
@@ -152,6 +156,8 @@ def _looks(site: Site, path: Path, socket: Path, daemon: Daemon) -> Iterator[Loo
         yield "reader", partial(look_at_reader, device, reader_user(), ours=daemon.ours)
     yield str(path.parent), partial(_look_at_keys, site, path.parent / PEOPLE, who)
     if uplink is not None:
+        files = (uplink.ca_file, uplink.cert_file)
+        yield "certificates", partial(look_at_certificates, *files)
         for broker in uplink.brokers:
             yield _where(broker), partial(_look_at_broker, uplink, broker)
     is_synced = Clock(flag=SYNC_FLAG).now().clk is Clk.SYNC
@@ -275,6 +281,8 @@ def _look_at_broker(uplink: Uplink, broker: Broker) -> Iterator[Finding]:
     else:
         fact = Text(f"{where} 可达", f"{where} can be reached")
         yield good("broker_reached", fact, where)
+        if broker.tls:
+            yield from look_at_broker_certificate(uplink, broker)
 
 
 def look_at_daemon(site: Site, socket: Path, daemon: Daemon) -> Iterator[Finding]:

@@ -415,7 +415,7 @@ def look_at_secrets(paths: Iterable[Path | None], who: Who) -> Iterator[Finding]
         finding = _look_at_file(path, who)
         if finding is not None:
             yield finding
-        elif not _is_credential(path) and path.stat().st_mode & CREDENTIALS_OPEN:
+        elif not is_credential(path) and path.stat().st_mode & CREDENTIALS_OPEN:
             yield bad(
                 "secret_open",
                 Text(f"{path} 别人也能读写", f"{path} is open to others"),
@@ -430,7 +430,7 @@ def look_at_files(paths: Iterable[Path | None], who: Who) -> Iterator[Finding]:
 
 
 def _look_at_file(path: Path, who: Who) -> Finding | None:
-    if _is_credential(path):
+    if is_credential(path):
         return _look_at_credential(path)
     if not path.exists():
         return bad(
@@ -464,7 +464,7 @@ def _look_at_file(path: Path, who: Who) -> Finding | None:
     return None
 
 
-def _is_credential(path: Path) -> bool:
+def is_credential(path: Path) -> bool:
     return path.is_relative_to(CREDENTIALS)
 
 
