@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-EVERY_S = 60.0  # 4 ms each beside 50 breakers; what it frees lies close together then
+EVERY_S = 600.0
 
 
 async def tidy_memory(
@@ -11,7 +11,7 @@ async def tidy_memory(
     sleep: Callable[[float], Awaitable[None]],
     every_s: float = EVERY_S,
 ) -> None:
-    """Look through everything that lives every minute until cancelled.
+    """Look through everything that lives every ten minutes until cancelled.
 
     Left to itself Python does so the more often the more is read, every few seconds under load, and
     nobody is answered meanwhile (ADR 019).

@@ -7,7 +7,7 @@ import pytest
 from gateway.tasks.tidy_memory import tidy_memory
 
 
-def test_memory_is_tidied_every_minute_and_not_at_the_start():
+def test_memory_is_tidied_every_ten_minutes_and_not_at_the_start():
     said = []
 
     async def sleep(seconds):
@@ -17,4 +17,4 @@ def test_memory_is_tidied_every_minute_and_not_at_the_start():
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(tidy_memory(lambda: said.append("tidied"), sleep=sleep))
-    assert said == [60, "tidied", 60, "tidied", 60]
+    assert said == [600, "tidied", 600, "tidied", 600]
