@@ -232,7 +232,7 @@ def _explains(cause: Finding, finding: Finding) -> bool:
             return cause.code == "clock_unsynced"
         case "broker_tls_files":
             return cause.code in _SECRET
-        case "broker_tls_ca" | "broker_tls_expired" | "broker_tls_refused":
+        case "broker_tls_refused":
             return cause.code == "certificate_ended"
         case "fault_open":
             return _explains_fault(cause, *_fault_of(finding.about))

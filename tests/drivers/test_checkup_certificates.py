@@ -99,7 +99,12 @@ def test_a_refused_link_follows_from_a_certificate_that_ended(tmp_path):
     ca = Authority(tmp_path)
     own = ca.issue("elm", begins=-9 * DAY, ends=-DAY)
     text = Text("x", "x")
-    ended, refused = explained(
-        [*look_at_certificates(ca.cert, own.cert), bad("broker_tls_refused", text, text, "b")]
+    ended, refused, theirs = explained(
+        [
+            *look_at_certificates(ca.cert, own.cert),
+            bad("broker_tls_refused", text, text, "b"),
+            bad("broker_tls_expired", text, text, "b"),
+        ]
     )
     assert (ended.because, refused.because) == ("", "certificate_ended")
+    assert theirs.because == "", "our own certificate does not make theirs run out"
